@@ -1,0 +1,1 @@
+"""Quantize, gate, package. Runs from the checkout."""

@@ -1,0 +1,1 @@
+"""The device: camera, vision, link, model updates, health."""

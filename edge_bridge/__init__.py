@@ -1,0 +1,1 @@
+"""MQTT to Prometheus, the prediction log and the dashboard."""

@@ -1,0 +1,51 @@
+"""Errors by whose fault, each with the exit code that every Edgewise command ends with.
+
+An error's text is one sentence that names the thing and the remedy; commands print it as it is and add nothing.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means, the same for every Edgewise command."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    GATE_REFUSED = 3
+    TRUST_REFUSED = 4
+    ROLLOUT_HALTED = 5
+
+
+class EdgewiseError(Exception):
+    """Something went wrong that the user can mend; the text says what and how."""
+
+    exit_code = ExitCode.ERROR
+
+
+class UsageError(EdgewiseError):
+    """What the user gave (an option, a settings key, an input file) cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class GateRefusedError(EdgewiseError):
+    """The gate measured the model and found it unfit; nothing was released."""
+
+    exit_code = ExitCode.GATE_REFUSED
+
+
+class TrustError(EdgewiseError):
+    """A signature, version, expiry or digest does not hold; nothing was parsed or loaded."""
+
+    exit_code = ExitCode.TRUST_REFUSED
+
+
+class RolloutHaltedError(EdgewiseError):
+    """A rollout stopped itself; the devices it had not reached keep what they run."""
+
+    exit_code = ExitCode.ROLLOUT_HALTED
+
+
+class MessageError(EdgewiseError):
+    """A message on the wire is not what its topic promises."""

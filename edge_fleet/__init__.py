@@ -1,0 +1,1 @@
+"""The release side: keys, releases, push, registry."""

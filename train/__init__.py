@@ -1,0 +1,1 @@
+"""Data, network, fit, evaluate, tune. Runs from the checkout."""
