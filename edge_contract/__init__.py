@@ -1,1 +1,1 @@
-"""What the roles say to each other: topics, messages, the model manifest, the package, trust. No sockets, no threads, no numpy."""
+"""What the roles say to each other: topics, messages, manifest, package, trust. No sockets, threads or numpy."""

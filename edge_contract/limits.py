@@ -1,0 +1,30 @@
+"""Limits both ends of the wire hold: sizes in bytes, counts. What passes one is refused by name."""
+
+from typing import Final
+
+CHUNK_BYTES: Final = 64 * 1024
+"""A model file travels in chunks of this size: every broker and cloud gateway in use passes it."""
+
+MODEL_BYTES: Final = 32 * 1024 * 1024
+"""The largest model file: 512 chunks. Larger networks do not belong on these boards."""
+
+MESSAGE_BYTES: Final = 128 * 1024
+"""The largest JSON message: the smallest packet limit met in the field (a cloud's 128 KB)."""
+
+MANIFEST_BYTES: Final = 512 * 1024
+"""The largest manifest, goldens included."""
+
+PACKAGE_BYTES: Final = MODEL_BYTES + 2 * 1024 * 1024
+"""The largest `.ewm`: model, manifest and card."""
+
+METADATA_BYTES: Final = 8 * 1024 * 1024
+"""The largest TUF metadata file: targets.json carries the manifest of every listed release."""
+
+LABELS: Final = 1000
+"""The most classes a model may answer with."""
+
+GOLDENS: Final = 64
+"""The most golden inputs a manifest may carry."""
+
+PROBATION_BOOTS: Final = 3
+"""A release that has not proved itself after this many starts is rolled back."""

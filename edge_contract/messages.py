@@ -1,0 +1,219 @@
+"""The JSON messages on the wire, as frozen structs: `encode` and `decode` are the only way in and out.
+
+Readers accept fields they do not know (a newer sender) and refuse a missing field, a wrong type or a number out of
+range by name. The topic's `edgewise/v1` is the major version: a different major is a different topic. Nothing here
+can carry an image. Times are seconds since 1970 (UTC) by the sender's clock, durations are seconds.
+
+Order and loss: every telemetry and prediction message has a key `(session, sequence)`. A session is one run of the
+agent; its number grows with every start. The sequence grows within the device's spool. `oldest` is the key of the
+oldest message the device still holds, so the bridge knows that nothing before it will come any more, and may
+acknowledge up to the first gap after it.
+"""
+
+from typing import Annotated, Final, Literal, TypeVar
+
+from msgspec import Meta, Struct, ValidationError, json
+
+from edge_contract import limits
+from edge_contract.errors import MessageError
+from edge_contract.topics import ID_PATTERN, SHA256_PATTERN
+
+Id = Annotated[str, Meta(pattern=ID_PATTERN)]
+Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Seconds = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Text = Annotated[str, Meta(max_length=1024)]
+Key = tuple[Count, Count]
+"""(session, sequence)"""
+
+Stage = Literal["capture", "detect", "preprocess", "invoke", "publish", "whole"]
+STAGES: Final[tuple[Stage, ...]] = ("capture", "detect", "preprocess", "invoke", "publish", "whole")
+
+STAGE_BOUNDS: Final = (
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0
+)  # fmt: skip
+"""Upper bounds, in seconds, of a stage's latency buckets; one more bucket counts what is slower."""
+
+CONFIDENCE_BOUNDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Upper bounds of the confidence buckets; one more bucket counts up to 1."""
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """What every message has in common."""
+
+
+class ModelRef(Struct, frozen=True, kw_only=True):
+    """Which model: the digest is the model, name and release only inform."""
+
+    name: Id
+    release: Count
+    digest: Sha256
+
+
+class Availability(Message, frozen=True, kw_only=True):
+    """Retained, and the device's last will. `session` keeps an old will from burying a new connection."""
+
+    state: Literal["online", "offline", "stopped"]
+    session: Count
+
+
+class Info(Message, frozen=True, kw_only=True):
+    """Retained inventory of a device, said again on every connect."""
+
+    device: Id
+    site: Id
+    groups: Annotated[tuple[Id, ...], Meta(max_length=16)]
+    session: Count
+    agent: Text
+    board: Text
+    os: Text
+    python: Text
+    runtime: Text
+    camera: Text
+    started: Seconds
+
+
+UpdateState = Literal[
+    "idle", "offered", "downloading", "verifying", "staged", "selftest", "activating", "probation", "committed",
+    "rolled-back", "rejected",
+]  # fmt: skip
+
+
+class Reported(Message, frozen=True, kw_only=True):
+    """Retained: which model runs here, and how far the desired one has come."""
+
+    device: Id
+    session: Count
+    active: ModelRef | None
+    state: UpdateState
+    target: ModelRef | None = None
+    """The release that `state` speaks of; None while idle."""
+    revision: Count = 0
+    """The newest desired-state revision this device accepted."""
+    progress: Share = 0.0
+    """Share of the target's bytes held, 0 to 1."""
+    reason: Text = ""
+    """Why a target was rejected or rolled back: one sentence."""
+    time: Seconds
+
+
+class Histogram(Struct, frozen=True, kw_only=True):
+    """Counts since the session began, one per bucket (not summed up), and the sum of all observed values."""
+
+    counts: Annotated[tuple[Count, ...], Meta(max_length=64)]
+    sum: float
+
+
+class Telemetry(Message, frozen=True, kw_only=True):
+    """One window. Counters and histograms are cumulative since the session began: a lost window bends no rate."""
+
+    device: Id
+    site: Id
+    session: Count
+    sequence: Count
+    oldest: Key
+    start: Seconds
+    end: Seconds
+    model: ModelRef | None
+    counters: Annotated[dict[Label, Count], Meta(max_length=64)]
+    """frames, drops, faces, predictions, errors, reconnects, spool_dropped, …"""
+    emotions: Annotated[dict[Label, Count], Meta(max_length=limits.LABELS)]
+    """Classified faces by label of the model in use."""
+    stages: Annotated[dict[Label, Histogram], Meta(max_length=16)]
+    """Latency by stage over `STAGE_BOUNDS`."""
+    confidence: Histogram
+    """Top probability over `CONFIDENCE_BOUNDS`."""
+    gauges: Annotated[dict[Label, float], Meta(max_length=64)]
+    """fps, rss_bytes, temperature_celsius, throttled, spool_bytes, spool_rows, …: only what this board can measure."""
+
+
+class Prediction(Message, frozen=True, kw_only=True):
+    """What changed on screen: the consensus of one face track. There is no field an image would fit in."""
+
+    device: Id
+    site: Id
+    session: Count
+    sequence: Count
+    oldest: Key
+    time: Seconds
+    track: Count
+    label: Label
+    confidence: Share
+    probabilities: Annotated[tuple[Share, ...], Meta(max_length=limits.LABELS)]
+    """In the order of the model's labels."""
+    box: tuple[float, float, float, float]
+    """Left, top, width, height as shares of the frame's width and height."""
+    model: ModelRef
+    latency: Seconds
+    """From the frame in memory to this message handed to the link."""
+
+
+class Ack(Message, frozen=True, kw_only=True):
+    """Bridge to device: everything up to and including this key is stored durably."""
+
+    session: Count
+    sequence: Count
+
+
+class Need(Message, frozen=True, kw_only=True):
+    """Device to release side: chunks of a blob it waits for in vain. `missing` is base64 of a bitmap, bit 0 first."""
+
+    device: Id
+    digest: Sha256
+    missing: Annotated[str, Meta(max_length=limits.MODEL_BYTES // limits.CHUNK_BYTES)]
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """Release side to device, signed like a desired state; `name` says what to do."""
+
+    name: Literal["identify", "selftest", "rollback", "restart", "set-config"]
+    arguments: dict[str, str | int | float | bool] = {}
+
+
+class CommandResult(Message, frozen=True, kw_only=True):
+    """The device's answer to a command."""
+
+    ok: bool
+    detail: Text
+
+
+class TrustIndex(Message, frozen=True, kw_only=True):
+    """Untrusted hint of the newest metadata versions: it only saves waiting for what does not exist."""
+
+    root: Count
+    snapshot: Count
+    targets: Count
+
+
+M = TypeVar("M", bound=Struct)
+
+
+def encode(message: Message) -> bytes:
+    """The message's JSON.
+
+    Raises:
+        MessageError: the message is larger than `limits.MESSAGE_BYTES`.
+    """
+    data = json.encode(message)
+    if len(data) > limits.MESSAGE_BYTES:
+        raise MessageError(
+            f"a {type(message).__name__} message of {len(data)} bytes passes the limit of {limits.MESSAGE_BYTES}; "
+            "send less in one message."
+        )
+    return data
+
+
+def decode(data: bytes, kind: type[M]) -> M:
+    """Read a message of this kind; fields this version does not know are ignored.
+
+    Raises:
+        MessageError: too large, not JSON, or not what `kind` promises; the text names the field.
+    """
+    if len(data) > limits.MESSAGE_BYTES:
+        raise MessageError(f"a {kind.__name__} message of {len(data)} bytes passes the limit and was not read.")
+    try:
+        return json.decode(data, type=kind)
+    except (ValidationError, ValueError, RecursionError) as error:  # ValueError: msgspec.DecodeError and bad UTF-8
+        raise MessageError(f"this is no {kind.__name__} message: {error}.") from error

@@ -1,0 +1,112 @@
+"""The ModelPackage: one `.ewm` file, a ZIP of `manifest.json`, `model.tflite` and `MODEL_CARD.md`.
+
+Writing is deterministic: entries stored in this order with fixed times and modes, so the same model gives the same
+bytes. Reading holds every limit before it unpacks, and checks that the manifest's size and digest are the model's.
+A package is not signed: trust is the release's (see `trust`). The digest check here finds damage, not malice.
+"""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from edge_contract import limits
+from edge_contract.errors import TrustError, UsageError
+from edge_contract.manifest import ModelManifest, decode, digest_of, encode
+
+SUFFIX: Final = ".ewm"
+_MANIFEST, _MODEL, _CARD = "manifest.json", "model.tflite", "MODEL_CARD.md"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a ZIP can hold
+_LARGEST = {_MANIFEST: limits.MANIFEST_BYTES, _MODEL: limits.MODEL_BYTES, _CARD: 1024 * 1024}
+
+
+class ModelPackage(NamedTuple):
+    """What one `.ewm` holds, checked."""
+
+    manifest: ModelManifest
+    model: bytes
+    """The TFLite flatbuffer; its SHA-256 is `manifest.digest`."""
+    card: str
+    """The model card, Markdown."""
+
+    @property
+    def file_name(self) -> str:
+        """`NAME-RELEASE.ewm`."""
+        return f"{self.manifest.name}-{self.manifest.release}{SUFFIX}"
+
+
+def write(package: ModelPackage) -> bytes:
+    """The package's file; equal packages give equal bytes.
+
+    Raises:
+        TrustError: the manifest's size or digest is not the model's.
+        UsageError: an entry is larger than its limit.
+    """
+    _check_model(package.manifest, package.model, package.file_name)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in (
+            (_MANIFEST, encode(package.manifest)),
+            (_MODEL, package.model),
+            (_CARD, package.card.encode()),
+        ):
+            if len(data) > _LARGEST[name]:
+                raise UsageError(f"{name} of {len(data)} bytes passes the limit of {_LARGEST[name]}; make it smaller.")
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.create_system = 3  # Unix, so the bytes do not depend on where they were written
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    return buffer.getvalue()
+
+
+def read(data: bytes, name: str = "the package") -> ModelPackage:
+    """Open a package's bytes; `name` names it in errors.
+
+    Raises:
+        UsageError: not a package, an entry is missing, unknown, compressed or too large, or the manifest is wrong.
+        TrustError: the manifest's size or digest is not the model's.
+    """
+    if len(data) > limits.PACKAGE_BYTES:
+        raise UsageError(f"{name} has {len(data)} bytes, more than the {limits.PACKAGE_BYTES} a package may have.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = {name: _entry(archive, name) for name in (_MANIFEST, _MODEL, _CARD)}
+            if len(archive.infolist()) != len(entries):
+                raise UsageError(f"{name} holds more than manifest, model and card; package the model again.")
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, RuntimeError, OverflowError) as error:
+        raise UsageError(f"{name} is damaged or no {SUFFIX} package ({error}); copy or build it again.") from error
+    manifest = decode(entries[_MANIFEST])
+    _check_model(manifest, entries[_MODEL], name)
+    try:
+        return ModelPackage(manifest, entries[_MODEL], entries[_CARD].decode())
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the model card in {name} is not UTF-8 text; package the model again.") from error
+
+
+def read_file(path: Path) -> ModelPackage:
+    """Open a package file.
+
+    Raises:
+        UsageError, TrustError: as `read`, or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.PACKAGE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); name a {SUFFIX} package.") from error
+    return read(data, str(path))
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """One entry's bytes, never more than its limit."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > _LARGEST[name]:
+        raise UsageError(f"{name} in the package is compressed or larger than {_LARGEST[name]} bytes: refused.")
+    return archive.read(info)
+
+
+def _check_model(manifest: ModelManifest, model: bytes, name: str) -> None:
+    if len(model) != manifest.size:
+        raise TrustError(f"the model in {name} has {len(model)} bytes, its manifest says {manifest.size}: refused.")
+    if digest_of(model) != manifest.digest:
+        raise TrustError(f"the model in {name} does not have the digest its manifest says: refused.")

@@ -1,0 +1,128 @@
+"""The MQTT topic tree: one function a topic, and one parser for what a subscription delivers.
+
+Ids are `[a-z0-9-]{1,64}`, so no id can hold a `/`, `+` or `#` and widen what its owner may read or write.
+"""
+
+import re
+from typing import Final, Literal, NamedTuple
+
+from edge_contract.errors import UsageError
+
+PREFIX: Final = "edgewise/v1"
+ID_PATTERN: Final = r"^[a-z0-9-]{1,64}\Z"
+SHA256_PATTERN: Final = r"^[0-9a-f]{64}\Z"
+
+_ID = re.compile(ID_PATTERN)
+_SHA256 = re.compile(SHA256_PATTERN)
+# TUF's own file names: index.json, timestamp.json, 3.root.json, 12.snapshot.json, 12.targets.json
+_TRUST_FILE = re.compile(r"^(index|timestamp|[1-9][0-9]{0,8}\.(root|snapshot|targets))\.json$")
+
+DeviceLeaf = Literal[
+    "desired", "availability", "info", "reported", "telemetry", "prediction", "ack", "need", "command", "result"
+]
+_PLAIN_LEAVES: Final = frozenset(
+    {"desired", "availability", "info", "reported", "telemetry", "prediction", "ack", "need"}
+)
+
+
+class DeviceTopic(NamedTuple):
+    """`device/<device>/<leaf>`, and for commands and their results also the command's id."""
+
+    device: str
+    leaf: DeviceLeaf
+    command: str | None = None
+
+
+class GroupTopic(NamedTuple):
+    """`group/<group>/desired`."""
+
+    group: str
+
+
+class TrustTopic(NamedTuple):
+    """`trust/<file>`: one TUF metadata file, or the index."""
+
+    file: str
+
+
+class BlobTopic(NamedTuple):
+    """`blob/<sha256>/<chunk>`: one chunk of a model file."""
+
+    sha256: str
+    chunk: int
+
+
+def checked_id(value: str, what: str) -> str:
+    """Return `value` if it can stand in a topic; `what` names it in the error.
+
+    Raises:
+        UsageError: the id is empty, too long or has other characters than a-z, 0-9 and "-".
+    """
+    if not _ID.fullmatch(value):
+        raise UsageError(f"{what} {value!r} is not usable: give 1 to 64 of the characters a-z, 0-9 and '-'.")
+    return value
+
+
+def device(device_id: str, leaf: DeviceLeaf) -> str:
+    """`edgewise/v1/device/<id>/<leaf>`."""
+    return f"{PREFIX}/device/{checked_id(device_id, 'device id')}/{leaf}"
+
+
+def command(device_id: str, command_id: str) -> str:
+    """Where the release side asks a device for something."""
+    return f"{device(device_id, 'command')}/{checked_id(command_id, 'command id')}"
+
+
+def command_result(device_id: str, command_id: str) -> str:
+    """Where the device answers a command."""
+    return f"{command(device_id, command_id)}/result"
+
+
+def group_desired(group: str) -> str:
+    """The signed desired state of a whole group."""
+    return f"{PREFIX}/group/{checked_id(group, 'group')}/desired"
+
+
+def trust(file: str) -> str:
+    """One TUF metadata file; `trust/index.json` is an untrusted hint of the newest versions.
+
+    Raises:
+        UsageError: `file` is not the name of a metadata file.
+    """
+    if not _TRUST_FILE.fullmatch(file):
+        raise UsageError(f"{file!r} is not the name of a metadata file, such as timestamp.json or 2.root.json.")
+    return f"{PREFIX}/trust/{file}"
+
+
+def blob(sha256: str, chunk: int) -> str:
+    """One chunk, counted from 0, of the model file with this digest."""
+    if not _SHA256.fullmatch(sha256):
+        raise UsageError(f"{sha256!r} is not a SHA-256 digest of 64 hexadecimal digits.")
+    return f"{PREFIX}/blob/{sha256}/{chunk}"
+
+
+def all_devices(leaf: DeviceLeaf) -> str:
+    """A filter that matches one leaf of every device."""
+    return f"{PREFIX}/device/+/{leaf}"
+
+
+def parse(topic: str) -> DeviceTopic | GroupTopic | TrustTopic | BlobTopic | None:
+    """Read a topic back into its parts; None for anything that is not ours or is malformed."""
+    if not topic.startswith(PREFIX + "/"):
+        return None
+    match topic[len(PREFIX) + 1 :].split("/"):
+        case ["device", device_id, leaf] if _ID.fullmatch(device_id) and leaf in _PLAIN_LEAVES:
+            return DeviceTopic(device_id, leaf)  # type: ignore[arg-type]  # the guard narrows what mypy cannot
+        case ["device", device_id, "command", command_id] if _ID.fullmatch(device_id) and _ID.fullmatch(command_id):
+            return DeviceTopic(device_id, "command", command_id)
+        case ["device", device_id, "command", command_id, "result"] if _ID.fullmatch(device_id) and _ID.fullmatch(
+            command_id
+        ):
+            return DeviceTopic(device_id, "result", command_id)
+        case ["group", group, "desired"] if _ID.fullmatch(group):
+            return GroupTopic(group)
+        case ["trust", file] if _TRUST_FILE.fullmatch(file):
+            return TrustTopic(file)
+        case ["blob", sha256, chunk] if _SHA256.fullmatch(sha256) and re.fullmatch(r"0|[1-9][0-9]{0,5}", chunk):
+            return BlobTopic(sha256, int(chunk))
+    return None
