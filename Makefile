@@ -1,0 +1,72 @@
+# Thin names for what Edgewise does; `make` alone lists them.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+export DVC_NO_ANALYTICS := 1
+export TF_CPP_MIN_LOG_LEVEL := 2
+export TF_ENABLE_ONEDNN_OPTS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+help:  ## This list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+# --- set up ---------------------------------------------------------------------------------------------------------
+setup:  ## Virtual environment with pinned packages, and mosquitto
+	@deploy/setup-host.sh $(VENV) requirements/host.txt --with-mosquitto
+
+setup-dev: setup
+	@deploy/setup-host.sh $(VENV) requirements/dev.txt
+
+setup-tflite:
+	@deploy/setup-host.sh .venv-tflite requirements/edge-tflite.txt --python python3.11
+
+# --- the main job ---------------------------------------------------------------------------------------------------
+demo: setup  ## Everything at once: train, quantize, release, push, run, watch (DEMO_SECONDS=60, CAMERA=0)
+	@$(PYTHON) -m demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(if $(CAMERA),--camera $(CAMERA))
+
+data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N
+	@$(if $(SOURCE),,$(error name the data, such as: make data SOURCE=fer2013.csv))
+	@$(PYTHON) -m train.prepare --source '$(SOURCE)' $(if $(FERPLUS),--ferplus '$(FERPLUS)')
+
+pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
+	@$(VENV)/bin/dvc repro
+
+train: setup  ## Train, or go on from the last epoch
+	@$(PYTHON) -m train.fit
+
+evaluate: setup  ## Score the trained network on the test split
+	@$(PYTHON) -m train.evaluate
+
+quantize: setup  ## float and int8 TFLite with a report per layer
+	@$(PYTHON) -m convert.quantize
+
+gate: setup  ## Refuse an int8 model that must not ship (exit code 3)
+	@$(PYTHON) -m convert.gate
+
+package: setup  ## One .ewm of model, manifest and card
+	@$(PYTHON) -m convert.package
+
+tune: setup  ## Search hyperparameters with Optuna
+	@$(PYTHON) -m train.tune
+
+face-detector: setup  ## Fetch the YuNet face detector (MIT) and check its digest
+	@$(PYTHON) -m edge_vision.fetch_detector
+
+# --- quality --------------------------------------------------------------------------------------------------------
+check: setup-dev  ## Format, lint, types, walls between roles
+	$(VENV)/bin/ruff format --check --quiet
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache | grep -E 'KEPT|BROKEN|kept|->|^ *-' ; exit $${PIPESTATUS[0]}
+
+test: setup-dev setup-tflite  ## The whole test suite
+	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup $(TESTS)
+
+clean:  ## Remove what was built here; data and models stay
+	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help setup setup-dev setup-tflite demo data pipeline train evaluate quantize gate package tune face-detector \
+	check test clean
