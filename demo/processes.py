@@ -1,0 +1,89 @@
+"""The demo's child processes: each with a log file, each waited for until it is ready, all ended in reverse order."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from edge_contract.errors import EdgewiseError
+
+READY_SECONDS = 60  # a first start imports a lot from a cold disk
+STOP_SECONDS = 15
+
+
+class Processes:
+    """Starts processes and ends them, whatever happens in between; a context manager."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def log(self, name: str) -> Path:
+        """Where the process called `name` writes both its streams."""
+        return self._logs / f"{name}.log"
+
+    def start(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
+        """Start one process and wait until `ready` says yes.
+
+        Raises:
+            EdgewiseError: it ended early or was not ready in time; the text shows the end of its log.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("wb") as output:
+            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        self._running.append((name, process))
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready():
+            if process.poll() is not None:
+                raise EdgewiseError(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
+            if time.monotonic() > deadline:
+                raise EdgewiseError(f"{name} was not ready after {READY_SECONDS} s:\n{self.tail(name)}")
+            time.sleep(0.1)
+        return process
+
+    def tail(self, name: str) -> str:
+        """The end of a process's log, for people."""
+        return self.log(name).read_text(errors="replace")[-2000:]
+
+    def check(self) -> None:
+        """See that all still run.
+
+        Raises:
+            EdgewiseError: one ended by itself.
+        """
+        for name, process in self._running:
+            if process.poll() is not None:
+                raise EdgewiseError(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
+
+    def stop(self, name: str) -> int:
+        """End one process politely and return its exit status."""
+        for index, (candidate, process) in enumerate(self._running):
+            if candidate == name:
+                del self._running[index]
+                return _end(process)
+        raise KeyError(name)
+
+    def __enter__(self) -> "Processes":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._running:
+            _end(self._running.pop()[1])
+
+
+def tool(name: str) -> str:
+    """The console script `name` of the environment that runs this."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    process.terminate()
+    try:
+        return process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
