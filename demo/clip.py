@@ -41,7 +41,8 @@ def frame(picture: Picture, phase: float, noise: np.random.Generator) -> Picture
         scene = cv2.GaussianBlur(scene, (0, 0), blur)
     light = 1.0 + 0.35 * math.sin(2 * turn + 2)
     grain = noise.standard_normal(scene.shape, np.float32) * 4
-    return np.clip(np.asarray(scene, np.float32) * light + grain, 0, 255).astype(np.uint8)
+    lit = np.clip(np.asarray(scene, np.float32) * light + grain, 0, 255)
+    return np.asarray(lit, np.uint8)
 
 
 def render(path: Path, seconds: float = 10.0) -> int:
