@@ -1,0 +1,74 @@
+"""What a picture is here: 8-bit grey [height, width] or BGR [height, width, 3], and how other forms become one.
+
+Cameras and files also give 16-bit, with alpha, single-channel with an axis too many, broken or huge pictures; they
+are turned into this form, or refused by name, in one place.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+
+Pixels = NDArray[np.uint8]
+
+LARGEST_PIXELS: Final = 8192 * 8192
+"""An 8K frame has 33 million pixels; what passes twice that is damage or an attack, not a camera."""
+
+LARGEST_BYTES: Final = 64 * 1024 * 1024
+"""The largest encoded picture that is decoded."""
+
+
+class Box(NamedTuple):
+    """A face's rectangle in pixels of the picture; it may reach over the edge."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def as_picture(array: NDArray[Any]) -> Pixels:
+    """This array as a picture: 16-bit keeps its upper eight bits, alpha is dropped, a grey axis too many goes.
+
+    Raises:
+        UsageError: empty, too large, or of no form a camera gives; the text says which.
+    """
+    shape = list(array.shape)
+    if array.ndim not in (2, 3) or array.size == 0 or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
+        raise UsageError(f"a frame of shape {shape} is no picture: grey, BGR or BGRA with at least one pixel is.")
+    if shape[0] * shape[1] > LARGEST_PIXELS:
+        raise UsageError(f"a frame of {shape[1]}x{shape[0]} pixels passes the limit of {LARGEST_PIXELS}.")
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise UsageError(f"a frame of {array.dtype} is no picture: 8 or 16 unsigned bits a channel are.")
+    if array.ndim == 3 and shape[2] == 1:
+        array = array[:, :, 0]
+    elif array.ndim == 3 and shape[2] == 4:
+        array = array[:, :, :3]
+    return np.ascontiguousarray(array)
+
+
+def as_gray(picture: Pixels) -> Pixels:
+    """The grey plane of a picture."""
+    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def decode(data: bytes, *, gray: bool) -> Pixels:
+    """Decode a JPEG, PNG or other encoded picture; JPEG straight to its grey plane when `gray`.
+
+    Raises:
+        UsageError: too large, damaged, or not a picture.
+    """
+    if not data or len(data) > LARGEST_BYTES:
+        raise UsageError(f"an encoded picture of {len(data)} bytes: 1 to {LARGEST_BYTES} are decoded.")
+    try:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
+    except cv2.error as error:  # such as more pixels than OpenCV decodes
+        raise UsageError(f"a picture of {len(data)} bytes cannot be decoded ({error.err or error}).") from error
+    if array is None:
+        raise UsageError(f"{len(data)} bytes are no picture, or a damaged one.")
+    return as_picture(array)
