@@ -10,6 +10,8 @@ oldest message the device still holds, so the bridge knows that nothing before i
 acknowledge up to the first gap after it.
 """
 
+import base64
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, json
@@ -163,6 +165,25 @@ class Need(Message, frozen=True, kw_only=True):
     device: Id
     digest: Sha256
     missing: Annotated[str, Meta(max_length=limits.MODEL_BYTES // limits.CHUNK_BYTES)]
+
+    @classmethod
+    def of(cls, device: str, digest: str, chunks: Iterable[int]) -> "Need":
+        """Name the chunks, counted from 0."""
+        bits = sum(1 << chunk for chunk in set(chunks))
+        bitmap = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+        return cls(device=device, digest=digest, missing=base64.b64encode(bitmap).decode())
+
+    def chunks(self) -> list[int]:
+        """The chunks named, ascending.
+
+        Raises:
+            MessageError: `missing` is not base64.
+        """
+        try:
+            bits = int.from_bytes(base64.b64decode(self.missing, validate=True), "little")
+        except ValueError as error:
+            raise MessageError(f"the bitmap of missing chunks from {self.device} is not base64: {error}.") from error
+        return [chunk for chunk in range(bits.bit_length()) if bits >> chunk & 1]
 
 
 class Command(Message, frozen=True, kw_only=True):

@@ -24,6 +24,9 @@ from edge_contract.messages import Command, Id, ModelRef, Seconds, Sha256, Text
 DESIRED_TYPE: Final = "application/vnd.edgewise.desired+json"
 COMMAND_TYPE: Final = "application/vnd.edgewise.command+json"
 
+ISSUED_FIELD: Final = "x-edgewise-issued"
+"""An added field of `timestamp`: when it was signed, whole seconds since 1970. A device without a clock learns from it."""
+
 
 class DesiredState(Struct, frozen=True, kw_only=True):
     """Which release a group or a device shall run. `revision` only grows; a device's own overrides its group's."""
@@ -35,6 +38,8 @@ class DesiredState(Struct, frozen=True, kw_only=True):
     issued: Seconds
     expires: Seconds
     """After this the state is not accepted; what runs keeps running."""
+    follow_group: bool = False
+    """On a device's own state: it no longer counts, and the group's does again; `model` only informs."""
 
 
 class SignedCommand(Struct, frozen=True, kw_only=True):
