@@ -25,7 +25,7 @@ DESIRED_TYPE: Final = "application/vnd.edgewise.desired+json"
 COMMAND_TYPE: Final = "application/vnd.edgewise.command+json"
 
 ISSUED_FIELD: Final = "x-edgewise-issued"
-"""An added field of `timestamp`: when it was signed, whole seconds since 1970. A device without a clock learns from it."""
+"""An added field of `timestamp`: when it was signed, whole seconds since 1970; it sets clocks that have no battery."""
 
 
 class DesiredState(Struct, frozen=True, kw_only=True):

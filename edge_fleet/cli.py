@@ -1,0 +1,36 @@
+"""The `edgewise` command: nouns and verbs, each in its module under `commands`.
+
+Every error that a user can mend ends here as its one sentence on stderr and its exit code. What a command needs is
+imported by its module when that is listed here, so heavy libraries are imported inside the commands that use them.
+"""
+
+import sys
+
+import typer
+
+from edge_contract.errors import EdgewiseError, ExitCode
+from edge_fleet.commands import fleet, keys, push, release
+
+app = typer.Typer(
+    name="edgewise",
+    help="Release, sign, push and watch the models of a fleet of cameras.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold secrets
+    add_completion=False,
+)
+app.add_typer(keys.app)
+app.add_typer(release.app)
+app.add_typer(push.app)
+app.add_typer(fleet.app)
+
+
+def main() -> None:
+    """Run the command line; the process ends with the exit code of `edge_contract.errors`."""
+    try:
+        app()
+    except EdgewiseError as error:
+        sys.stderr.write(f"edgewise: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("edgewise: interrupted.\n")
+        sys.exit(ExitCode.ERROR)

@@ -1,0 +1,1 @@
+"""One module a noun of the `edgewise` command; each exposes `app`."""

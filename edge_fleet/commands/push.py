@@ -1,0 +1,78 @@
+"""`edgewise push`: make a group or a device want a release, and watch it arrive."""
+
+from typing import Annotated, Any
+
+import typer
+
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_fleet.commands import context, display
+from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
+from edge_fleet.publish import Publisher
+from edge_fleet.watch import Outcomes, wait_for
+
+app = typer.Typer(help="Make devices run a release.")
+
+
+@app.command("push")
+def push(
+    *,
+    name: str,
+    release: int,
+    group: Annotated[str | None, typer.Option(help="Every device of this group.")] = None,
+    device: Annotated[str | None, typer.Option(help="One device; its own wish overrides its group's.")] = None,
+    follow_group: Annotated[
+        bool, typer.Option("--follow-group", help="With --device: end its own wish, so that its group's counts again.")
+    ] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to watch the online devices; 0 does not watch.")] = 0.0,
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    broker: BrokerOption = context.DEFAULT_BROKER,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a release and the signed wish to run it. A device that is away gets it when it connects."""
+    scope = _scope(group, device, follow_group=follow_group)
+    repository = context.open_repository(directory, None, passphrase_file)
+    releases, desired = context.open_releases(repository)
+    ref = releases.find(name, release).manifest.ref
+    releases.model(ref)  # damage is found before anything is published
+    with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
+        repository.refresh(only_when_due=True)
+        publisher = Publisher(releases, desired, link, progress)
+        publisher.metadata()
+        publisher.model(ref)
+        issued = desired.issue(scope, ref, follow_group=follow_group)
+        publisher.states([issued])
+        data: dict[str, Any] = {
+            "name": name, "release": release, "digest": ref.digest, "scope": scope, "revision": issued.state.revision
+        }  # fmt: skip
+        if wait <= 0:
+            say(f"{scope} is to run {name} {release} (revision {issued.state.revision}).", data, as_json=as_json)
+            return
+        with display.devices(quiet=as_json) as show:
+            outcomes = wait_for(publisher, issued.state, wait, show)
+    _conclude(outcomes, data, as_json=as_json)
+
+
+def _scope(group: str | None, device: str | None, *, follow_group: bool) -> str:
+    match group, device:
+        case str(), None if not follow_group:
+            return f"group/{group}"
+        case None, str():
+            return f"device/{device}"
+    raise UsageError("name either --group ID or --device ID (and --follow-group only with --device).")
+
+
+def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> None:
+    text = [f"{len(outcomes.done)} devices run it."]
+    text += [f"{device} refused it: {reason}" for device, reason in outcomes.refused.items()]
+    text += [f"{device} is still at it ({state})." for device, state in outcomes.pending.items()]
+    say(
+        "\n".join(text),
+        data | {"done": outcomes.done, "refused": outcomes.refused, "pending": outcomes.pending},
+        as_json=as_json,
+    )
+    if outcomes.refused or outcomes.pending or not outcomes.done:
+        raise EdgewiseError(
+            f"{len(outcomes.done)} devices run the release, {len(outcomes.refused)} refused it and "
+            f"{len(outcomes.pending)} did not finish in time; see: edgewise fleet ls"
+        )

@@ -1,0 +1,102 @@
+"""`edgewise release`: list a package as a release, withdraw one, renew the signatures' expiry.
+
+`edgewise release FILE.ewm` is short for `edgewise release add FILE.ewm`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edge_contract import package as packages
+from edge_fleet.commands import context
+from edge_fleet.commands.context import DirectoryOption, JsonOption, PassphraseOption, say
+
+
+class _AddByDefault(TyperGroup):
+    """`release FILE` means `release add FILE`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # typer keeps click's types to itself
+        if args and args[0].endswith(packages.SUFFIX):
+            args = ["add", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(name="release", help="Releases: what devices may run.", no_args_is_help=True, cls=_AddByDefault)
+
+
+@app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(help="A model package, such as models/emotion-2.ewm.")],
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    notes: Annotated[str, typer.Option(help="A line that travels with the release.")] = "",
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign a package into the list of releases. It runs nowhere before it is pushed."""
+    package = packages.read_file(file)
+    releases, _ = context.open_releases(context.open_repository(directory, None, passphrase_file))
+    added = releases.add(package, notes)
+    manifest = package.manifest
+    what = f"{manifest.name} {manifest.release} ({manifest.digest[:12]}, {manifest.size:,} bytes)"
+    data = {"name": manifest.name, "release": manifest.release, "digest": manifest.digest, "added": added}
+    say(f"Released {what}." if added else f"{what} is released already.", data, as_json=as_json)
+
+
+@app.command("withdraw")
+def withdraw(
+    name: str,
+    release: int,
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a release from the list, so that no device activates it any more. Devices that run it go on until told."""
+    releases, desired = context.open_releases(context.open_repository(directory, None, passphrase_file))
+    gone = releases.withdraw(name, release).manifest.digest
+    still = [state.state.scope for state in desired.all() if state.state.model.digest == gone]
+    text = f"Withdrew {name} {release}. Tell the fleet with: edgewise fleet heal"
+    if still:
+        text += f"\nStill desired by {', '.join(still)}: push another release there."
+    say(text, {"digest": gone, "still_desired_by": still}, as_json=as_json)
+
+
+@app.command("ls")
+def ls(directory: DirectoryOption = context.DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
+    """Show the listed releases and who is meant to run them."""
+    releases, desired = context.open_releases(context.open_repository(directory, None, None))
+    states = [state.state for state in desired.all()]
+    rows = [
+        {
+            "name": target.manifest.name,
+            "release": target.manifest.release,
+            "digest": target.manifest.digest,
+            "size": target.manifest.size,
+            "notes": target.notes,
+            "desired_by": [state.scope for state in states if state.model.digest == target.manifest.digest],
+        }
+        for target in releases.listed()
+    ]
+    text = [
+        f"{row['name']} {row['release']}  {str(row['digest'])[:12]}  {row['size']:>10,} bytes  {row['notes']}".rstrip()
+        for row in rows
+    ]
+    answer = "\n".join(text) or "Nothing is released yet; run: edgewise release FILE.ewm"
+    say(answer, {"releases": rows}, as_json=as_json)
+
+
+@app.command("refresh")
+def refresh(
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Renew the expiry of list, timestamp and desired states. Publish it with: edgewise fleet heal"""
+    repository = context.open_repository(directory, None, passphrase_file)
+    _, desired = context.open_releases(repository)
+    repository.refresh()
+    renewed = desired.renew()
+    expires = repository.expiries()["timestamp"].isoformat()
+    text = f"Signed until {expires}; {len(renewed)} desired states renewed. Publish with: edgewise fleet heal"
+    say(text, {"expires": expires, "renewed": len(renewed)}, as_json=as_json)

@@ -1,0 +1,96 @@
+"""Desired states on the release side: issued with a revision that only grows, kept as they were signed.
+
+One file a scope under `desired/`. It is written before anything is published, so that a killed push can be said again
+but never taken back by a smaller revision.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_contract import topics
+from edge_contract.errors import TrustError, UsageError
+from edge_contract.messages import ModelRef
+from edge_contract.trust import DESIRED_TYPE, DesiredState, seal, unseal
+from edge_fleet.repository import Repository, write_durably
+
+LIFE: Final = 30 * 24 * 3600.0  # seconds a device may be away and still accept what was desired; refresh prolongs it
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A desired state and its envelope."""
+
+    state: DesiredState
+    envelope: bytes
+
+    @property
+    def topic(self) -> str:
+        """Where it is retained."""
+        kind, _, name = self.state.scope.partition("/")
+        return topics.group_desired(name) if kind == "group" else topics.device(name, "desired")
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredStates:
+    """The newest desired state of each scope."""
+
+    repository: Repository
+    now: Callable[[], float] = time.time
+
+    def issue(self, scope: str, model: ModelRef, *, follow_group: bool = False) -> Issued:
+        """Sign and keep a new desired state for `group/<id>` or `device/<id>`."""
+        last = self._last_revision(scope)
+        now = self.now()
+        # Counted from the clock, so that a release side restored from an old backup still goes on above what it lost.
+        state = DesiredState(
+            scope=scope,
+            revision=max(last + 1, int(now)),
+            model=model,
+            issued=now,
+            expires=now + LIFE,
+            follow_group=follow_group,
+        )
+        issued = Issued(state, seal(state, DESIRED_TYPE, self.repository.online_signer()))
+        write_durably(self._path(scope), issued.envelope)
+        return issued
+
+    def all(self) -> list[Issued]:
+        """The newest state of every scope, verified.
+
+        Raises:
+            TrustError: a file is damaged, or the key that signed it was replaced by a rotation that did not finish.
+        """
+        return [self._read(path) for path in sorted((self.repository.directory / "desired").glob("*.json"))]
+
+    def reissue(self, states: list[Issued]) -> list[Issued]:
+        """Issue states again after a rotation: read them before it, while the key that signed them counts."""
+        return [self.issue(one.state.scope, one.state.model, follow_group=one.state.follow_group) for one in states]
+
+    def renew(self) -> list[Issued]:
+        """Issue again each state that has less than half of its life before it."""
+        return self.reissue([one for one in self.all() if one.state.expires - self.now() < LIFE / 2])
+
+    def _read(self, path: Path) -> Issued:
+        envelope = path.read_bytes()
+        try:
+            return Issued(unseal(envelope, DESIRED_TYPE, DesiredState, self.repository.online_keys()), envelope)
+        except TrustError as error:
+            raise TrustError(
+                f"{path} is not signed by the online key in force; delete it and push that scope again."
+            ) from error
+
+    def _last_revision(self, scope: str) -> int:
+        path = self._path(scope)
+        try:
+            return self._read(path).state.revision if path.exists() else 0
+        except TrustError:
+            return 0  # the clock alone carries on
+
+    def _path(self, scope: str) -> Path:
+        kind, _, name = scope.partition("/")
+        if kind not in {"group", "device"}:
+            raise UsageError(f"{scope!r} is neither group/ID nor device/ID.")
+        return self.repository.directory / "desired" / f"{kind}-{topics.checked_id(name, kind)}.json"

@@ -1,0 +1,82 @@
+"""What the devices of a fleet say of themselves, folded into one view. Pure: messages in, a view out.
+
+Everything read here is a device's own, unsigned word: good for a table and for waiting, never for a decision about
+what may run.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from msgspec import Struct
+
+from edge_contract import topics
+from edge_contract.errors import MessageError
+from edge_contract.messages import Availability, Info, ModelRef, Reported, UpdateState, decode
+
+SETTLED: frozenset[UpdateState] = frozenset({"committed", "rejected", "rolled-back"})
+Outcome = Literal["pending", "done", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device; a part it has not said yet is None."""
+
+    id: str
+    availability: Availability | None = None
+    info: Info | None = None
+    reported: Reported | None = None
+
+    @property
+    def online(self) -> bool:
+        """Connected as far as the broker knows."""
+        return self.availability is not None and self.availability.state == "online"
+
+    def outcome(self, model: ModelRef, revision: int) -> Outcome:
+        """How far the device has come with a desired state: it runs the model, refused it, or is still at it."""
+        reported = self.reported
+        if reported is None or reported.revision < revision or reported.state not in SETTLED:
+            return "pending"
+        if reported.state == "committed" and reported.active is not None and reported.active.digest == model.digest:
+            return "done"
+        return "refused"
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All devices heard of, and the malformed messages counted by topic."""
+
+    devices: dict[str, Device] = field(default_factory=dict)
+    malformed: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, topic: str, payload: bytes) -> Device | None:
+        """Take in one message; the device as it is now, or None for what says nothing about one."""
+        match topics.parse(topic):
+            case topics.DeviceTopic(device=id_, leaf="availability"):
+                return self._update(id_, "availability", Availability, payload, topic)
+            case topics.DeviceTopic(device=id_, leaf="info"):
+                return self._update(id_, "info", Info, payload, topic)
+            case topics.DeviceTopic(device=id_, leaf="reported"):
+                return self._update(id_, "reported", Reported, payload, topic)
+            case _:
+                return None
+
+    def in_scope(self, scope: str) -> list[Device]:
+        """The devices that a desired state for `group/<id>` or `device/<id>` speaks to."""
+        kind, _, name = scope.partition("/")
+        if kind == "device":
+            return [device for device in self.devices.values() if device.id == name]
+        return [device for device in self.devices.values() if device.info is not None and name in device.info.groups]
+
+    def _update(self, id_: str, part: str, kind: type[Struct], payload: bytes, topic: str) -> Device | None:
+        device = self.devices.get(id_, Device(id_))
+        try:
+            said = decode(payload, kind) if payload else None
+        except MessageError as error:
+            self.malformed[topic] = str(error)
+            return None
+        # An older session's last will can arrive after the new session's word.
+        held: Struct | None = getattr(device, part)
+        if said is not None and held is not None and getattr(said, "session") < getattr(held, "session"):  # noqa: B009
+            return None
+        self.devices[id_] = device = replace(device, **{part: said})  # type: ignore[arg-type]  # each part its kind
+        return device
