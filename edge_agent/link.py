@@ -1,0 +1,342 @@
+"""The device's connection to the broker: MQTT 5, kept up for ever. Only this module knows paho.
+
+Rules:
+- One thread of the link's own connects, waits and runs every handler, in the order messages came; paho's network thread
+  only fills a bounded inbox, so a handler may block (SQLite, fsync) without missing a keep-alive soon.
+- Nothing is queued while the broker is away: `publish` says False and the caller says it again after `on_connect`.
+  What was in flight when a connection broke is sent again by paho (at least once, never silently lost).
+- Sizes are checked against the maximum that this broker announced, because a broker answers a larger packet by
+  disconnecting, and paho would send it again for ever.
+
+Not here: what is said (`agent`), and what survives a power cut (`spool`).
+"""
+
+import contextlib
+import enum
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple, assert_never
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_agent.settings import BrokerSettings
+from edge_agent.tls import tls_context
+from edge_contract import limits
+from edge_contract.errors import MessageError
+
+Handler = Callable[[str, bytes], None]
+
+RECONNECT_FIRST_S: Final = 1.0
+"""The first wait, up to halved by jitter, so that a restarted broker is not met by its whole fleet at once."""
+RECONNECT_LONGEST_S: Final = 60.0
+"""The longest wait: a device is back at most a minute after its broker."""
+STABLE_S: Final = 30.0
+"""A connection that broke sooner is a failure: two devices with one id then throw each other out ever less often."""
+CONNECT_S: Final = 10.0
+"""From the start of an attempt to the broker's CONNACK."""
+STOP_S: Final = 3.0
+"""What `stop` waits for the broker to take what is in flight, and again for the threads."""
+INBOX: Final = 256
+"""Messages that wait for their handler; when full, paho stops reading and TCP holds the broker back."""
+IN_FLIGHT: Final = 16
+"""Unacknowledged messages on the wire; no broker in use announces a smaller receive maximum."""
+OUTBOX: Final = 256
+"""Unacknowledged messages in all; `publish` says False past it."""
+LARGEST_INCOMING: Final = limits.METADATA_BYTES + limits.CHUNK_BYTES
+"""What this client announces as its own maximum: the largest metadata file and room for its header."""
+
+_log = logging.getLogger(__name__)
+
+
+class LinkState(enum.Enum):
+    """Where the connection stands."""
+
+    STOPPED = "stopped"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    """Between two attempts; each failure doubles the wait."""
+
+
+class _Connected(NamedTuple):
+    session_present: bool
+
+
+class _Lost(NamedTuple):
+    reason: str
+
+
+class _Arrived(NamedTuple):
+    topic: str
+    payload: bytes
+
+
+_Event = _Connected | _Lost | _Arrived
+
+
+def reconnect_wait(failures: int, jitter: float) -> float:
+    """Seconds to wait before the next attempt after `failures` in a row; `jitter` is uniform in [0, 1)."""
+    wait = min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2.0 ** min(failures, 16))
+    return wait * (0.5 + jitter / 2)
+
+
+class Link:
+    """One MQTT session; see the module."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        *,
+        clean_start: bool,
+        will: tuple[str, bytes] | None = None,
+        on_connect: Callable[[], None] = lambda: None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`will` (topic, payload) is retained by the broker when the connection breaks without `stop`.
+
+        `on_connect` runs on the link's thread after every connect, when all subscriptions were asked for.
+
+        Raises:
+            UsageError: a certificate or key file of the settings cannot be used.
+        """
+        self._settings, self._clean_start = settings, clean_start
+        self._on_connect, self._jitter = on_connect, jitter
+        self._handlers: dict[str, Handler] = {}
+        self._handlers_lock = threading.Lock()
+        self._inbox: queue.Queue[_Event | None] = queue.Queue(INBOX)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_sent: mqtt.MQTTMessageInfo | None = None
+        self.state = LinkState.STOPPED
+        self.connects = 0
+        """How often a connection stood, since the start."""
+        self.largest_packet: int | None = None
+        """The broker's maximum packet size in bytes, from its last CONNACK; None when it named none."""
+        self._client = self._make_client(client_id, will)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a message published now would go out."""
+        return self.state is LinkState.CONNECTED
+
+    def start(self) -> None:
+        """Connect and stay connected, in the background."""
+        if self._thread is not None:
+            return
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let what is in flight out, disconnect politely (no last will) and end; waits a few seconds at most."""
+        if self._thread is None:
+            return
+        if self.connected and self._last_sent is not None:
+            # Brokers acknowledge in the order they received, so the last one stands for all.
+            with contextlib.suppress(ValueError, RuntimeError):
+                self._last_sent.wait_for_publish(STOP_S)
+        self._stopping.set()
+        with contextlib.suppress(queue.Full):
+            self._inbox.put_nowait(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(STOP_S)
+        self._thread = None
+
+    def publish(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, retain: bool = False) -> bool:
+        """Hand a message to the connection; False when the broker is away or too much is unacknowledged: say it again.
+
+        Raises:
+            MessageError: the message is larger than this broker takes.
+        """
+        # Fixed header 5, topic length 2, packet id 2, no properties 1: the most that QoS 1 adds.
+        size = len(payload) + len(topic.encode()) + 10
+        if self.largest_packet is not None and size > self.largest_packet:
+            raise MessageError(
+                f"a message of {size} bytes to {topic} passes the broker's limit of {self.largest_packet}; "
+                "raise the broker's maximum packet size."
+            )
+        if not self.connected:
+            return False
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if info.rc != mqtt.MQTT_ERR_SUCCESS:
+            return False
+        self._last_sent = info
+        return True
+
+    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        """Call `handler(topic, payload)` for what matches, on the link's thread; asked for again on every connect."""
+        with self._handlers_lock:
+            self._handlers[topic_filter] = handler
+        if self.connected:
+            self._client.subscribe(topic_filter, qos=1)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Undo `subscribe`; what already waits in the inbox is dropped."""
+        with self._handlers_lock:
+            known = self._handlers.pop(topic_filter, None) is not None
+        if known and self.connected:
+            self._client.unsubscribe(topic_filter)
+
+    def _make_client(self, client_id: str, will: tuple[str, bytes] | None) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+        )
+        client.max_inflight_messages_set(IN_FLIGHT)
+        client.max_queued_messages_set(OUTBOX)
+        client.connect_timeout = CONNECT_S
+        if self._settings.username is not None:
+            client.username_pw_set(self._settings.username, self._settings.password)
+        if self._settings.tls:
+            client.tls_set_context(tls_context(self._settings))
+        if will is not None:
+            client.will_set(will[0], will[1], qos=1, retain=True)
+        client.on_connect = self._connack
+        client.on_disconnect = self._disconnected
+        client.on_message = self._received
+        client.on_subscribe = self._suback
+        return client
+
+    # What follows, up to `_run`, is called on paho's thread and must not block, except to hold the broker back.
+
+    def _connack(
+        self,
+        client: mqtt.Client,
+        _userdata: object,
+        flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            return  # paho ends the connection, and `_disconnected` says why
+        largest: int | None = getattr(properties, "MaximumPacketSize", None)
+        if largest is not None and (self.largest_packet is None or largest < self.largest_packet):
+            client.drop_out_messages()  # one of them may be what this broker would disconnect us for, again and again
+        self.largest_packet = largest
+        with self._handlers_lock:
+            filters = [(topic_filter, 1) for topic_filter in self._handlers]
+        self.state = LinkState.CONNECTED
+        if filters:
+            client.subscribe(filters)
+        self._put(_Connected(flags.session_present))
+
+    def _disconnected(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self.state = LinkState.WAITING
+        self._put(_Lost(str(reason)))
+
+    def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # a topic that is no UTF-8 is none of ours
+        self._put(_Arrived(topic, bytes(message.payload)))
+
+    def _suback(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                _log.warning("the broker refused a subscription (%s); check its access rules", reason)
+
+    def _put(self, event: _Event) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(event, timeout=0.2)
+                return
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            held = self._one_connection()
+            failures = 0 if held >= STABLE_S else failures + 1
+            self.state = LinkState.WAITING
+            self._stopping.wait(reconnect_wait(max(failures - 1, 0), self._jitter()))
+        self.state = LinkState.STOPPED
+
+    def _one_connection(self) -> float:
+        """Connect, serve until it breaks or `stop`, and return for how many seconds it stood."""
+        self.state = LinkState.CONNECTING
+        began = time.monotonic()
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 0 if self._clean_start else self._settings.session_expiry_s
+        properties.MaximumPacketSize = LARGEST_INCOMING
+        where = f"{self._settings.host}:{self._settings.port}"
+        try:
+            self._client.connect(
+                self._settings.host,
+                self._settings.port,
+                self._settings.keepalive_s,
+                clean_start=self._clean_start,
+                properties=properties,
+            )
+        except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
+            _log.warning("broker %s cannot be reached (%s); trying again", where, error)
+            return 0.0
+        self._client.loop_start()
+        stood: float | None = None
+        while not self._stopping.is_set():
+            try:
+                event = self._inbox.get(timeout=None if stood is not None else CONNECT_S)
+            except queue.Empty:
+                _log.warning("broker %s does not answer within %g s; trying again", where, CONNECT_S)
+                break
+            match event:
+                case None:
+                    break
+                case _Connected(session_present):
+                    stood = time.monotonic()
+                    self.connects += 1
+                    _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
+                    self._guarded(self._on_connect)
+                case _Lost(reason):
+                    _log.warning("lost broker %s (%s); trying again", where, reason)
+                    break
+                case _Arrived(topic, payload):
+                    self._dispatch(topic, payload)
+                case _:
+                    assert_never(event)
+        self._hang_up()
+        return 0.0 if stood is None else time.monotonic() - max(stood, began)
+
+    def _hang_up(self) -> None:
+        """End the connection and paho's thread; messages that already arrived still meet their handlers."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                event = self._inbox.get_nowait()
+                if isinstance(event, _Arrived):
+                    self._dispatch(event.topic, event.payload)
+
+    def _dispatch(self, topic: str, payload: bytes) -> None:
+        with self._handlers_lock:
+            handlers = [h for f, h in self._handlers.items() if mqtt.topic_matches_sub(f, topic)]
+        for handler in handlers:
+            self._guarded(handler, topic, payload)
+
+    def _guarded(self, function: Callable[..., None], *arguments: str | bytes) -> None:
+        """Run a handler; its error is logged, because one bad message must not end the link."""
+        try:
+            function(*arguments)
+        except Exception:  # noqa: BLE001  # whatever it is
+            _log.exception("a handler failed on %s", arguments[0] if arguments else "connecting")
