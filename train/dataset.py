@@ -1,0 +1,121 @@
+"""The one dataset file that every later stage reads: images, labels and who may look at which row.
+
+`data/dataset.npz` is a plain NumPy archive without pickles. Arrays: `images` uint8 [N,H,W,C], `labels` uint8 [N],
+`split` uint8 [N] (index into `SPLITS`), `label_names` and `vote_names` unicode, `votes` uint8 [N,V] (V is 0 without FER+),
+`source_digest` unicode. Training reads `train` and `selection` only; `test` and `private` are for `evaluate`.
+"""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+
+SPLITS = ("train", "selection", "test", "private")
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Images uint8 [N,H,W,C] with labels [N]; `votes` [N,V] counts how many annotators chose each of `vote_names`."""
+
+    images: Images
+    labels: NDArray[np.uint8]
+    split: NDArray[np.uint8]
+    label_names: tuple[str, ...]
+    votes: NDArray[np.uint8]
+    vote_names: tuple[str, ...]
+    source_digest: str
+
+    def split_indices(self, name: str) -> NDArray[np.intp]:
+        """Row numbers of one split, ascending; empty when the source had no such split."""
+        return np.flatnonzero(self.split == SPLITS.index(name))
+
+    def majority_labels(self) -> NDArray[np.int64]:
+        """The label most annotators chose, [N]; -1 where it is tied or is none of `label_names`.
+
+        FER+ (Barsoum et al. 2016) adds contempt, unknown and not-a-face; such rows have no label here.
+        """
+        if not self.vote_names:
+            return np.full(len(self.labels), -1, np.int64)
+        top = self.votes.max(axis=1, keepdims=True)
+        unique = (self.votes == top).sum(axis=1) == 1
+        to_label = np.array([_position(name, self.label_names) for name in self.vote_names], np.int64)
+        return np.where(unique & (top[:, 0] > 0), to_label[self.votes.argmax(axis=1)], -1)
+
+
+def _position(name: str, names: tuple[str, ...]) -> int:
+    return names.index(name) if name in names else -1
+
+
+def image_digests(images: Images) -> list[bytes]:
+    """One digest an image; equal digests are equal pixels."""
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+
+
+def save(dataset: Dataset, path: Path) -> None:
+    """Write the archive so that a reader sees the old file or the whole new one, never half."""
+    write_archive(
+        path,
+        {
+            "images": dataset.images,
+            "labels": dataset.labels,
+            "split": dataset.split,
+            "label_names": np.array(dataset.label_names, dtype=np.str_),
+            "votes": dataset.votes,
+            "vote_names": np.array(dataset.vote_names, dtype=np.str_),
+            "source_digest": np.array(dataset.source_digest),
+        },
+        compress=True,
+    )
+
+
+def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> None:
+    """Write a NumPy archive with fixed times (same arrays, same bytes) through a temporary file and a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with part.open("wb") as file:
+        with zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
+            for name, array in arrays.items():
+                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                entry.compress_type = method
+                with archive.open(entry, "w", force_zip64=True) as out:
+                    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> Dataset:
+    """Read a dataset file.
+
+    Raises:
+        UsageError: The file is missing, or is not a dataset file.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: run `make data SOURCE=fer2013.csv` (or a folder, or synthetic:2000) first.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            dataset = Dataset(
+                images=archive["images"],
+                labels=archive["labels"],
+                split=archive["split"],
+                label_names=tuple(str(name) for name in archive["label_names"]),
+                votes=archive["votes"],
+                vote_names=tuple(str(name) for name in archive["vote_names"]),
+                source_digest=str(archive["source_digest"]),
+            )
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is not a dataset file ({error}): write it again with `make data SOURCE=…`.") from error
+    if dataset.images.ndim != 4 or not len(dataset.images) == len(dataset.labels) == len(dataset.split):
+        raise UsageError(f"{path} holds arrays whose lengths differ: write it again with `make data SOURCE=…`.")
+    return dataset

@@ -1,0 +1,354 @@
+"""The networks, each a frozen config whose `layers` reads top to bottom, built twice: to train and to ship.
+
+`build_training` takes float pixels 0..255 and gives logits; its convolutions may have parallel branches with batch
+normalisation (re-parameterisation: Ding et al. 2021, RepVGG). `deploy` folds every branch and normalisation into one
+plain convolution and returns a network of plain Keras layers: uint8 pixels in, rescaling inside, probabilities out.
+Data, losses and loops are elsewhere.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+from train.fast_layers import Conv, Norm
+from train.params import nearest
+
+Tensor = Any
+
+
+@dataclass(frozen=True, slots=True)
+class ConvRecord:
+    """How one convolution was trained, which is what `fold` must undo."""
+
+    normalised: bool
+    pointwise: bool  # a parallel 1x1 convolution
+    identity: bool  # the input is added before the activation
+    tap: int  # which row and column of the kernel looks at the position the 1x1 and the identity look at
+
+
+class Builder:
+    """Places layers by name: the training form with branches, or the shipped form with one convolution each."""
+
+    def __init__(self, *, training: bool, policy: str = "float32") -> None:
+        self.training = training
+        self.policy = policy
+        self.records: dict[str, ConvRecord] = {}
+
+    def rescale(self, pixels: Tensor, scale: float, offset: float) -> Tensor:
+        """Bring pixels 0..255 into the range the network works in."""
+        return keras.layers.Rescaling(scale, offset, dtype=self.policy, name="rescale")(pixels)
+
+    def conv(
+        self, x: Tensor, name: str, filters: int, *, kernel: int = 3, stride: int = 1, padding: str = "same",
+        norm: bool = True, pointwise: bool = False, identity: bool = False, relu: bool = True,
+    ) -> Tensor:  # fmt: skip
+        """A convolution with what belongs to it; `identity` is dropped where shapes differ."""
+        identity = identity and stride == 1 and x.shape[-1] == filters
+        record = ConvRecord(norm, pointwise, identity, _same_padding_before(x.shape[1], kernel, stride))
+        self.records[name] = record
+        common = {"strides": stride, "kernel_initializer": "he_normal", "dtype": self.policy}
+        if not self.training:
+            plain = keras.layers.Conv2D(
+                filters, kernel, padding=padding, activation="relu" if relu else None, name=name, **common
+            )
+            return plain(x)
+        if not norm:
+            y = Conv(filters, kernel, padding=padding, name=name, **common)(x)
+        else:
+            y = Conv(filters, kernel, padding=padding, use_bias=False, name=f"{name}_conv", **common)(x)
+            y = Norm(name=f"{name}_norm", dtype=self.policy)(y)
+        branches = [y]
+        if pointwise:
+            y = Conv(filters, 1, padding="same", use_bias=False, name=f"{name}_point", **common)(x)
+            branches.append(Norm(name=f"{name}_point_norm", dtype=self.policy)(y))
+        if identity:
+            branches.append(x)
+        y = branches[0] if len(branches) == 1 else keras.layers.Add(dtype=self.policy, name=f"{name}_sum")(branches)
+        return self.relu(y, f"{name}_relu") if relu else y
+
+    def relu(self, x: Tensor, name: str) -> Tensor:
+        """ReLU: what int8 kernels fuse for nothing."""
+        return keras.layers.ReLU(dtype=self.policy, name=name)(x)
+
+    def add(self, x: Tensor, y: Tensor, name: str) -> Tensor:
+        """A residual sum that stays in the shipped network."""
+        return keras.layers.Add(dtype=self.policy, name=name)([x, y])
+
+    def pool(self, x: Tensor, name: str, kind: str = "max") -> Tensor:
+        """Halve height and width."""
+        layer = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
+        return layer(2, dtype=self.policy, name=name)(x)
+
+    def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
+        """Dropout while training; nothing in the shipped network."""
+        return keras.layers.Dropout(rate, dtype=self.policy, name=name)(x) if self.training and rate else x
+
+    def dense(self, x: Tensor, name: str, units: int) -> Tensor:
+        """A fully connected layer with ReLU."""
+        return keras.layers.Dense(units, activation="relu", dtype=self.policy, name=name)(x)
+
+
+class NetworkConfig(Protocol):
+    """What every network below is: a frozen dataclass of its sizes."""
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Features [B, F] from pixels [B, H, W, C]."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineCnn:
+    """The network this project descends from, to the letter: 2.35 M parameters, 77 MMAC at 48x48."""
+
+    dropout: float = 0.25
+    head_dropout: float = 0.5
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Four valid 3x3 convolutions, three poolings and a dense layer that holds 90 % of the weights."""
+        x = b.rescale(pixels, 1 / 255, 0.0)
+        x = b.conv(x, "conv1", 32, padding="valid", norm=False)
+        x = b.conv(x, "conv2", 64, padding="valid", norm=False)
+        x = b.dropout(b.pool(x, "pool1"), self.dropout, "drop1")
+        x = b.conv(x, "conv3", 128, padding="valid", norm=False)
+        x = b.pool(x, "pool2")
+        x = b.conv(x, "conv4", 128, padding="valid", norm=False)
+        x = b.dropout(b.pool(x, "pool3"), self.dropout, "drop2")
+        x = keras.layers.Flatten(dtype=b.policy, name="flatten")(x)
+        return b.dropout(b.dense(x, "dense", 1024), self.head_dropout, "drop3")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCnn:
+    """Ours: plain 3x3 convolutions at inference, under 30 MMAC and 1,000,000 bytes as int8 at 48x48 with 7 classes.
+
+    Only the one-channel stem runs at full resolution. Widths are multiples of 16, so that int8 dot-product
+    instructions (VNNI on x86, SDOT on Arm) find full registers, and nothing is depthwise, because those run at half the
+    share of the core's int8 peak.
+    """
+
+    stem: int = 16
+    widths: tuple[int, ...] = (32, 64, 112, 192)
+    depths: tuple[int, ...] = (2, 3, 2, 2)
+    pointwise: bool = True
+    dropout: float = 0.2
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Stem, then stages that halve the resolution first; averaged over what is left."""
+        x = b.rescale(pixels, 1 / 127.5, -1.0)
+        x = b.conv(x, "stem", self.stem)
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
+            for block in range(depth):
+                x = b.conv(
+                    x, f"s{stage}b{block}", width, stride=2 if block == 0 else 1,
+                    pointwise=self.pointwise, identity=True,
+                )  # fmt: skip
+        x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+        return b.dropout(x, self.dropout, "drop")
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """Basic-block residual network (He et al. 2016); these widths make the teacher, 160 MMAC at 48x48."""
+
+    stem: int = 32
+    stem_stride: int = 1
+    first_stride: int = 2
+    widths: tuple[int, ...] = (64, 128, 256)
+    depths: tuple[int, ...] = (1, 1, 2)
+    downsample_conv: bool = True  # a 3x3 convolution that halves, before the stage's blocks (one more layer a stage)
+    dropout: float = 0.3
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Stem, stages of residual blocks, average."""
+        x = b.conv(b.rescale(pixels, 1 / 127.5, -1.0), "stem", self.stem, stride=self.stem_stride)
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
+            stride = self.first_stride if stage == 1 else 2
+            if self.downsample_conv:
+                x = b.conv(x, f"s{stage}down", width, stride=stride)
+                stride = 1
+            for block in range(depth):
+                x = self._block(b, x, f"s{stage}b{block}", width, stride if block == 0 else 1)
+        x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+        return b.dropout(x, self.dropout, "drop")
+
+    @staticmethod
+    def _block(b: Builder, x: Tensor, name: str, width: int, stride: int) -> Tensor:
+        skip = x
+        if stride != 1 or x.shape[-1] != width:
+            skip = b.conv(x, f"{name}skip", width, kernel=1, stride=stride, relu=False)
+        y = b.conv(x, f"{name}a", width, stride=stride)
+        y = b.conv(y, f"{name}c", width, relu=False)
+        return b.relu(b.add(y, skip, f"{name}add"), f"{name}out")
+
+
+@dataclass(frozen=True, slots=True)
+class Vgg:
+    """The VGG of Khaireddin and Chen 2021 (published 73.28 %): pairs of convolutions, pooling, two dense layers."""
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    dense: int = 4096
+    dropout: float = 0.5
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Four stages of two convolutions; flattened, because the faces are framed alike."""
+        x = b.rescale(pixels, 1 / 127.5, -1.0)
+        for stage, width in enumerate(self.widths, start=1):
+            x = b.conv(b.conv(x, f"s{stage}a", width), f"s{stage}b", width)
+            x = b.pool(x, f"pool{stage}")
+        x = keras.layers.Flatten(dtype=b.policy, name="flatten")(x)
+        x = b.dropout(b.dense(x, "dense1", self.dense), self.dropout, "drop1")
+        return b.dropout(b.dense(x, "dense2", self.dense), self.dropout, "drop2")
+
+
+@dataclass(frozen=True, slots=True)
+class MiniXception:
+    """mini-Xception (Arriaga et al. 2017, published 66 %): separable convolutions with residuals."""
+
+    stem: int = 8
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    dropout: float = 0.0
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Normalisation after a separable convolution stays a layer; the converter folds it."""
+        x = b.rescale(pixels, 1 / 127.5, -1.0)
+        x = b.conv(x, "stem1", self.stem, padding="valid")
+        x = b.conv(x, "stem2", self.stem, padding="valid")
+        for stage, width in enumerate(self.widths, start=1):
+            skip = b.conv(x, f"s{stage}skip", width, kernel=1, stride=2, relu=False)
+            x = b.relu(self._separable(b, x, f"s{stage}a", width), f"s{stage}relu")
+            x = self._separable(b, x, f"s{stage}b", width)
+            x = keras.layers.MaxPooling2D(3, 2, padding="same", dtype=b.policy, name=f"s{stage}pool")(x)
+            x = b.add(x, skip, f"s{stage}add")
+        x = b.conv(x, "classes", 64)
+        x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+        return b.dropout(x, self.dropout, "drop")
+
+    @staticmethod
+    def _separable(b: Builder, x: Tensor, name: str, width: int) -> Tensor:
+        layer = keras.layers.SeparableConv2D(width, 3, padding="same", use_bias=False, dtype=b.policy, name=name)
+        norm = Norm if b.training else keras.layers.BatchNormalization
+        return norm(dtype=b.policy, name=f"{name}_norm")(layer(x))
+
+
+@dataclass(frozen=True, slots=True)
+class ResNet18(Residual):
+    """ResNet18 without its early poolings, as the published FER2013 recipes use it (73.70 %)."""
+
+    stem: int = 64
+    first_stride: int = 1
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    downsample_conv: bool = False
+
+
+NETWORKS: dict[str, type[Any]] = {
+    "baseline_cnn": BaselineCnn,
+    "edge_cnn": EdgeCnn,
+    "residual": Residual,
+    "vgg": Vgg,
+    "mini_xception": MiniXception,
+    "resnet18": ResNet18,
+}
+
+
+def network_config(name: str, options: dict[str, Any] | None = None) -> NetworkConfig:
+    """The config called `name` with some of its sizes replaced.
+
+    Raises:
+        UsageError: No such network, or no such option of it; the text names the nearest valid one.
+    """
+    if name not in NETWORKS:
+        raise UsageError(f"there is no network `{name}`: {nearest(name, list(NETWORKS))}")
+    fields = {field.name for field in dataclasses.fields(NETWORKS[name])}
+    for option in options or {}:
+        if option not in fields:
+            raise UsageError(f"network `{name}` has no option `{option}`: {nearest(option, list(fields))}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
+    config: NetworkConfig = NETWORKS[name](**values)
+    return config
+
+
+def build_training(
+    config: NetworkConfig, shape: tuple[int, int, int], classes: int, *, votes: int = 0, policy: str = "float32"
+) -> tuple[Any, Builder]:
+    """Float pixels [B,H,W,C] in, float32 logits out: {"labels": [B,classes]} and, with `votes`, {"votes": [B,votes]}.
+
+    The second head learns annotators' votes from the same features and is left behind by `deploy`.
+    """
+    builder = Builder(training=True, policy=policy)
+    pixels = keras.Input(shape, dtype="float32", name="pixels")
+    features = config.layers(builder, pixels)
+    # Logits in float32: a softmax over bfloat16's eight bits loses the small probabilities.
+    outputs = {"labels": keras.layers.Dense(classes, dtype="float32", name="head")(features)}
+    if votes:
+        outputs["votes"] = keras.layers.Dense(votes, dtype="float32", name="votes_head")(features)
+    return keras.Model(pixels, outputs, name="training"), builder
+
+
+def build_deployed(config: NetworkConfig, shape: tuple[int, int, int], classes: int, *, name: str = "network") -> Any:
+    """The shipped form with fresh weights: uint8 pixels [B,H,W,C] in, probabilities [B,classes] out."""
+    builder = Builder(training=False)
+    pixels = keras.Input(shape, dtype="uint8", name="pixels")
+    features = config.layers(builder, pixels)
+    probabilities = keras.layers.Dense(classes, activation="softmax", name="head")(features)
+    return keras.Model(pixels, probabilities, name=name)
+
+
+def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str = "network") -> Any:
+    """Fold a trained network's branches and normalisations into the shipped form."""
+    shape = tuple(trained.inputs[0].shape[1:])
+    classes = trained.get_layer("head").units
+    deployed = build_deployed(config, shape, classes, name=name)
+    for layer in deployed.layers:
+        if layer.name in builder.records:
+            layer.set_weights(fold(trained, layer.name, builder.records[layer.name]))
+        elif layer.weights:
+            layer.set_weights(trained.get_layer(layer.name).get_weights())
+    return deployed
+
+
+def fold(trained: Any, name: str, record: ConvRecord) -> list[NDArray[np.float32]]:
+    """Kernel [k,k,in,out] and bias [out] of the one convolution that equals a trained block (in inference)."""
+    if not record.normalised:
+        weights: list[NDArray[np.float32]] = trained.get_layer(name).get_weights()
+        return weights
+    kernel, bias = _fold_norm(trained.get_layer(f"{name}_conv"), trained.get_layer(f"{name}_norm"))
+    if record.pointwise:
+        point, point_bias = _fold_norm(trained.get_layer(f"{name}_point"), trained.get_layer(f"{name}_point_norm"))
+        kernel[record.tap, record.tap] += point[0, 0]
+        bias = bias + point_bias
+    if record.identity:
+        kernel[record.tap, record.tap] += np.eye(kernel.shape[2])
+    return [kernel.astype(np.float32), bias.astype(np.float32)]
+
+
+def _fold_norm(conv: Any, norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in norm.get_weights())
+    gain = gamma / np.sqrt(variance + norm.epsilon)
+    return np.asarray(conv.get_weights()[0], np.float64) * gain, beta - mean * gain
+
+
+def _same_padding_before(size: int, kernel: int, stride: int) -> int:
+    """Rows of zeros that "same" padding puts before the picture: all frameworks put the odd one after it."""
+    output = -(-size // stride)
+    return max((output - 1) * stride + kernel - size, 0) // 2
+
+
+def multiply_accumulates(model: Any) -> int:
+    """Multiplications with addition that one picture costs in convolutions and dense layers."""
+    total = 0
+    for layer in model.layers:
+        out = layer.output.shape[1:] if hasattr(layer, "output") else ()
+        match layer:
+            case keras.layers.SeparableConv2D():
+                depthwise, pointwise = layer.get_weights()[:2]
+                total += out[0] * out[1] * (depthwise.size + pointwise.size)
+            case keras.layers.Conv2D():
+                total += out[0] * out[1] * int(np.prod(layer.kernel.shape))
+            case keras.layers.Dense():
+                total += int(np.prod(layer.kernel.shape))
+    return int(total)
