@@ -15,7 +15,7 @@ from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import digest_of
 from edge_vision.picture import Box, Pixels, as_gray
 
-__all__ = ["Box", "Face", "FaceDetector", "HaarDetector", "YuNetDetector", "open_detector"]
+__all__ = ["Box", "Face", "FaceDetector", "HaarDetector", "YuNetDetector", "open_detector", "working_copy"]
 
 YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 """face_detection_yunet_2023mar.onnx of opencv/opencv_zoo, 232,589 bytes, MIT."""
@@ -81,7 +81,7 @@ class YuNetDetector:
 
     def detect(self, picture: Pixels) -> list[Face]:
         """Faces, largest first; see `FaceDetector`."""
-        small, scale = _working_copy(picture, self._working_side)
+        small, scale = working_copy(picture, self._working_side)
         if small.ndim == 2:
             small = np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR), np.uint8)
         size = (small.shape[1], small.shape[0])
@@ -125,7 +125,7 @@ class HaarDetector:
 
     def detect(self, picture: Pixels) -> list[Face]:
         """Faces, largest first; see `FaceDetector`."""
-        small, scale = _working_copy(as_gray(picture), self._working_side)
+        small, scale = working_copy(as_gray(picture), self._working_side)
         side = round(self._smallest * max(small.shape))
         found = self._cascade.detectMultiScale(small, scaleFactor=1.2, minNeighbors=4, minSize=(side, side))
         return _largest_first([Face(_as_yunet_frames(Box(*map(float, row)), scale), 1.0) for row in found])
@@ -140,7 +140,7 @@ def open_detector(path: Path | None, sha256: str = YUNET_SHA256) -> FaceDetector
     return HaarDetector() if path is None else YuNetDetector(path, sha256)
 
 
-def _working_copy(picture: Pixels, longer_side: int) -> tuple[Pixels, float]:
+def working_copy(picture: Pixels, longer_side: int = WORKING_SIDE) -> tuple[Pixels, float]:
     """The picture no larger than `longer_side`, and the factor from its pixels back to the picture's."""
     height, width = picture.shape[:2]
     scale = max(height, width) / longer_side

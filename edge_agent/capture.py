@@ -1,0 +1,196 @@
+"""The capture thread: reads a source into the mailbox, and can be abandoned when a read hangs.
+
+A blocked `read()` of a camera driver cannot be interrupted. So every connection has a daemon thread of its own; when
+its read is overdue, the thread is told that it is forgotten and left behind, and the next connection gets a new one.
+A forgotten thread that returns closes its stream and ends. What to do when is `connection`'s to decide.
+"""
+
+import queue
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from edge_agent import connection
+from edge_agent.connection import Abandon, Arrived, Connect, Ended, Finished, Lost, Open, Tick, Waiting
+from edge_agent.mailbox import Frame, Mailbox
+from edge_agent.sources import Source, SourceError, Stream
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_vision.picture import Pixels
+
+_HANGING: Final = 4
+"""Forgotten threads at a time, each holding a stack and perhaps a device; with more, a new try waits for one to end."""
+
+_DAMAGED: Final = 100
+"""Frames in a row that cannot be decoded before the connection counts as lost: three seconds of a camera."""
+
+
+class Capture:
+    """Keeps frames coming into `mailbox`. Start it, `tend` it often from one thread, stop it."""
+
+    def __init__(
+        self,
+        source: Source,
+        mailbox: Mailbox,
+        clock: Callable[[], float],
+        chance: random.Random,
+        *,
+        on_error: Callable[[str, str], None],
+        on_reconnect: Callable[[], None],
+    ) -> None:
+        """`clock`: seconds, only growing. The callbacks run inside `tend`."""
+        self.gray = True
+        """Decode to grey; a model that takes RGB sets it to False."""
+        self._source = source
+        self._settings = source.settings
+        self._mailbox = mailbox
+        self._clock = clock
+        self._chance = chance
+        self._on_error = on_error
+        self._on_reconnect = on_reconnect
+        self._state: connection.State = Waiting(clock())
+        self._reader: Reader | None = None
+        self._forgotten: list[Reader] = []
+
+    @property
+    def failure(self) -> str:
+        """Why a file ended that cannot be read; empty otherwise."""
+        return self._state.failure if isinstance(self._state, Ended) else ""
+
+    @property
+    def ended(self) -> bool:
+        """The file is over and its last frame was left in the mailbox."""
+        return isinstance(self._state, Ended)
+
+    @property
+    def connected(self) -> bool:
+        """Frames are coming."""
+        return isinstance(self._state, Open) and self._state.frames > 0
+
+    def tend(self) -> None:
+        """Take in what the reader said, and act on the time that passed; never blocks."""
+        reader = self._reader
+        while reader is not None and reader is self._reader:
+            try:
+                said = reader.said.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(said, Damaged):
+                self._on_error("frame", said.reason)
+            else:
+                self._step(said)
+        self._step(Tick(self._clock(), self._reader.busy_since if self._reader is not None else None))
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Let the reader go, waiting `timeout` seconds for it to close its device; it does so later if it hangs."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.forgotten.set()
+            reader.thread.join(timeout)
+
+    def _step(self, event: connection.Event) -> None:
+        camera = self._source.traits.camera
+        if isinstance(event, Tick) and isinstance(self._state, Waiting) and self._too_many_hang():
+            return
+        self._state, command = connection.step(
+            self._state, event, self._settings, camera=camera, jitter=self._chance.random()
+        )
+        match command:
+            case None:
+                return
+            case Connect():
+                self._reader = Reader(self._source, self._mailbox, self._clock, lambda: self.gray)
+                self._reader.thread.start()
+            case Abandon(reason):
+                self._on_error("source", f"{self._source.traits.name}: {reason}")
+                if camera:
+                    self._on_reconnect()
+                if self._reader is not None:  # it is; the type cannot say so
+                    self._reader.forgotten.set()
+                    self._forgotten.append(self._reader)
+                    self._reader = None
+            case _:
+                assert_never(command)
+
+    def _too_many_hang(self) -> bool:
+        self._forgotten = [reader for reader in self._forgotten if reader.thread.is_alive()]
+        return len(self._forgotten) >= _HANGING
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """One frame could not be decoded; the connection goes on."""
+
+    reason: str
+
+
+class Reader:
+    """One connection and its thread."""
+
+    def __init__(self, source: Source, mailbox: Mailbox, clock: Callable[[], float], gray: Callable[[], bool]) -> None:
+        """`gray` tells before each frame how to decode it."""
+        self.said: queue.SimpleQueue[Arrived | Lost | Finished | Damaged] = queue.SimpleQueue()
+        self.forgotten = threading.Event()
+        self.busy_since: float | None = clock()
+        """When the call it is in began; None between calls."""
+        self.thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._source = source
+        self._mailbox = mailbox
+        self._clock = clock
+        self._gray = gray
+
+    def _run(self) -> None:
+        try:
+            stream = self._source.connect()
+        except EdgewiseError as error:
+            self.said.put(Lost(self._clock(), str(error)))
+            return
+        try:
+            self._read(stream)
+        except SourceError as error:
+            self.said.put(Lost(self._clock(), str(error)))
+        except Exception as error:  # noqa: BLE001 - a driver's surprise must lead to a new connection, not to silence
+            self.said.put(Lost(self._clock(), f"unexpected {type(error).__name__}: {error}"))
+        finally:
+            self.busy_since = None
+            stream.close()
+
+    def _read(self, stream: Stream) -> None:
+        traits = self._source.traits
+        damaged, last = 0, -1
+        while not self.forgotten.is_set():
+            self.busy_since = self._clock()
+            if not stream.grab():
+                ending = Lost(self._clock(), "it gives no more frames") if traits.camera else Finished()
+                self.said.put(ending)
+                return
+            captured = self._clock()
+            try:
+                picture = stream.retrieve(gray=self._gray())
+            except UsageError as error:
+                damaged += 1
+                self.said.put(Damaged(str(error)))
+                if damaged >= _DAMAGED and traits.camera:
+                    self.said.put(Lost(self._clock(), f"{damaged} frames in a row cannot be decoded"))
+                    return
+                continue
+            damaged = 0
+            now = self._clock()
+            self.busy_since = None
+            if self.forgotten.is_set():
+                return
+            frame = Frame(picture, captured, now - captured)
+            if traits.live:
+                self._mailbox.put(frame)
+            else:
+                self._mailbox.hand_over(frame, self.forgotten)
+            sample = _sample(picture) if traits.camera else last + 1
+            self.said.put(Arrived(now, changed=sample != last))
+            last = sample
+
+
+def _sample(picture: Pixels) -> int:
+    """A checksum of every 16th pixel of every 16th row: a living sensor's noise changes it with every frame."""
+    return zlib.crc32(picture[::16, ::16].tobytes())

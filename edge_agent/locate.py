@@ -1,0 +1,110 @@
+"""Where every known face is in this frame, at the least cost: motion gate, detector every k-th frame, follower between.
+
+Works on a small grey copy of the frame; boxes are in that copy's pixels. What a face says is `recognize`'s.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_agent import cadence, tracks
+from edge_agent.cadence import Cadence, CadenceSettings
+from edge_agent.follow import Template, follow, template_of
+from edge_agent.motion import MotionGate
+from edge_agent.tracks import Detected, Followed, SceneChanged, Track, Tracks
+from edge_vision.faces import FaceDetector
+from edge_vision.picture import Pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocateSettings:
+    """When to look for faces."""
+
+    motion: float = 3.0
+    """Mean difference of a block of the frame, in grey levels, that wakes detector and classifier; 0 never sleeps."""
+    still_detect: float = 2.0
+    """Seconds between detections while nothing moves."""
+    cadence: CadenceSettings = field(default_factory=CadenceSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What was found in one frame."""
+
+    faces: tuple[Track, ...]
+    """Faces worth classifying, largest first."""
+    known: frozenset[int]
+    """Numbers of all tracks that still live; what is kept of others can go."""
+    moved: bool
+    """The frame differs from the last one that did."""
+    detecting: float | None
+    """Seconds the detector took; None where it did not run."""
+
+
+class FaceLocator:
+    """Follows the faces of one camera."""
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        settings: LocateSettings,
+        clock: Callable[[], float],
+        *,
+        fps: float,
+        continuous: bool = True,
+    ) -> None:
+        """`continuous` False: every frame is a scene of its own, searched anew, and every face found counts."""
+        self._detector = detector
+        self._settings = settings
+        self._clock = clock
+        self._continuous = continuous
+        self._motion = MotionGate(settings.motion if continuous else 0.0)
+        self._cadence = Cadence(interval=1.0 / fps)
+        self._tracks = Tracks()
+        self._templates: dict[int, Template] = {}
+        self._frames_since = 0
+        self._detected_at = clock()
+        self._detect_next = True
+
+    def locate(self, small: Pixels) -> Located:
+        """The faces of this frame; `small` is grey [height, width]."""
+        now = self._clock()
+        if not self._continuous:
+            self._tracks = tracks.step(self._tracks, SceneChanged())
+            self._detect_next = True
+        moved = self._motion.moved(small)
+        self._frames_since += 1
+        due = moved and self._frames_since >= self._cadence.every(self._settings.cadence)
+        overdue = now - self._detected_at >= self._settings.still_detect
+        detecting = None
+        if self._detect_next or due or overdue:
+            self._detect_next = True  # and stays so if the detector fails
+            self._detect(small)
+            detecting = self._clock() - now
+            self._frames_since, self._detected_at = 0, now
+        elif moved:
+            self._follow(small)
+        known = self._tracks.known
+        faces = self._tracks.confirmed if self._continuous else known
+        return Located(faces, frozenset(track.number for track in known), moved, detecting)
+
+    def spent(self, *, interval: float, detecting: float | None, whole: float) -> None:
+        """What the frame cost in all, seconds, and how long after the one before it was captured: sets the next k."""
+        self._cadence = cadence.step(
+            self._cadence, interval=interval, detect=detecting, rest=whole - (detecting or 0.0)
+        )
+
+    def _detect(self, small: Pixels) -> None:
+        self._tracks = tracks.step(self._tracks, Detected(self._detector.detect(small)))
+        self._detect_next = self._tracks.doubtful
+        templates = ((track.number, template_of(small, track.box)) for track in self._tracks.confirmed)
+        self._templates = {number: template for number, template in templates if template is not None}
+
+    def _follow(self, small: Pixels) -> None:
+        followed = ((track, self._templates.get(track.number)) for track in self._tracks.confirmed)
+        found = {
+            track.number: box
+            for track, template in followed
+            if template is not None and (box := follow(small, template, track.box)) is not None
+        }
+        self._detect_next = len(found) < len(self._tracks.confirmed)
+        self._tracks = tracks.step(self._tracks, Followed(found))

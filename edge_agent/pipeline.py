@@ -1,0 +1,193 @@
+"""Frame by frame from the mailbox to predictions, on one thread.
+
+Locate the faces, recognize each, tell the observer. A frame that fails is counted and the next one is taken: the loop
+ends only with its source or when told to. A new model takes over between two frames. Nothing here publishes, and
+nothing here blocks but the wait for a frame.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+
+from edge_agent.capture import Capture
+from edge_agent.consensus import Announcement, ConsensusSettings
+from edge_agent.locate import FaceLocator, Located, LocateSettings
+from edge_agent.mailbox import Frame, Mailbox, Taken
+from edge_agent.observer import PipelineObserver, PredictionEvent, Preview, ShownFace
+from edge_agent.recognize import Recognizer
+from edge_agent.sources import Source, SourceError
+from edge_contract.manifest import ModelManifest
+from edge_vision.classifier import Classifier
+from edge_vision.faces import FaceDetector, working_copy
+from edge_vision.picture import Box, Pixels, as_gray
+
+_POLL: Final = 0.25
+"""Longest wait for a frame, seconds, before the camera's deadlines and the stop signal are looked at again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """How faces are found, followed and classified."""
+
+    max_faces: int = 4
+    """Faces classified in a frame, the largest first."""
+    locate: LocateSettings = field(default_factory=LocateSettings)
+    consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
+
+
+class Pipeline:
+    """One camera, one detector, one model at a time."""
+
+    def __init__(
+        self,
+        source: Source,
+        detector: FaceDetector,
+        classifier: Classifier | None,
+        settings: PipelineSettings,
+        *,
+        clock: Callable[[], float],
+        observer: PipelineObserver,
+        chance: random.Random,
+        preview: Preview | None = None,
+    ) -> None:
+        """`classifier` None: faces are found and counted until `swap` brings one. `clock`: seconds, only growing.
+
+        `chance` jitters the waits before a lost camera is tried again.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._observer = observer
+        self._preview = preview
+        self._traits = source.traits
+        self._mailbox = Mailbox()
+        self._capture = Capture(
+            source,
+            self._mailbox,
+            clock,
+            chance,
+            on_error=observer.error,
+            on_reconnect=observer.reconnect,
+        )
+        traits = source.traits
+        self._locator = FaceLocator(detector, settings.locate, clock, fps=traits.fps, continuous=traits.continuous)
+        self._recognizer: Recognizer | None = None
+        self._captured: float | None = None
+        self._swap = threading.Lock()
+        self._next: Classifier | None = classifier
+
+    def swap(self, classifier: Classifier) -> None:
+        """Use this model from the next frame on; callable from any thread, loses no frame."""
+        with self._swap:
+            self._next = classifier
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set or the file ends; every frame captured is worked on or counted as dropped.
+
+        Raises:
+            SourceError: a file cannot be read. A camera is waited for instead.
+        """
+        cv2.setNumThreads(1)  # more threads cost more than they save on pictures of this size
+        try:
+            while not stop.is_set():
+                self._capture.tend()
+                ended = self._capture.ended  # asked before taking: the last frame lies in the mailbox by then
+                taken = self._mailbox.take(0.0 if ended else _POLL)
+                if taken is not None:
+                    self._work_on(taken)
+                elif ended:
+                    break
+        finally:
+            self._capture.stop()
+        left = self._mailbox.take(0.0)
+        if left is not None:
+            self._work_on(left)
+        if self._capture.failure:
+            raise SourceError(f"{self._traits.name} cannot be read: {self._capture.failure}")
+
+    def _work_on(self, taken: Taken) -> None:
+        """One frame, whatever it is: the loop never dies of a frame."""
+        frame = taken.frame
+        self._observer.frame(taken.dropped_before)
+        self._observer.stage("capture", frame.decoding)
+        self._take_over()
+        try:
+            self._process(frame, self._interval(taken))
+        except Exception as error:  # noqa: BLE001 - counted by name, and the next frame is taken
+            self._observer.error("pipeline", f"{type(error).__name__}: {error}")
+        self._observer.stage("whole", self._clock() - frame.captured)
+
+    def _take_over(self) -> None:
+        """Begin with the model that waits, if one does."""
+        with self._swap:
+            classifier, self._next = self._next, None
+        if classifier is not None:
+            self._recognizer = Recognizer(
+                classifier, self._settings.consensus, self._clock, continuous=self._traits.continuous
+            )
+            self._capture.gray = classifier.manifest.input.color == "gray"
+
+    def _interval(self, taken: Taken) -> float:
+        """Seconds between two frames of the camera, dropped ones counted; the nominal value for other sources."""
+        before, self._captured = self._captured, taken.frame.captured
+        if before is None or not self._traits.live:
+            return 1.0 / self._traits.fps
+        return (taken.frame.captured - before) / (taken.dropped_before + 1)
+
+    def _process(self, frame: Frame, interval: float) -> None:
+        began = self._clock()
+        small, scale = working_copy(as_gray(frame.picture))
+        located = self._locator.locate(small)
+        if located.detecting is not None:
+            self._observer.stage("detect", located.detecting)
+        faces = [
+            (track.number, Box(*(side * scale for side in track.box)))
+            for track in located.faces[: self._settings.max_faces]
+        ]
+        self._observer.faces(len(faces))
+        if self._recognizer is not None:
+            self._recognize(self._recognizer, frame, faces, located)
+        if self._preview is not None and self._preview.watched:
+            shown = (ShownFace(number, box, *self._label(number)) for number, box in faces)
+            self._preview.show(frame.picture, tuple(shown))
+        whole = self._clock() - began + frame.decoding
+        self._locator.spent(interval=interval, detecting=located.detecting, whole=whole)
+
+    def _recognize(self, recognizer: Recognizer, frame: Frame, faces: list[tuple[int, Box]], located: Located) -> None:
+        recognizer.forget_all_but(located.known)
+        for number, box in faces:
+            if not recognizer.wants(number, moved=located.moved, now=frame.captured):
+                continue
+            seen = recognizer.recognize(number, frame.picture, box, frame.captured)
+            self._observer.stage("preprocess", seen.cropping)
+            self._observer.stage("invoke", seen.invoking)
+            self._observer.classified(seen.label, seen.confidence)
+            if seen.announcement is not None:
+                self._observer.prediction(_event(seen.announcement, number, box, frame, recognizer.manifest))
+
+    def _label(self, track: int) -> tuple[str, float]:
+        return self._recognizer.label(track) if self._recognizer is not None else ("", 0.0)
+
+
+def _event(announcement: Announcement, track: int, box: Box, frame: Frame, manifest: ModelManifest) -> PredictionEvent:
+    probabilities = tuple(min(1.0, float(value)) for value in announcement.probabilities)
+    return PredictionEvent(
+        track=track,
+        label=manifest.labels[announcement.label],
+        confidence=probabilities[announcement.label],
+        probabilities=probabilities,
+        box=_shares(box, frame.picture),
+        captured=frame.captured,
+        model=manifest.ref,
+    )
+
+
+def _shares(box: Box, picture: Pixels) -> tuple[float, float, float, float]:
+    """The part of the box inside the picture, as shares of its width and height."""
+    height, width = picture.shape[:2]
+    left, right = (min(1.0, max(0.0, side / width)) for side in (box.left, box.left + box.width))
+    top, bottom = (min(1.0, max(0.0, side / height)) for side in (box.top, box.top + box.height))
+    return left, top, right - left, bottom - top

@@ -1,0 +1,81 @@
+"""What a face says: crop, classify, and agree over time. One model; a new model gets a new `Recognizer`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge_agent import consensus
+from edge_agent.consensus import Announcement, Consensus, ConsensusSettings
+from edge_vision.classifier import Classifier
+from edge_vision.crop import face_crop
+from edge_vision.picture import Box, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The answer to one face of one frame."""
+
+    label: str
+    """The model's own answer, before consensus."""
+    confidence: float
+    cropping: float
+    """Seconds from picture to tensor."""
+    invoking: float
+    """Seconds from tensor to probabilities."""
+    announcement: Announcement | None
+    """What to publish, if anything."""
+
+
+class Recognizer:
+    """A classifier and what it has said of each face so far."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        settings: ConsensusSettings,
+        clock: Callable[[], float],
+        *,
+        continuous: bool = True,
+    ) -> None:
+        """`continuous` False: there is one look at each face, so it is believed whatever it says."""
+        self.manifest = classifier.manifest
+        self._classifier = classifier
+        self._settings = settings if continuous else replace(settings, window=0.0, evidence=1, threshold=0.0)
+        self._clock = clock
+        self._faces: dict[int, Consensus] = {}
+
+    def forget_all_but(self, known: frozenset[int]) -> None:
+        """Drop what was said of faces that are gone."""
+        if not known.issuperset(self._faces):
+            self._faces = {number: state for number, state in self._faces.items() if number in known}
+
+    def wants(self, track: int, *, moved: bool, now: float) -> bool:
+        """Whether another look can change anything: not at a face that is settled while nothing moves."""
+        state = self._faces.get(track)
+        return moved or state is None or not state.settled or now - state.said >= self._settings.repeat
+
+    def recognize(self, track: int, picture: Pixels, box: Box, captured: float) -> Recognition:
+        """Classify the face at `box` of the picture, and weigh it with what was seen before.
+
+        Raises:
+            UsageError: the box is no box.
+        """
+        classifier, manifest = self._classifier, self.manifest
+        began = self._clock()
+        face_crop(picture, box, manifest.input, manifest.crop, classifier.input)
+        cropped = self._clock()
+        probabilities = classifier.classify(classifier.input)
+        answered = self._clock()
+        best = int(probabilities.argmax())
+        self._faces[track], announcement = consensus.step(
+            self._faces.get(track, Consensus()), probabilities, captured, self._settings
+        )
+        return Recognition(
+            manifest.labels[best], float(probabilities[best]), cropped - began, answered - cropped, announcement
+        )
+
+    def label(self, track: int) -> tuple[str, float]:
+        """The face's published label and its present probability; an empty label before the first."""
+        state = self._faces.get(track)
+        if state is None or state.label is None or state.mean is None:
+            return "", 0.0
+        return self.manifest.labels[state.label], float(state.mean[state.label])

@@ -1,0 +1,148 @@
+"""Where frames come from: one name in the settings, one `Source` each, and what a source promises.
+
+A `Source` is a description that can be connected again and again; a `Stream` is one connection. `grab` may block and
+may hang for ever (cameras do): only the capture thread calls it, and that thread can be abandoned. The kinds stand in
+modules of their own: `sources_files`, `sources_camera`, `sources_mjpeg`, `sources_picamera`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_vision.picture import Pixels
+
+
+class SourceError(EdgewiseError):
+    """A source cannot be opened or was lost; another try may succeed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """Which camera, and how long to wait for it."""
+
+    url: str = "0"
+    """A V4L2 index or path (`0`, `/dev/video2`), `picamera2`, `http(s)://` of an MJPEG stream, `rtsp://`, a video file
+    or a folder of images."""
+    width: int = 640
+    """Asked of a camera, pixels; it may give another size."""
+    height: int = 480
+    fps: float = 30.0
+    """Asked of a camera; the pace of a folder of images and of a file that does not say its own."""
+    pace: Literal["real-time", "fast"] = "real-time"
+    """Files and folders: as a camera would show them, or each frame as soon as the last one was worked on."""
+    loop: bool = False
+    """Files and folders: begin again at the end."""
+    read_timeout: float = 5.0
+    """Seconds after which a read that has not returned is abandoned."""
+    open_timeout: float = 15.0
+    """The same for opening: cameras and RTSP servers take long."""
+    frozen_after: float = 10.0
+    """Seconds of bit-identical pictures from a camera after which it counts as lost; 0 never."""
+    first_wait: float = 0.5
+    """Seconds before the first new connection; doubled for each further one."""
+    longest_wait: float = 60.0
+
+
+class Stream(Protocol):
+    """One open connection to a source."""
+
+    def grab(self) -> bool:
+        """Wait for the next frame; False at the end of a file or folder.
+
+        Raises:
+            SourceError: the connection is lost.
+        """
+
+    def retrieve(self, *, gray: bool) -> Pixels:
+        """The frame just grabbed: grey [height, width] when `gray`, else BGR [height, width, 3].
+
+        Raises:
+            UsageError: this one frame is damaged or of no usable form; the next may be good.
+            SourceError: the connection is lost.
+        """
+
+    def close(self) -> None:
+        """Free the device or connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTraits:
+    """What kind of frames a source gives."""
+
+    name: str
+    """For people; never with a password in it."""
+    live: bool
+    """Frames come whether or not they are taken: the newest wins. Otherwise each is handed over."""
+    camera: bool
+    """An end or bit-identical pictures mean that it was lost; a file just ends."""
+    continuous: bool = True
+    """One frame follows from the last; False for a folder of unrelated images."""
+    fps: float = 30.0
+    """Nominal frames per second."""
+
+
+class Source(Protocol):
+    """A place frames come from."""
+
+    @property
+    def traits(self) -> SourceTraits:
+        """Known without connecting."""
+
+    @property
+    def settings(self) -> SourceSettings:
+        """Deadlines and waits for this source."""
+
+    def connect(self) -> Stream:
+        """Open it.
+
+        Raises:
+            SourceError: it is not there, busy, or not what it should be; the text names the remedy.
+        """
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """The source that the settings name; nothing is opened yet.
+
+    Raises:
+        UsageError: no source can be meant by this name, or a file or folder is not there.
+    """
+    # Each kind is imported where it is chosen: a device with a camera needs neither HTTP nor Picamera2 in memory.
+    url = settings.url.strip()
+    scheme = urlsplit(url).scheme.lower() if "://" in url else ""
+    if url.isdecimal() or url.startswith("/dev/"):
+        from edge_agent.sources_camera import V4l2Source  # noqa: PLC0415
+
+        return V4l2Source(Path(f"/dev/video{int(url)}") if url.isdecimal() else Path(url), settings)
+    if url == "picamera2":
+        from edge_agent.sources_picamera import PicameraSource  # noqa: PLC0415
+
+        return PicameraSource(settings)
+    if scheme in {"http", "https"}:
+        from edge_agent.sources_mjpeg import MjpegSource  # noqa: PLC0415
+
+        return MjpegSource(url, settings)
+    if scheme in {"rtsp", "rtsps"}:
+        from edge_agent.sources_camera import RtspSource  # noqa: PLC0415
+
+        return RtspSource(url, settings)
+    if scheme:
+        raise UsageError(f"no source is behind {scheme}://; http, https, rtsp, a file, a folder or a camera index is.")
+    path = Path(url).expanduser()
+    from edge_agent.sources_files import FolderSource, VideoSource  # noqa: PLC0415
+
+    if path.is_dir():
+        return FolderSource(path, settings)
+    if path.is_file():
+        return VideoSource(path, settings)
+    raise UsageError(f"the source {url!r} is no camera index, URL, file or folder that exists here.")
+
+
+def without_password(url: str) -> str:
+    """The URL as it may stand in a log: user and password replaced."""
+    parts = urlsplit(url)
+    if not parts.username and not parts.password:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"…@{host}").geturl()
