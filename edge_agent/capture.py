@@ -159,7 +159,7 @@ class Reader:
 
     def _read(self, stream: Stream) -> None:
         traits = self._source.traits
-        damaged, last = 0, -1
+        damaged, last, count = 0, -1, 0
         while not self.forgotten.is_set():
             self.busy_since = self._clock()
             if not stream.grab():
@@ -167,6 +167,7 @@ class Reader:
                 self.said.put(ending)
                 return
             captured = self._clock()
+            count += 1
             try:
                 picture = stream.retrieve(gray=self._gray())
             except UsageError as error:
@@ -181,7 +182,7 @@ class Reader:
             self.busy_since = None
             if self.forgotten.is_set():
                 return
-            frame = Frame(picture, captured, now - captured)
+            frame = Frame(picture, captured, now - captured, captured if traits.live else count / stream.fps)
             if traits.live:
                 self._mailbox.put(frame)
             else:

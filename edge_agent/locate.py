@@ -3,6 +3,7 @@
 Works on a small grey copy of the frame; boxes are in that copy's pixels. What a face says is `recognize`'s.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -62,25 +63,25 @@ class FaceLocator:
         self._tracks = Tracks()
         self._templates: dict[int, Template] = {}
         self._frames_since = 0
-        self._detected_at = clock()
+        self._detected_at = -math.inf
         self._detect_next = True
 
-    def locate(self, small: Pixels) -> Located:
-        """The faces of this frame; `small` is grey [height, width]."""
-        now = self._clock()
+    def locate(self, small: Pixels, moment: float) -> Located:
+        """The faces of this frame; `small` is grey [height, width], `moment` its time in the scene, seconds."""
         if not self._continuous:
             self._tracks = tracks.step(self._tracks, SceneChanged())
             self._detect_next = True
         moved = self._motion.moved(small)
         self._frames_since += 1
         due = moved and self._frames_since >= self._cadence.every(self._settings.cadence)
-        overdue = now - self._detected_at >= self._settings.still_detect
+        overdue = moment - self._detected_at >= self._settings.still_detect
         detecting = None
         if self._detect_next or due or overdue:
             self._detect_next = True  # and stays so if the detector fails
+            began = self._clock()
             self._detect(small)
-            detecting = self._clock() - now
-            self._frames_since, self._detected_at = 0, now
+            detecting = self._clock() - began
+            self._frames_since, self._detected_at = 0, moment
         elif moved:
             self._follow(small)
         known = self._tracks.known

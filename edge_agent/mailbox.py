@@ -19,6 +19,8 @@ class Frame:
     """When its bytes were in memory, before they were decoded; seconds of the pipeline's clock."""
     decoding: float
     """How long decoding took, seconds."""
+    moment: float
+    """When it was in the scene: as `captured` for a camera, the place in the clip for a file played fast; seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ class Pipeline:
     def _process(self, frame: Frame, interval: float) -> None:
         began = self._clock()
         small, scale = working_copy(as_gray(frame.picture))
-        located = self._locator.locate(small)
+        located = self._locator.locate(small, frame.moment)
         if located.detecting is not None:
             self._observer.stage("detect", located.detecting)
         faces = [
@@ -159,9 +159,9 @@ class Pipeline:
     def _recognize(self, recognizer: Recognizer, frame: Frame, faces: list[tuple[int, Box]], located: Located) -> None:
         recognizer.forget_all_but(located.known)
         for number, box in faces:
-            if not recognizer.wants(number, moved=located.moved, now=frame.captured):
+            if not recognizer.wants(number, moved=located.moved, moment=frame.moment):
                 continue
-            seen = recognizer.recognize(number, frame.picture, box, frame.captured)
+            seen = recognizer.recognize(number, frame.picture, box, frame.moment)
             self._observer.stage("preprocess", seen.cropping)
             self._observer.stage("invoke", seen.invoking)
             self._observer.classified(seen.label, seen.confidence)

@@ -48,12 +48,12 @@ class Recognizer:
         if not known.issuperset(self._faces):
             self._faces = {number: state for number, state in self._faces.items() if number in known}
 
-    def wants(self, track: int, *, moved: bool, now: float) -> bool:
+    def wants(self, track: int, *, moved: bool, moment: float) -> bool:
         """Whether another look can change anything: not at a face that is settled while nothing moves."""
         state = self._faces.get(track)
-        return moved or state is None or not state.settled or now - state.said >= self._settings.repeat
+        return moved or state is None or not state.settled or moment - state.said >= self._settings.repeat
 
-    def recognize(self, track: int, picture: Pixels, box: Box, captured: float) -> Recognition:
+    def recognize(self, track: int, picture: Pixels, box: Box, moment: float) -> Recognition:
         """Classify the face at `box` of the picture, and weigh it with what was seen before.
 
         Raises:
@@ -67,7 +67,7 @@ class Recognizer:
         answered = self._clock()
         best = int(probabilities.argmax())
         self._faces[track], announcement = consensus.step(
-            self._faces.get(track, Consensus()), probabilities, captured, self._settings
+            self._faces.get(track, Consensus()), probabilities, moment, self._settings
         )
         return Recognition(
             manifest.labels[best], float(probabilities[best]), cropped - began, answered - cropped, announcement

@@ -48,6 +48,9 @@ class SourceSettings:
 class Stream(Protocol):
     """One open connection to a source."""
 
+    fps: float
+    """Frames per second that it says it has, or that were asked for."""
+
     def grab(self) -> bool:
         """Wait for the next frame; False at the end of a file or folder.
 

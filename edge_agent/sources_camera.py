@@ -68,7 +68,7 @@ class V4l2Source:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame in the driver's queue is latency nobody counts
         fourcc = int(capture.get(cv2.CAP_PROP_FOURCC))
         raw = fourcc in {_YUYV, _MJPG} and bool(capture.set(cv2.CAP_PROP_CONVERT_RGB, 0))
-        return CameraStream(capture, str(self._device), fourcc if raw else None)
+        return CameraStream(capture, str(self._device), fourcc if raw else None, settings.fps)
 
 
 class RtspSource:
@@ -99,14 +99,15 @@ class RtspSource:
         if not capture.isOpened():
             capture.release()
             raise SourceError(f"{self.traits.name} gives no video; check address, password and that the camera is on.")
-        return CameraStream(capture, self.traits.name, None)
+        return CameraStream(capture, self.traits.name, None, settings.fps)
 
 
 class CameraStream:
     """An open camera."""
 
-    def __init__(self, capture: cv2.VideoCapture, name: str, fourcc: int | None) -> None:
+    def __init__(self, capture: cv2.VideoCapture, name: str, fourcc: int | None, fps: float) -> None:
         """`fourcc`: the raw format that frames arrive in; None where OpenCV converts them to BGR."""
+        self.fps = fps
         self._capture = capture
         self._name = name
         self._fourcc = fourcc

@@ -63,7 +63,8 @@ class VideoStream:
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
         )
         said = self._capture.get(cv2.CAP_PROP_FPS)
-        self._pace = _Pace(said if 0 < said <= 1000 else settings.fps) if settings.pace == "real-time" else None
+        self.fps = said if 0 < said <= 1000 else settings.fps
+        self._pace = _Pace(self.fps) if settings.pace == "real-time" else None
         self._any = False
 
     def grab(self) -> bool:
@@ -132,7 +133,8 @@ class FolderStream:
         self._images = images
         self._loop = settings.loop
         self._next = 0
-        self._pace = _Pace(settings.fps) if settings.pace == "real-time" else None
+        self.fps = settings.fps
+        self._pace = _Pace(self.fps) if settings.pace == "real-time" else None
 
     def grab(self) -> bool:
         """Wait until the next image is due; False after the last."""

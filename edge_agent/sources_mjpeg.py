@@ -123,15 +123,22 @@ class MjpegSource:
             kind = response.headers.get_content_type()
             raise SourceError(f"{self.traits.name} sends {kind}, not an MJPEG stream (multipart/x-mixed-replace).")
         # Some cameras write the dashes of the delimiter into the header too.
-        return MjpegStream(connection, response, Multipart(boundary.strip('"').removeprefix("--").encode()))
+        return MjpegStream(
+            connection, response, Multipart(boundary.strip('"').removeprefix("--").encode()), self.settings.fps
+        )
 
 
 class MjpegStream:
     """An open MJPEG stream."""
 
     def __init__(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, multipart: Multipart
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        multipart: Multipart,
+        fps: float,
     ) -> None:
+        self.fps = fps
         self._connection = connection
         self._response = response
         self._multipart = multipart

@@ -50,15 +50,16 @@ class PicameraSource:
             raise SourceError(
                 f"the CSI camera does not start ({error}); check its cable and `rpicam-hello`."
             ) from error
-        return PicameraStream(camera, settings.width, settings.height)
+        return PicameraStream(camera, settings)
 
 
 class PicameraStream:
     """A started CSI camera."""
 
-    def __init__(self, camera: Any, width: int, height: int) -> None:
+    def __init__(self, camera: Any, settings: SourceSettings) -> None:
+        self.fps = settings.fps
         self._camera = camera
-        self._width, self._height = width, height
+        self._width, self._height = settings.width, settings.height
         self._planes: np.ndarray[Any, np.dtype[np.uint8]] | None = None
 
     def grab(self) -> bool:
