@@ -18,13 +18,16 @@ from edge_vision.picture import Box, Pixels, as_gray
 __all__ = ["Box", "Face", "FaceDetector", "HaarDetector", "YuNetDetector", "open_detector", "working_copy"]
 
 YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-"""face_detection_yunet_2023mar.onnx of opencv/opencv_zoo, 232,589 bytes, MIT."""
+"""face_detection_yunet_2023mar.onnx of opencv/opencv_zoo, MIT."""
+
+YUNET_BYTES: Final = 232_589
 
 WORKING_SIDE: Final = 320
 """Longer side, in pixels, of the copy that is searched: a quarter of the cost of 640, and faces from about 20 pixels
 of it (1/16 of the frame's width) are found."""
 
-_YUNET_BYTES: Final = 16 * 1024 * 1024  # no detector file is larger; the limit is held before reading
+_DETECTOR_BYTES: Final = 16 * 1024 * 1024  # no detector file is larger; the limit is held before reading
+_HAAR_SCORE: Final = 0.5  # finds faces in folds and foliage: worth a second look
 _OVERLAP: Final = 0.3  # intersection over union above which two boxes are one face
 
 
@@ -33,7 +36,7 @@ class Face(NamedTuple):
 
     box: Box
     score: float
-    """The detector's confidence, 0 to 1; Haar has none and says 1."""
+    """The detector's confidence, 0 to 1; Haar knows none and says 0.5."""
 
 
 class FaceDetector(Protocol):
@@ -63,7 +66,7 @@ class YuNetDetector:
         """
         try:
             with path.open("rb") as file:
-                model = file.read(_YUNET_BYTES + 1)
+                model = file.read(_DETECTOR_BYTES + 1)
         except OSError as error:
             raise UsageError(
                 f"the face detector {path} cannot be read ({error.strerror}); run `make face-detector`."
@@ -128,7 +131,7 @@ class HaarDetector:
         small, scale = working_copy(as_gray(picture), self._working_side)
         side = round(self._smallest * max(small.shape))
         found = self._cascade.detectMultiScale(small, scaleFactor=1.2, minNeighbors=4, minSize=(side, side))
-        return _largest_first([Face(_as_yunet_frames(Box(*map(float, row)), scale), 1.0) for row in found])
+        return _largest_first([Face(_as_yunet_frames(Box(*map(float, row)), scale), _HAAR_SCORE) for row in found])
 
 
 def open_detector(path: Path | None, sha256: str = YUNET_SHA256) -> FaceDetector:
@@ -151,11 +154,14 @@ def working_copy(picture: Pixels, longer_side: int = WORKING_SIDE) -> tuple[Pixe
 
 
 def _as_yunet_frames(haar: Box, scale: float) -> Box:
-    """A Haar square as the box YuNet would draw around the same face, in pixels of the picture."""
-    side_ratio, lower = 0.83, 0.04
-    side = haar.width * side_ratio
-    center_x, center_y = haar.left + haar.width / 2, haar.top + haar.height / 2 + lower * haar.height
-    return Box((center_x - side / 2) * scale, (center_y - side / 2) * scale, side * scale, side * scale)
+    """A Haar square as wide as YuNet's box of the same face is long, in pixels of the picture.
+
+    Measured on 818 images of FER2013's Training split that both find: the median ratio is 1.08 and the centres differ
+    by less than one hundredth of the side.
+    """
+    side = 1.08 * haar.width
+    left, top = haar.left + (haar.width - side) / 2, haar.top + (haar.height - side) / 2
+    return Box(left * scale, top * scale, side * scale, side * scale)
 
 
 def _largest_first(faces: list[Face]) -> list[Face]:

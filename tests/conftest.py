@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from demo.broker import Broker
+from edge_contract.package import ModelPackage, read_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,3 +28,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the development data beside the repository (../shared/data) is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModelPackage:
+    """A real int8 model of five kilobytes, with seven labels and goldens; it knows nothing."""
+    return read_file(Path(__file__).parent / "fixtures" / "tiny-1.ewm")
+
+
+@pytest.fixture(scope="session")
+def portrait() -> NDArray[np.uint8]:
+    """A real face: the public-domain portrait inside scikit-image, grey uint8 [512, 512]; skips without it."""
+    beside = REPOSITORY.parent / "shared" / "data" / "astronaut.png"
+    if beside.is_file():  # in a device's environment there is no scikit-image
+        return np.asarray(cv2.imread(str(beside), cv2.IMREAD_GRAYSCALE), np.uint8)
+    data = pytest.importorskip("skimage.data", reason="scikit-image, which carries the portrait, is not installed")
+    return np.asarray(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY), np.uint8)
