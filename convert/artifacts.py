@@ -1,0 +1,87 @@
+"""The files that pass between quantize, gate and package, all in one folder (`build/convert`)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.layers import Layer
+from edge_contract.errors import UsageError
+from edge_contract.manifest import ModelManifest, decode
+
+FOLDER: Final = Path("build/convert")
+FLOAT: Final = "float.tflite"
+INT8: Final = "int8.tflite"
+CANDIDATE: Final = "candidate.json"
+REFERENCE: Final = "reference.npz"
+RECORD: Final = "quantize.json"
+GATE: Final = "gate.json"
+
+
+class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What `quantize` did, for the gate, the package and people."""
+
+    method: str
+    network: str
+    """Digest of the Keras file."""
+    dataset: str
+    """Digest of the data set's source."""
+    network_weights: int
+    """Weights in kernels and matrices."""
+    float_digest: str
+    float_size: int
+    int8_digest: str
+    int8_size: int
+    macs: int
+    calibration_images: int
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A folder of what `quantize` wrote, read."""
+
+    record: ConversionRecord
+    candidate: ModelManifest
+    float_model: bytes
+    int8_model: bytes
+    reference: dict[str, NDArray[np.float32]]
+    """The trained network's own probabilities [N, labels] by split, computed in Keras."""
+
+
+def read(folder: Path) -> Converted:
+    """Read a conversion.
+
+    Raises:
+        UsageError: a file is missing or not what `quantize` writes.
+    """
+    try:
+        record = msgspec.json.decode((folder / RECORD).read_bytes(), type=ConversionRecord)
+        with np.load(folder / REFERENCE, allow_pickle=False) as archive:
+            reference = {name: archive[name].astype(np.float32) for name in archive.files}
+        return Converted(
+            record=record,
+            candidate=decode((folder / CANDIDATE).read_bytes()),
+            float_model=(folder / FLOAT).read_bytes(),
+            int8_model=(folder / INT8).read_bytes(),
+            reference=reference,
+        )
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read ({error.strerror}); run `make quantize` first.") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UsageError(f"{folder} does not hold a conversion ({error}); run `make quantize` again.") from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

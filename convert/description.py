@@ -1,0 +1,63 @@
+"""The manifest of a converted model before anyone judged it: what the file itself and the data set say.
+
+`quantize` writes it, the gate measures by it, `package` adds name, release, scores and lineage.
+"""
+
+import msgspec
+
+from convert import goldens
+from convert.flatbuffer import Graph, parse
+from convert.runtimes import LITERT, ask
+from convert.skew import input_of
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.manifest import Budget, FaceCrop, ModelManifest, Output, digest_of
+from train.dataset import Images
+
+CANDIDATE = "candidate"
+"""The name of a model that is not a release yet."""
+
+
+def describe(model: bytes, labels: tuple[str, ...], images: Images, crop: FaceCrop, budget: Budget) -> ModelManifest:
+    """The manifest of an int8 or float model trained on `images` with these labels, goldens included.
+
+    Raises:
+        UsageError: the file is damaged, or the number of its answers is not that of the labels.
+        EdgewiseError: the reference runtime cannot run it.
+    """
+    graph = parse(model)
+    answers = graph.output.shape[-1] if graph.output.shape else 0
+    if answers != len(labels):
+        raise UsageError(f"the network answers {answers} classes, the data set has {len(labels)}: {', '.join(labels)}.")
+    image = input_of(images)
+    manifest = ModelManifest(
+        name=CANDIDATE,
+        release=1,
+        digest=digest_of(model),
+        size=len(model),
+        labels=labels,
+        input=image,
+        crop=crop,
+        output=output_of(graph),
+        quantization="float32" if graph.output.dtype == "FLOAT32" else "int8",
+        budget=budget,
+    )
+    pictures = goldens.inputs(image)
+    answer = ask(LITERT, model, manifest, pictures, delegates=False)
+    if answer.outputs is None:
+        raise EdgewiseError(f"the converted model does not run on the reference runtime: {answer.failure}.")
+    return msgspec.structs.replace(manifest, goldens=goldens.pack(pictures, answer.outputs))
+
+
+def output_of(graph: Graph) -> Output:
+    """How the model's answers are stored."""
+    tensor = graph.output
+    dtype = tensor.dtype.lower()
+    if dtype not in ("uint8", "int8", "float32"):
+        raise UsageError(f"the model answers in {dtype}; a device reads uint8, int8 or float32.")
+    if tensor.quantization is None:
+        return Output(dtype="float32")
+    return Output(
+        dtype="uint8" if dtype == "uint8" else "int8",
+        scale=float(tensor.quantization.scale[0]),
+        zero_point=int(tensor.quantization.zero_point[0]),
+    )

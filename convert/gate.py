@@ -1,0 +1,171 @@
+"""Stage `gate`: measure the converted model, decide, write `gate.json`.
+
+An unfit model ends with exit code 3 and one sentence for each reason.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from convert import artifacts, decision, measure
+from convert.measurements import Measurements
+from convert.settings import GateSettings
+from edge_contract import package
+from edge_contract.errors import EdgewiseError, ExitCode, UsageError
+from edge_contract.manifest import GateResult
+from edge_contract.package import ModelPackage
+from train.dataset import Dataset, load
+from train.params import load_section
+
+
+class GateRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """`gate.json`: the decision, and on what it was made."""
+
+    digest: str
+    """Of the model that was judged."""
+    split: str
+    n: int
+    result: GateResult
+    measurements: Measurements
+
+
+def judge(
+    converted: artifacts.Converted,
+    data: Dataset,
+    settings: GateSettings,
+    *,
+    synthetic: bool,
+    trained_accuracy: float | None = None,
+    champion: ModelPackage | None = None,
+    progress: measure.Progress = lambda _: None,
+) -> GateRecord:
+    """Measure and decide.
+
+    Raises:
+        UsageError: data and conversion do not belong together.
+    """
+    measured = measure.measure(
+        converted,
+        data,
+        settings,
+        synthetic=synthetic,
+        trained_accuracy=trained_accuracy,
+        champion=champion,
+        champion_synthetic=champion is not None and is_synthetic(champion),
+        progress=progress,
+    )
+    return GateRecord(
+        digest=measured.digest,
+        split=settings.split,
+        n=len(data.split_indices(settings.split)),
+        result=decision.decide(measured, settings),
+        measurements=measured,
+    )
+
+
+def is_synthetic(champion: ModelPackage) -> bool:
+    """Was this package's model scored on rendered faces only?"""
+    accuracy = champion.manifest.accuracy
+    return accuracy is not None and accuracy.int8.dataset.startswith("synthetic")
+
+
+def read(folder: Path) -> GateRecord:
+    """The gate's record in a folder.
+
+    Raises:
+        UsageError: absent or not what the gate writes.
+    """
+    path = folder / artifacts.GATE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=GateRecord)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); run `make gate` first.") from error
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{path} is no gate record ({error}); run `make gate` again.") from error
+
+
+def write(record: GateRecord, folder: Path) -> None:
+    """Leave the record beside the model it judges."""
+    data = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    artifacts.write_file(folder / artifacts.GATE, data + b"\n")
+
+
+def table(result: GateResult) -> Table:
+    """Every check with its value."""
+    shown = Table(title="gate: passed" if result.passed else "gate: REFUSED")
+    shown.add_column("check", no_wrap=True)
+    shown.add_column("found")
+    for name, value in result.checks.items():
+        match value:
+            case None:
+                text = "not run"
+            case bool():
+                text = "yes" if value else "no"
+            case float():
+                text = f"{value:.4g}"
+            case _:
+                text = str(value)
+        shown.add_row(name, text)
+    return shown
+
+
+def rendered(report: Path) -> bool:
+    """Did `make data` render the data set's faces itself? False when its report is not there."""
+    try:
+        document = json.loads(report.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and str(document.get("source", "")).startswith("synthetic")
+
+
+def selection_accuracy(history: Path) -> float | None:
+    """The accuracy that training reported for the network it exported; None when there is no history."""
+    try:
+        document = json.loads(history.read_text())
+    except (OSError, ValueError):
+        return None
+    value = document.get("selection_accuracy") if isinstance(document, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m convert.gate`."""
+    parser = argparse.ArgumentParser(prog="convert.gate", description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--data", type=Path, default=Path("data/dataset.npz"))
+    parser.add_argument("--report", type=Path, default=Path("data/report.json"), help="what `make data` found")
+    parser.add_argument("--history", type=Path, default=Path("build/train/history.json"))
+    parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
+    parser.add_argument("--champion", type=Path, help="a package this model must not be worse than")
+    given = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        settings = load_section(given.params, "gate", GateSettings)
+        named = given.champion or (Path(settings.champion) if settings.champion else None)
+        with console.status("gate") as status:
+            record = judge(
+                artifacts.read(given.folder),
+                load(given.data),
+                settings,
+                synthetic=rendered(given.report),
+                trained_accuracy=selection_accuracy(given.history),
+                champion=package.read_file(named) if named else None,
+                progress=lambda what: status.update(f"gate: {what}"),
+            )
+        write(record, given.folder)
+    except EdgewiseError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    Console().print(table(record.result))
+    for reason in record.result.reasons:
+        sys.stderr.write(f"refused: {reason}\n")
+    return int(ExitCode.OK if record.result.passed else ExitCode.GATE_REFUSED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

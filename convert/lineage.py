@@ -1,0 +1,58 @@
+"""Where a model came from, read off the checkout at packaging time: commit, pipeline lock, parameters, run."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from edge_contract.manifest import Lineage, digest_of
+
+
+def trace(checkout: Path, params: Path, dataset: str, history: Path, trained_on: str) -> Lineage:
+    """The lineage of what stands in `checkout`; an empty string for what cannot be known there.
+
+    `dataset`: digest of the data set's source. `history`: training's record, which names its MLflow run.
+    """
+    recorded = _json(history)
+    return Lineage(
+        git_commit=_commit(checkout),
+        dvc_lock=_digest(checkout / "dvc.lock"),
+        params=_digest(params),
+        dataset=dataset,
+        mlflow_run=str(recorded.get("mlflow_run", "")),
+        trained_on=trained_on or str(recorded.get("trained_on", "")),
+    )
+
+
+def _commit(checkout: Path) -> str:
+    """HEAD, with `-dirty` where a tracked file of training or conversion was changed since."""
+    head = _git(checkout, "rev-parse", "HEAD")
+    if not head:
+        return ""
+    code = ("train", "convert", "edge_contract", "edge_vision")
+    return f"{head}-dirty" if _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *code) else head
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],  # noqa: S607 - git from PATH, as everywhere in a checkout
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _digest(path: Path) -> str:
+    return digest_of(path.read_bytes()) if path.is_file() else ""
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

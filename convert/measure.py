@@ -1,0 +1,216 @@
+"""Measure a converted model for the gate: everything that needs a file, a process or a clock.
+
+A model that cannot be read or run leaves its later measurements empty; `decision` turns that into reasons.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import skew, structure, weights
+from convert.artifacts import Converted
+from convert.comparison import compare, paired_difference
+from convert.flatbuffer import Graph, parse
+from convert.measurements import Cost, GoldenRun, Measurements, Rival, Structure
+from convert.runtimes import LITERT, MATRIX, Runtime, ask, probabilities
+from convert.settings import GateSettings
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.manifest import ModelManifest, digest_of
+from edge_contract.messages import CONFIDENCE_BOUNDS
+from edge_contract.package import ModelPackage
+from train.dataset import Dataset
+from train.scores import mcnemar
+
+Progress = Callable[[str], None]
+
+
+def measure(
+    converted: Converted,
+    data: Dataset,
+    settings: GateSettings,
+    *,
+    synthetic: bool,
+    trained_accuracy: float | None = None,
+    champion: ModelPackage | None = None,
+    champion_synthetic: bool = False,
+    matrix: tuple[Runtime, ...] = MATRIX,
+    progress: Progress = lambda _: None,
+) -> Measurements:
+    """Everything the gate asks of the int8 model of a conversion, on the split that `settings` name.
+
+    `synthetic`: the data are rendered. `trained_accuracy`: what training reported on its selection split. `progress`
+    is told what is being measured.
+
+    Raises:
+        UsageError: the data set is not the one of the conversion, or lacks the split.
+    """
+    model, manifest = converted.int8_model, converted.candidate
+    rows = data.split_indices(settings.split)
+    reference = converted.reference.get(settings.split)
+    if reference is None or len(reference) != len(rows) or converted.record.dataset != data.source_digest:
+        raise UsageError(
+            f"the conversion was made with another data set (or one without a {settings.split} split); "
+            "run `make quantize` again."
+        )
+    found = Measurements(
+        digest=digest_of(model),
+        recorded_digest=converted.record.int8_digest,
+        manifest_digest=manifest.digest,
+        size=len(model),
+        manifest_size=manifest.size,
+        unreadable="",
+        labels=manifest.labels,
+        dataset_labels=data.label_names,
+        synthetic=synthetic,
+        trained_accuracy=trained_accuracy,
+    )
+    progress("structure and weights")
+    try:
+        graph, float_graph = parse(model, "the int8 model"), parse(converted.float_model, "the float model")
+    except UsageError as error:
+        return replace(found, unreadable=str(error))
+    found = replace(
+        found,
+        structure=_structure(graph, manifest, data, converted.record.network_weights),
+        weights=weights.compare(float_graph, graph) if converted.record.method == "ptq" else None,
+    )
+    # From here the model runs, as the agent would run it: the manifest has to be this file's, whatever it says of it.
+    trusted = _for_running(manifest, model)
+    found = replace(found, goldens=tuple(_goldens(runtime, model, trusted, progress) for runtime in matrix))
+    progress(f"{len(rows)} images of the {settings.split} split")
+    images, truth = data.images[rows], data.labels[rows]
+    try:
+        said, cost = _answers(model, trusted, images, settings.timed)
+    except EdgewiseError as error:
+        return replace(found, run_failure=str(error))
+    found = replace(found, cost=cost, majority=float(np.bincount(truth).max() / len(truth)))
+    if sorted(manifest.labels) != sorted(data.label_names):
+        return found
+    named = _in_order(said, manifest.labels, data.label_names)
+    found = replace(
+        found,
+        comparison=compare(reference, named, truth, list(data.label_names)),
+        answered=_answered(named, data.label_names),
+        confidence=_confidence(named),
+    )
+    progress("the device's path from picture to tensor")
+    shown = images[: settings.skew_images]
+    found = _with_skew(found, model, trusted, images=shown, trained=reference[: len(shown)], labels=data.label_names)
+    if champion is not None:
+        progress(f"the champion, {champion.file_name}")
+        rival = _rival(champion, images, truth, named, data.label_names)
+        found = replace(found, rival=rival, rival_synthetic=champion_synthetic)
+    return found
+
+
+def _structure(graph: Graph, manifest: ModelManifest, data: Dataset, network_weights: int) -> Structure:
+    return Structure(
+        foreign_operators=structure.foreign_operators(graph),
+        open_shapes=structure.open_shapes(graph, manifest.input),
+        float_tensors=structure.float_tensors(graph),
+        weights=structure.weight_count(graph),
+        network_weights=network_weights,
+        input=(graph.input.dtype, graph.input.shape),
+        expected_input=manifest.input,
+        data_input=skew.input_of(data.images),
+    )
+
+
+def _for_running(manifest: ModelManifest, model: bytes) -> ModelManifest:
+    return msgspec.structs.replace(manifest, digest=digest_of(model), size=len(model))
+
+
+def _goldens(runtime: Runtime, model: bytes, manifest: ModelManifest, progress: Progress) -> GoldenRun:
+    """The goldens on one runtime, without and with its default delegates."""
+    if not runtime.present:
+        return GoldenRun(runtime.name, runtime.name, f"its environment {runtime.python} is absent", None, None)
+    progress(f"goldens on {runtime.name}")
+    length = int(np.prod(manifest.input.shape))
+    shape = manifest.input.shape[1:]
+    try:
+        inputs = np.stack(
+            [np.frombuffer(golden.pixels(length), np.uint8).reshape(shape) for golden in manifest.goldens]
+        )
+    except (UsageError, ValueError) as error:
+        return GoldenRun(runtime.name, runtime.name, f"the goldens cannot be read ({error})", None, None)
+    wanted = np.array([golden.output for golden in manifest.goldens])
+    worst: list[int] = []
+    version = runtime.name
+    for delegates in (False, True):
+        answer = ask(runtime, model, manifest, inputs, delegates=delegates)
+        if answer.outputs is None:
+            return GoldenRun(runtime.name, version, answer.failure, None, None)
+        version = answer.report.runtime
+        worst.append(int(np.abs(answer.outputs.astype(np.float64) - wanted).max()))
+    return GoldenRun(runtime.name, version, "", worst[0], worst[1])
+
+
+def _answers(
+    model: bytes, manifest: ModelManifest, images: NDArray[np.uint8], timed: int
+) -> tuple[NDArray[np.float32], Cost]:
+    answer = ask(LITERT, model, manifest, images, timed=timed)
+    if answer.outputs is None:
+        raise EdgewiseError(answer.failure)
+    slowest = float(np.quantile(answer.report.seconds, 0.95)) if answer.report.seconds else 0.0
+    cost = Cost(latency=slowest, memory=answer.report.memory, budget=manifest.budget)
+    return probabilities(answer.outputs, manifest), cost
+
+
+def _in_order(said: NDArray[np.float32], labels: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.float32]:
+    """Columns of `said`, which stand in the order of `labels`, in the order of `wanted`."""
+    return said[:, [labels.index(label) for label in wanted]]
+
+
+def _answered(named: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, float]:
+    counts = np.bincount(named.argmax(axis=1), minlength=len(labels))
+    return {label: float(count / len(named)) for label, count in zip(labels, counts, strict=True)}
+
+
+def _confidence(named: NDArray[np.float32]) -> tuple[float, ...]:
+    """A bucket holds what is at most its bound, as the device's telemetry counts it."""
+    buckets = np.searchsorted(CONFIDENCE_BOUNDS, named.max(axis=1), side="left")
+    counts = np.bincount(buckets, minlength=len(CONFIDENCE_BOUNDS) + 1)
+    return tuple(float(count / len(named)) for count in counts)
+
+
+def _with_skew(
+    found: Measurements,
+    model: bytes,
+    manifest: ModelManifest,
+    *,
+    images: NDArray[np.uint8],
+    trained: NDArray[np.float32],
+    labels: tuple[str, ...],
+) -> Measurements:
+    try:
+        tensors = skew.device_tensors(images, manifest)
+        said, _ = _answers(model, manifest, tensors, timed=0)
+    except EdgewiseError as error:
+        return replace(found, skew_failure=str(error))
+    named = _in_order(said, manifest.labels, labels)
+    return replace(found, skew=skew.measure(images, tensors, trained, named))
+
+
+def _rival(
+    champion: ModelPackage,
+    images: NDArray[np.uint8],
+    truth: NDArray[Any],
+    named: NDArray[np.float32],
+    labels: tuple[str, ...],
+) -> Rival:
+    manifest = champion.manifest
+    if sorted(manifest.labels) != sorted(labels):
+        raise UsageError(f"the champion {champion.file_name} names other labels than the data set: {manifest.labels}.")
+    tensors = images if manifest.input == skew.input_of(images) else skew.device_tensors(images, manifest)
+    said, _ = _answers(champion.model, manifest, tensors, timed=0)
+    its_right = _in_order(said, manifest.labels, labels).argmax(axis=1) == truth
+    our_right = named.argmax(axis=1) == truth
+    return Rival(
+        model=f"{manifest.name} {manifest.release}",
+        drop=paired_difference(its_right, our_right),
+        mcnemar=mcnemar(its_right, our_right).p_value,
+    )

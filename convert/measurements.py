@@ -1,0 +1,98 @@
+"""What the gate knows of a model: the record that `measure` fills and `decision` judges."""
+
+from dataclasses import dataclass, field
+
+from convert.comparison import Comparison
+from convert.skew import Skew
+from convert.weights import WeightReport
+from edge_contract.manifest import Budget, ImageInput
+from train.scores import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What the file holds; see `structure`."""
+
+    foreign_operators: list[str]
+    open_shapes: list[str]
+    float_tensors: list[str]
+    weights: int
+    network_weights: int
+    """Weights in kernels and matrices of the trained network."""
+    input: tuple[str, tuple[int, ...]]
+    """Type and shape of the file's input tensor."""
+    expected_input: ImageInput
+    """What the manifest promises."""
+    data_input: ImageInput
+    """What the data set's images are."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRun:
+    """One runtime's answers to the goldens, in steps of the output; None where the runtime gave no answer."""
+
+    runtime: str
+    version: str
+    failure: str
+    """Why it gave none, such as its environment being absent; empty when it answered."""
+    exact: int | None
+    """Largest difference without delegates."""
+    delegated: int | None
+    """Largest difference with the default delegates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The champion on the same images."""
+
+    model: str
+    drop: Interval
+    """Accuracy of the champion minus that of this model."""
+    mcnemar: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Measured here, on one thread; the device's own self-test measures again there."""
+
+    latency: float
+    """95th percentile of one invocation, seconds."""
+    memory: int
+    """Bytes that loading and running the model added to a process."""
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """All that was measured of one model; None where it could not be."""
+
+    digest: str
+    recorded_digest: str
+    """What `quantize` wrote."""
+    manifest_digest: str
+    size: int
+    manifest_size: int
+    unreadable: str
+    labels: tuple[str, ...]
+    dataset_labels: tuple[str, ...]
+    synthetic: bool
+    """Trained on rendered faces."""
+    structure: Structure | None = None
+    weights: WeightReport | None = None
+    goldens: tuple[GoldenRun, ...] = ()
+    run_failure: str = ""
+    """Why the model gave no answers on the reference runtime."""
+    majority: float = 0.0
+    """Accuracy of always naming the most frequent label."""
+    comparison: Comparison | None = None
+    answered: dict[str, float] = field(default_factory=dict)
+    """Share of the model's answers by label: the reference of drift."""
+    confidence: tuple[float, ...] = ()
+    """Share of its answers by bucket of `messages.CONFIDENCE_BOUNDS`."""
+    trained_accuracy: float | None = None
+    """What training reported on its selection split."""
+    skew: Skew | None = None
+    skew_failure: str = ""
+    cost: Cost | None = None
+    rival: Rival | None = None
+    rival_synthetic: bool | None = None

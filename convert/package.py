@@ -1,0 +1,133 @@
+"""Stage `package`: a conversion that the gate passed becomes one `.ewm`, deterministically.
+
+The same conversion, gate record and lineage give the same bytes. A release number is never used twice: a different
+package of the same name and number is refused, because devices know a release by both.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from convert import artifacts, card, gate
+from convert.comparison import Comparison
+from convert.lineage import trace
+from convert.settings import PackageSettings
+from edge_contract import package
+from edge_contract.errors import EdgewiseError, GateRefusedError, UsageError
+from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
+from edge_contract.package import ModelPackage
+from train.params import load_section
+from train.scores import Interval
+
+
+def assemble(
+    converted: artifacts.Converted, record: gate.GateRecord, settings: PackageSettings, lineage: Lineage
+) -> ModelPackage:
+    """The package of a conversion and the gate's word on it.
+
+    Raises:
+        GateRefusedError: the gate refused the model.
+        UsageError: the gate judged another model.
+    """
+    if record.digest != converted.record.int8_digest:
+        raise UsageError("the gate judged another model than the one converted last; run `make gate` again.")
+    if not record.result.passed:
+        raise GateRefusedError(f"the gate refused this model ({record.result.reasons[0]}) and it is not packaged.")
+    comparison = record.measurements.comparison
+    if comparison is None:
+        raise UsageError("the gate's record holds no accuracy; run `make gate` again.")
+    manifest = msgspec.structs.replace(
+        converted.candidate,
+        name=settings.name,
+        release=settings.release,
+        crop=settings.crop,
+        budget=settings.budget,
+        accuracy=_accuracy(comparison, record.split, settings),
+        gate=_as_carried(record.result),
+        reference=Reference(predictions=record.measurements.answered, confidence=record.measurements.confidence),
+        lineage=lineage,
+        intended_use=settings.intended_use,
+        caveat=settings.caveat,
+    )
+    checked = _checked(manifest)
+    text = card.render(checked, per_class=comparison.recall, method=converted.record.method, macs=converted.record.macs)
+    return ModelPackage(checked, converted.int8_model, text)
+
+
+def write(packaged: ModelPackage, folder: Path) -> Path:
+    """Write `NAME-RELEASE.ewm`; writing the same package again changes nothing.
+
+    Raises:
+        UsageError: a different package of this name and release number is there.
+    """
+    data = package.write(packaged)
+    path = folder / packaged.file_name
+    if path.exists() and path.read_bytes() != data:
+        raise UsageError(
+            f"{path} is a different package of the same release; raise package.release in params.yaml "
+            "(a release number is never used twice) or delete the file."
+        )
+    if not path.exists():
+        artifacts.write_file(path, data)
+    return path
+
+
+def _accuracy(found: Comparison, split: str, settings: PackageSettings) -> Accuracy:
+    def score(share: Interval) -> Score:
+        return Score(
+            dataset=settings.dataset,
+            split=split,
+            label_set=settings.label_set,
+            n=found.n,
+            accuracy=share.value,
+            low=share.low,
+            high=share.high,
+        )
+
+    return Accuracy(float=score(found.reference_accuracy), int8=score(found.accuracy))
+
+
+def _as_carried(result: GateResult) -> GateResult:
+    """Without what differs from run to run of the same model: times and memory are this machine's, not the model's."""
+    kept = {name: value for name, value in result.checks.items() if name not in ("latency_s", "memory")}
+    return msgspec.structs.replace(result, checks=kept)
+
+
+def _checked(manifest: ModelManifest) -> ModelManifest:
+    """Hold the manifest's own rules, such as the alphabet of its name, which building one does not.
+
+    Raises:
+        UsageError: a setting is not what a manifest takes.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(manifest), ModelManifest)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the section `package` of the parameters gives no valid manifest: {error}.") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m convert.package`."""
+    parser = argparse.ArgumentParser(prog="convert.package", description=__doc__)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--history", type=Path, default=Path("build/train/history.json"))
+    parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
+    given = parser.parse_args(arguments)
+    try:
+        settings = load_section(given.params, "package", PackageSettings)
+        converted = artifacts.read(given.folder)
+        checkout = Path(__file__).resolve().parents[1]
+        lineage = trace(checkout, given.params, converted.record.dataset, given.history, settings.trained_on)
+        packaged = assemble(converted, gate.read(given.folder), settings, lineage)
+        path = write(packaged, Path(settings.folder))
+    except EdgewiseError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    Console().print(f"{path}: {packaged.manifest.size:,} bytes of model, {packaged.manifest.digest[:12]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""A Keras 3 network as plain data that Keras 2 can rebuild: layers, their inputs, and weights by layer.
+
+Only layers whose meaning is the same in both are carried; what `train` exports is made of these.
+"""
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+
+_KEPT: Final = {
+    "Conv2D": ("filters", "kernel_size", "strides", "padding", "use_bias", "activation"),
+    "DepthwiseConv2D": ("kernel_size", "strides", "padding", "use_bias", "activation", "depth_multiplier"),
+    "Dense": ("units", "use_bias", "activation"),
+    "BatchNormalization": ("axis", "epsilon", "center", "scale"),
+    "MaxPooling2D": ("pool_size", "strides", "padding"),
+    "AveragePooling2D": ("pool_size", "strides", "padding"),
+    "GlobalAveragePooling2D": ("keepdims",),
+    "ReLU": ("max_value",),
+    "Activation": ("activation",),
+    "Softmax": ("axis",),
+    "Dropout": ("rate",),
+    "ZeroPadding2D": ("padding",),
+    "Flatten": (),
+    "Add": (),
+    "Concatenate": ("axis",),
+}
+
+
+class PlainLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer: its class, the settings that matter, and the layers it hears."""
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    inputs: tuple[str, ...]
+
+
+class PlainNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """Layers in an order in which each hears only earlier ones; the first is the rescaled picture."""
+
+    shape: tuple[int, int, int]
+    scale: float
+    offset: float
+    """The network's rescaling: pixel * scale + offset."""
+    layers: tuple[PlainLayer, ...]
+    output: str
+
+
+def describe_network(network: Any) -> tuple[PlainNetwork, dict[str, NDArray[np.float32]]]:
+    """A functional Keras 3 network as data, and its weights named `LAYER/NUMBER` in Keras' own order.
+
+    Raises:
+        UsageError: it holds a layer that quantization-aware training cannot carry.
+    """
+    layers: list[PlainLayer] = []
+    weights: dict[str, NDArray[np.float32]] = {}
+    scale, offset = 1.0, 0.0
+    alias: dict[str, str] = {}  # the picture under the names that input and rescaling have
+    for layer in network.layers:
+        kind = type(layer).__name__
+        heard = tuple(alias.get(name, name) for name in _inputs(layer))
+        if kind == "InputLayer":
+            alias[layer.name] = "picture"
+        elif kind == "Rescaling" and heard == ("picture",):
+            scale, offset = float(layer.scale), float(layer.offset)
+            alias[layer.name] = "picture"
+        elif kind in _KEPT:
+            settings = {key: value for key, value in layer.get_config().items() if key in _KEPT[kind]}
+            layers.append(PlainLayer(name=layer.name, kind=kind, settings=settings, inputs=heard))
+            for number, weight in enumerate(layer.get_weights()):
+                weights[f"{layer.name}/{number}"] = np.asarray(weight, np.float32)
+        else:
+            raise UsageError(
+                f"quantization-aware training cannot carry the layer {layer.name} ({kind}); use method ptq."
+            )
+    if not layers:
+        raise UsageError("the network has no layers to train.")
+    shape = tuple(int(side) for side in network.input_shape[1:])
+    plain = PlainNetwork(
+        shape=(shape[0], shape[1], shape[2]),
+        scale=scale,
+        offset=offset,
+        layers=tuple(layers),
+        output=layers[-1].name,
+    )
+    return plain, weights
+
+
+def _inputs(layer: Any) -> list[str]:
+    """Names of the layers this one hears, in order."""
+    if not layer._inbound_nodes:
+        return []
+    return [tensor._keras_history.operation.name for tensor in layer._inbound_nodes[0].input_tensors]

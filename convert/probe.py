@@ -1,0 +1,102 @@
+"""One model in one process of its own: load, answer, time, weigh. Run by `runtimes` under each interpreter.
+
+Speaks raw files in one folder, so that any Python with the agent's own packages can be asked and a model that kills
+its interpreter kills only this: `model.tflite`, `manifest.json`, `request.json`, `inputs.u8` in; `outputs.raw` and
+`report.json` out. The interpreter itself is the agent's: `edge_vision.classifier`.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edge_contract.errors import EdgewiseError
+from edge_contract.manifest import decode
+from edge_vision.classifier import Classifier
+
+WARM_UP = 10  # invocations before timing: caches, page faults, lazily packed weights
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do with the model."""
+
+    count: int
+    """Inputs in `inputs.u8`."""
+    delegates: bool
+    threads: int = 1
+    timed: int = 0
+    """Invocations to time after the answers; 0 times none."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened; `refused` is the runtime's or the agent's own sentence when the model was not loaded."""
+
+    runtime: str
+    refused: str = ""
+    cold_start: float = 0.0
+    """Seconds from the file's bytes to the first answer."""
+    memory: int = 0
+    """Bytes of resident memory that loading and running the model added."""
+    resident: int = 0
+    """Bytes of resident memory of the whole process with the model running."""
+    seconds: tuple[float, ...] = ()
+    """Each timed invocation."""
+
+
+def main(folder: Path) -> int:
+    """Answer the request in `folder`; 0 even when the model is refused, for that is an answer."""
+    request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Request)
+    manifest = decode((folder / "manifest.json").read_bytes())
+    inputs = np.fromfile(folder / "inputs.u8", np.uint8).reshape(request.count, *manifest.input.shape)
+    model = (folder / "model.tflite").read_bytes()
+    before, start = _resident(), time.perf_counter()
+    try:
+        classifier = Classifier(model, manifest, threads=request.threads, delegates=request.delegates)
+        answers = [classifier.raw(inputs[0]).copy()]
+        cold_start = time.perf_counter() - start
+        answers += [classifier.raw(tensor).copy() for tensor in inputs[1:]]
+    except EdgewiseError as error:
+        return _write(folder, Report(runtime="", refused=str(error)))
+    seconds = _time(classifier, inputs[0], request.timed) if request.timed else ()
+    np.concatenate(answers).tofile(folder / "outputs.raw")
+    resident = _resident()
+    report = Report(
+        runtime=classifier.runtime,
+        cold_start=cold_start,
+        memory=max(0, resident - before),
+        resident=resident,
+        seconds=seconds,
+    )
+    return _write(folder, report)
+
+
+def _time(
+    classifier: Classifier, tensor: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], count: int
+) -> tuple[float, ...]:
+    for _ in range(WARM_UP):
+        classifier.raw(tensor)
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        classifier.raw(tensor)
+        seconds.append(time.perf_counter() - start)
+    return tuple(seconds)
+
+
+def _resident() -> int:
+    """Bytes of resident memory, from the kernel: psutil is not among the agent's packages."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _write(folder: Path, report: Report) -> int:
+    (folder / "report.json").write_bytes(msgspec.json.encode(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,113 @@
+"""The matrix of runtimes a model must answer alike on, each asked in a process of its own (see `probe`).
+
+A runtime whose environment is not there is reported as absent, never skipped in silence. A process that dies says so
+with its signal: that too is an answer about the model.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.probe import Report, Request
+from edge_contract.manifest import ModelManifest, encode
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_DEADLINE = 600.0  # seconds; the built-in kernels alone need minutes for the largest test sets
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """An interpreter package in the environment of one Python."""
+
+    name: str
+    python: Path
+
+    @property
+    def present(self) -> bool:
+        """The environment has been made."""
+        return self.python.is_file()
+
+
+LITERT = Runtime("litert", Path(sys.executable))
+"""The reference: every golden is its answer without delegates."""
+TFLITE_RUNTIME = Runtime("tflite-runtime", _REPOSITORY / ".venv-tflite/bin/python")
+"""2.14, what boards without a LiteRT wheel run; `make setup-tflite` makes the environment."""
+MATRIX = (LITERT, TFLITE_RUNTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one runtime did with one model."""
+
+    report: Report
+    outputs: NDArray[np.generic] | None
+    """Raw answers [N, labels], None when the model was refused or the process died."""
+
+    @property
+    def failure(self) -> str:
+        """Why there are no answers, empty when there are."""
+        return self.report.refused
+
+
+def ask(
+    runtime: Runtime,
+    model: bytes,
+    manifest: ModelManifest,
+    inputs: NDArray[np.uint8],
+    *,
+    delegates: bool = True,
+    timed: int = 0,
+    prefix: Sequence[str] = (),
+) -> Answer:
+    """Run `inputs` [N, height, width, channels] through the model on this runtime.
+
+    `prefix` goes before the interpreter's command, such as an emulator. Nothing here raises for what the model does:
+    a refusal, a crash and a hang are in the answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgewise-probe-") as name:
+        folder = Path(name)
+        request = Request(count=len(inputs), delegates=delegates, timed=timed)
+        (folder / "request.json").write_bytes(msgspec.json.encode(request))
+        (folder / "manifest.json").write_bytes(encode(manifest))
+        (folder / "model.tflite").write_bytes(model)
+        np.ascontiguousarray(inputs).tofile(folder / "inputs.u8")
+        failure = _run([*prefix, str(runtime.python), "-m", "convert.probe", name])
+        if failure:
+            return Answer(Report(runtime=runtime.name, refused=failure), None)
+        report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
+        if report.refused:
+            return Answer(report, None)
+        outputs = np.fromfile(folder / "outputs.raw", manifest.output.dtype)
+        return Answer(report, outputs.reshape(len(inputs), len(manifest.labels)))
+
+
+def probabilities(outputs: NDArray[np.generic], manifest: ModelManifest) -> NDArray[np.float32]:
+    """Raw answers as probabilities, float32 of the same shape."""
+    real = (outputs.astype(np.float32) - np.float32(manifest.output.zero_point)) * np.float32(manifest.output.scale)
+    return np.asarray(real, np.float32)
+
+
+def _run(command: list[str]) -> str:
+    """Run a probe; empty when it ended well, otherwise what became of it."""
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(_REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=_REPOSITORY, capture_output=True, timeout=_DEADLINE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_DEADLINE:.0f} seconds"
+    if done.returncode < 0:
+        return f"the interpreter died of {signal.Signals(-done.returncode).name}"
+    if done.returncode > 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"the process ended with {done.returncode}"
+    return ""

@@ -1,0 +1,88 @@
+"""The sections `quantize`, `gate` and `package` of params.yaml."""
+
+from typing import Literal
+
+import msgspec
+
+from edge_contract.manifest import Budget, FaceCrop
+
+
+class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the float network becomes int8."""
+
+    method: Literal["ptq", "qat"] = "ptq"
+    """Post-training quantization, or quantization-aware training in an environment of its own."""
+    calibration_images: int = 500
+    """Training images, stratified, that set the activations' ranges."""
+    report_images: int = 64
+    """Of these, how many the per-layer report is measured on."""
+    seed: int = 1
+    qat_epochs: int = 3
+    qat_learning_rate: float = 1e-4
+    qat_batch: int = 64
+
+
+class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model may lose and must hold; shares are 0..1."""
+
+    split: Literal["selection", "test"] = "test"
+    """The images on which float, int8 and champion are compared."""
+    accuracy_drop: float = 0.005
+    """int8 against float on the same images."""
+    recall_drop: float = 0.03
+    """The same for one class; refused only when the paired interval excludes zero: small classes wobble."""
+    agreement: float = 0.95
+    """Share of images on which int8 and float must name the same label."""
+    mean_difference: float = 0.02
+    """Of a probability."""
+    largest_difference: float = 0.6
+    """Of one probability on one image."""
+    ece_rise: float = 0.02
+    """Calibration error of int8 above float's."""
+    training_gap: float = 0.12
+    """Accuracy that training reported on its selection split above what the exported file reaches."""
+    relabelling_gain: float = 0.01
+    """Accuracy that giving outputs other names would win: the sign of a shuffled label order."""
+    largest_file: int = 1_000_000
+    """Bytes."""
+    required_runtimes: tuple[str, ...] = ("litert", "tflite-runtime")
+    """Runtimes that must have been asked; a missing environment is a refusal."""
+    skew_images: int = 64
+    skew_agreement: float = 0.95
+    skew_difference: float = 0.02
+    timed: int = 200
+    """Invocations timed against the latency budget."""
+    champion: str = ""
+    """A package this model must not be worse than; empty when there is none yet."""
+
+
+class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The release's name and what its card and manifest say."""
+
+    name: str = "emotion"
+    release: int = 1
+    folder: str = "models"
+    dataset: str = "FER2013"
+    """The data set's name, as scores and card print it."""
+    label_set: str = "FER"
+    """Whose labels the scores count."""
+    intended_use: str = ""
+    caveat: str = ""
+    margin: float = 0.99
+    """Side of the trained square over the longer side of a detector's face box, measured."""
+    shift_y: float = 0.011
+    latency_ms: float = 100.0
+    """Budget of one invocation on a device, 95th percentile."""
+    memory_mb: int = 64
+    trained_on: str = ""
+    """Hardware, backend and precision of the training."""
+
+    @property
+    def crop(self) -> FaceCrop:
+        """Which square of a picture the model was trained on."""
+        return FaceCrop(margin=self.margin, shift_y=self.shift_y)
+
+    @property
+    def budget(self) -> Budget:
+        """What the model may cost on a device."""
+        return Budget(latency=self.latency_ms / 1000, memory=self.memory_mb * 2**20)

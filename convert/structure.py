@@ -1,0 +1,57 @@
+"""What can be said of a model without running it: operators, types and shapes, against what every device runs."""
+
+from typing import Final
+
+from convert.flatbuffer import Graph
+from edge_contract.manifest import ImageInput
+
+OPERATORS: Final = {
+    "ADD": 5,
+    "AVERAGE_POOL_2D": 3,
+    "CONCATENATION": 3,
+    "CONV_2D": 7,
+    "DEPTHWISE_CONV_2D": 7,
+    "FULLY_CONNECTED": 10,
+    "LOGISTIC": 3,
+    "MAX_POOL_2D": 3,
+    "MEAN": 3,
+    "MUL": 7,
+    "PAD": 4,
+    "QUANTIZE": 3,
+    "RELU": 3,
+    "RELU6": 3,
+    "RESHAPE": 1,
+    "SOFTMAX": 3,
+}
+"""Operators a shipped model may use, each to the highest version that tflite-runtime 2.14 registers, the oldest
+runtime of the matrix. Found by raising the version in a model until 2.14 refused it; a test does it again."""
+
+_WHOLE_NUMBERS: Final = {"INT8", "UINT8", "INT32", "INT64"}
+
+
+def foreign_operators(graph: Graph) -> list[str]:
+    """Operators, such as "FULLY_CONNECTED v12", that some runtime of the matrix does not have."""
+    found = {(operator.name, operator.version) for operator in graph.operators}
+    return [f"{name} v{version}" for name, version in sorted(found) if version > OPERATORS.get(name, 0)]
+
+
+def open_shapes(graph: Graph, image: ImageInput) -> list[str]:
+    """Tensors whose shape is left open, and the input when its batch is not one."""
+    names = [tensor.name for tensor in graph.tensors if tensor.dynamic]
+    if not names and graph.input.shape[:1] != (1,):
+        names.append(graph.input.name)
+    if not names and graph.input.shape != image.shape:
+        names.append(f"{graph.input.name} is {list(graph.input.shape)}, not {list(image.shape)}")
+    return names
+
+
+def float_tensors(graph: Graph) -> list[str]:
+    """Tensors that are not whole numbers: a full int8 model has none."""
+    return [tensor.name for tensor in graph.tensors if tensor.dtype not in _WHOLE_NUMBERS]
+
+
+def weight_count(graph: Graph) -> int:
+    """Weights in constants of more than one axis: convolution kernels and dense matrices."""
+    return sum(
+        tensor.data.size for tensor in graph.constants.values() if tensor.data is not None and tensor.data.ndim > 1
+    )
