@@ -102,7 +102,9 @@ def load(path: Path) -> Dataset:
         UsageError: The file is missing, or is not a dataset file.
     """
     if not path.exists():
-        raise UsageError(f"{path} does not exist: run `make data SOURCE=fer2013.csv` (or a folder, or synthetic:2000) first.")
+        raise UsageError(
+            f"{path} does not exist: run `make data SOURCE=fer2013.csv` (or a folder, or synthetic:2000) first."
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             dataset = Dataset(
@@ -115,7 +117,9 @@ def load(path: Path) -> Dataset:
                 source_digest=str(archive["source_digest"]),
             )
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is not a dataset file ({error}): write it again with `make data SOURCE=…`.") from error
+        raise UsageError(
+            f"{path} is not a dataset file ({error}): write it again with `make data SOURCE=…`."
+        ) from error
     if dataset.images.ndim != 4 or not len(dataset.images) == len(dataset.labels) == len(dataset.split):
         raise UsageError(f"{path} holds arrays whose lengths differ: write it again with `make data SOURCE=…`.")
     return dataset

@@ -21,7 +21,7 @@ class Conv(keras.layers.Conv2D):
             return super().convolution_op(inputs, kernel)
         from torch.nn import functional  # noqa: PLC0415 - only where PyTorch is the backend
 
-        size, stride = kernel.shape[0], self.strides[0]
+        size, stride = self.kernel_size[0], self.strides[0]
         x, padding = inputs.permute(0, 3, 1, 2), 0
         if self.padding == "same":
             needed = [max((-(-length // stride) - 1) * stride + size - length, 0) for length in x.shape[2:]]
@@ -30,7 +30,8 @@ class Conv(keras.layers.Conv2D):
             else:
                 (rows, columns) = needed
                 x = functional.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return functional.conv2d(x, kernel.permute(3, 2, 0, 1), stride=stride, padding=padding).permute(0, 2, 3, 1)
+        weight = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
+        return functional.conv2d(x, weight, stride=stride, padding=padding).permute(0, 2, 3, 1)
 
 
 class Norm(keras.layers.BatchNormalization):

@@ -131,8 +131,8 @@ class EdgeCnn:
     """
 
     stem: int = 16
-    widths: tuple[int, ...] = (32, 64, 112, 192)
-    depths: tuple[int, ...] = (2, 3, 2, 2)
+    widths: tuple[int, ...] = (32, 64, 96, 208)
+    depths: tuple[int, ...] = (2, 2, 3, 2)
     pointwise: bool = True
     dropout: float = 0.2
 
@@ -158,7 +158,7 @@ class Residual:
     stem_stride: int = 1
     first_stride: int = 2
     widths: tuple[int, ...] = (64, 128, 256)
-    depths: tuple[int, ...] = (1, 1, 2)
+    depths: tuple[int, ...] = (1, 1, 1)
     downsample_conv: bool = True  # a 3x3 convolution that halves, before the stage's blocks (one more layer a stage)
     dropout: float = 0.3
 

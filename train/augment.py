@@ -1,0 +1,133 @@
+"""Pictures as a camera might have taken them: geometry, blur, light, noise and hidden parts, on whole batches.
+
+What is done to each picture is drawn in NumPy (`draw`), so that a seed means the same on every backend; the pixels are
+moved by `apply` with Keras operations in the training graph. Strengths are params; 0 turns a thing off.
+"""
+
+import math
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = Any
+
+
+class Augment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far each change may go; every picture gets its own amount between none and this."""
+
+    scale: float = 0.2  # zoom by 1 ± this
+    shift: float = 0.1  # share of the picture's side
+    rotation: float = 10.0  # degrees
+    flip: float = 0.5  # probability
+    erase: float = 0.5  # probability of hiding a rectangle of 2 to 20 % of the area (Zhong et al. 2020)
+    contrast: float = 0.3  # multiply the difference from the mean by 1 ± this
+    brightness: float = 0.15  # add ± this share of full white
+    low_light: float = 0.0  # probability of keeping 25 to 70 % of the light
+    blur: float = 0.5  # up to this share of a 3x3 mean
+    noise: float = 6.0  # standard deviation up to this many grey levels
+    mixup: float = 0.2  # alpha of the Beta distribution (Zhang et al. 2018)
+
+
+# One row of `draw`: what each column holds.
+COLUMNS = (
+    "zoom", "shift_x", "shift_y", "angle", "flip", "erase_x", "erase_y", "erase_w", "erase_h", "erase_value",
+    "contrast", "brightness", "light", "blur", "noise", "mix",
+)  # fmt: skip
+COLUMN = {name: index for index, name in enumerate(COLUMNS)}
+
+
+def draw(strength: Augment, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random changes for `n` pictures, [n, len(COLUMNS)]; lengths are shares of the picture's side."""
+    span = rng.uniform(-1, 1, (n, 6))
+    area = rng.uniform(0.02, 0.20, n)
+    aspect = np.exp(rng.uniform(math.log(0.4), math.log(2.5), n))
+    erased = rng.random(n) < strength.erase
+    dark = rng.random(n) < strength.low_light
+    columns = {
+        "zoom": 1 + strength.scale * span[:, 0],
+        "shift_x": strength.shift * span[:, 1],
+        "shift_y": strength.shift * span[:, 2],
+        "angle": math.radians(strength.rotation) * span[:, 3],
+        "flip": np.where(rng.random(n) < strength.flip, -1.0, 1.0),
+        "erase_x": rng.random(n),
+        "erase_y": rng.random(n),
+        "erase_w": np.where(erased, np.sqrt(area * aspect), 0.0),
+        "erase_h": np.where(erased, np.sqrt(area / aspect), 0.0),
+        "erase_value": rng.uniform(0, 255, n),
+        "contrast": 1 + strength.contrast * span[:, 4],
+        "brightness": 255 * strength.brightness * span[:, 5],
+        "light": np.where(dark, rng.uniform(0.25, 0.7, n), 1.0),
+        "blur": strength.blur * rng.random(n),
+        "noise": strength.noise * rng.random(n) ** 2,
+        "mix": np.maximum(mix := rng.beta(strength.mixup, strength.mixup, n), 1 - mix)
+        if strength.mixup
+        else np.ones(n),
+    }
+    return np.stack([columns[name] for name in COLUMNS], axis=1).astype(np.float32)
+
+
+def apply(pixels: Tensor, changes: Tensor, seed: Any) -> Tensor:
+    """Change float pixels 0..255 [B,H,W,C] as drawn; mixup is not done here (see `mix`)."""
+    ops = keras.ops
+    height, width = pixels.shape[1], pixels.shape[2]
+
+    def column(name: str) -> Tensor:
+        return ops.reshape(changes[:, COLUMN[name]], (-1, 1, 1, 1))
+
+    x = _resample(pixels, changes)
+    amount = column("blur")
+    x = x + amount * (ops.average_pool(x, 3, 1, padding="same") - x)
+    mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+    x = (mean + (x - mean) * column("contrast") + column("brightness")) * column("light")
+    x = x + column("noise") * keras.random.normal(ops.shape(x), seed=seed)
+    x = ops.clip(x, 0, 255)
+    rows = ops.reshape((ops.arange(height, dtype="float32") + 0.5) / height, (1, -1, 1, 1))
+    columns = ops.reshape((ops.arange(width, dtype="float32") + 0.5) / width, (1, 1, -1, 1))
+    hidden = ops.logical_and(
+        ops.abs(rows - column("erase_y")) < column("erase_h") / 2,
+        ops.abs(columns - column("erase_x")) < column("erase_w") / 2,
+    )
+    return ops.where(hidden, column("erase_value"), x)
+
+
+def mix(x: Tensor, changes: Tensor) -> Tensor:
+    """Blend each row with the row before it by its drawn share; pictures and targets alike."""
+    share = keras.ops.reshape(changes[:, COLUMN["mix"]], (-1,) + (1,) * (len(x.shape) - 1))
+    return share * x + (1 - share) * keras.ops.roll(x, 1, axis=0)
+
+
+def _resample(pixels: Tensor, changes: Tensor) -> Tensor:
+    """Zoom, shift, rotate and flip around the centre by bilinear interpolation; edges are repeated outwards."""
+    ops = keras.ops
+    height, width, channels = pixels.shape[1:]
+
+    def column(name: str) -> Tensor:
+        return ops.reshape(changes[:, COLUMN[name]], (-1, 1, 1))
+
+    y, x = ops.meshgrid(
+        ops.arange(height, dtype="float32") - (height - 1) / 2,
+        ops.arange(width, dtype="float32") - (width - 1) / 2,
+        indexing="ij",
+    )
+    y, x = y[None], x[None] * column("flip")
+    cosine, sine = ops.cos(column("angle")), ops.sin(column("angle"))
+    source_x = (cosine * x - sine * y) / column("zoom") + (width - 1) / 2 + width * column("shift_x")
+    source_y = (sine * x + cosine * y) / column("zoom") + (height - 1) / 2 + height * column("shift_y")
+    source_x = ops.clip(source_x, 0, width - 1)
+    source_y = ops.clip(source_y, 0, height - 1)
+    left = ops.minimum(ops.floor(source_x), width - 2)
+    top = ops.minimum(ops.floor(source_y), height - 2)
+    along_x, along_y = (source_x - left)[..., None], (source_y - top)[..., None]
+    first = ops.reshape(ops.cast(top * width + left, "int32"), (-1, height * width, 1))
+    flat = ops.reshape(pixels, (-1, height * width, channels))
+
+    def corner(offset: int) -> Tensor:
+        index = ops.broadcast_to(first + offset, (ops.shape(first)[0], height * width, channels))
+        return ops.reshape(ops.take_along_axis(flat, index, axis=1), (-1, height, width, channels))
+
+    upper = corner(0) * (1 - along_x) + corner(1) * along_x
+    lower = corner(width) * (1 - along_x) + corner(width + 1) * along_x
+    return upper * (1 - along_y) + lower * along_y

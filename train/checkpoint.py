@@ -1,0 +1,68 @@
+"""A training's whole state after an epoch, in one archive that is either the old one or the new one, never half.
+
+Holds every variable of the network, the optimizer's slots and step count, the averaged weights, and the history so far.
+Random draws need no state: they follow from (seed, epoch, step).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+from train.dataset import write_archive
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State after `epoch` finished epochs; `variables` and `averaged` are in the order of the live variables."""
+
+    epoch: int
+    fingerprint: str
+    history: list[dict[str, float]]
+    variables: list[NDArray[Any]]
+    averaged: list[NDArray[Any]]
+
+
+def fingerprint(*parts: str) -> str:
+    """What must not change between a start and a resume: network, data, optimizer, schedule."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the archive at `path`."""
+    head = json.dumps({"epoch": checkpoint.epoch, "fingerprint": checkpoint.fingerprint, "history": checkpoint.history})
+    arrays = {"head": np.array(head)}
+    arrays |= {f"variable{index:04d}": value for index, value in enumerate(checkpoint.variables)}
+    arrays |= {f"averaged{index:04d}": value for index, value in enumerate(checkpoint.averaged)}
+    write_archive(path, arrays)
+
+
+def load(path: Path, expected_fingerprint: str) -> Checkpoint | None:
+    """The checkpoint at `path`, or None when there is none yet.
+
+    Raises:
+        UsageError: It belongs to another network, dataset or schedule, or cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            head = json.loads(str(archive["head"]))
+            names = sorted(archive.files)
+            variables = [archive[name] for name in names if name.startswith("variable")]
+            averaged = [archive[name] for name in names if name.startswith("averaged")]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{path} cannot be read as a checkpoint ({error}): remove it to train from the start."
+        ) from error
+    if head["fingerprint"] != expected_fingerprint:
+        raise UsageError(
+            f"{path} was made with another network, dataset or training params: restore those, or remove it "
+            "(or pass --restart) to train from the start."
+        )
+    return Checkpoint(head["epoch"], head["fingerprint"], head["history"], variables, averaged)

@@ -1,0 +1,71 @@
+"""The network together with what it learns from: augmentation before it, the joined loss behind it.
+
+A `keras.Model`, so that `fit` is Keras' own on every backend. Inputs are {"image": uint8 [B,H,W,C], "changes": [B,K]};
+targets are {"labels": [B,classes], "teacher": [B,classes], "votes": [B,V]}, each a distribution; the last two are
+optional. Loops, files and schedules are elsewhere.
+"""
+
+from typing import Any
+
+import keras
+import msgspec
+
+from train import augment
+
+Tensor = Any
+
+
+class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the loss is made of."""
+
+    label_smoothing: float = 0.1
+    teacher_weight: float = 0.0  # share of the loss that follows the teacher; the rest follows the labels
+    temperature: float = 1.0  # both distributions are softened by it (Hinton et al. 2015)
+    votes_weight: float = 0.0  # added cross-entropy of a second head to FER+'s votes
+
+
+class Learner(keras.Model):
+    """Trains `network` (logits from float pixels) on augmented pictures."""
+
+    def __init__(self, network: Any, objective: Objective, seed: int) -> None:
+        super().__init__(name="learner")
+        self.network = network
+        self.objective = objective
+        self.noise_seed = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
+        """Logits of every head for a batch."""
+        pixels = keras.ops.cast(inputs["image"], "float32")
+        if training:
+            pixels = augment.apply(pixels, inputs["changes"], self.noise_seed)
+            pixels = augment.mix(pixels, inputs["changes"])
+        return self.network(pixels, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
+        """Mean over the batch of labels, teacher and votes, weighted as the objective says."""
+        ops, goal = keras.ops, self.objective
+        y = {name: augment.mix(ops.cast(target, "float32"), x["changes"]) for name, target in y.items()}
+        logits = y_pred["labels"]
+        smooth = goal.label_smoothing
+        labels = y["labels"] * (1 - smooth) + smooth / logits.shape[-1]
+        loss = ops.mean(ops.categorical_crossentropy(labels, logits, from_logits=True))
+        if goal.teacher_weight:
+            # T² keeps the gradient's size as the temperature rises.
+            soft = _soften(y["teacher"], goal.temperature)
+            distance = ops.categorical_crossentropy(soft, logits / goal.temperature, from_logits=True)
+            loss = (1 - goal.teacher_weight) * loss + goal.teacher_weight * goal.temperature**2 * ops.mean(distance)
+        if goal.votes_weight:
+            # A row without votes has only zeros, and so no say.
+            votes = ops.categorical_crossentropy(y["votes"], y_pred["votes"], from_logits=True)
+            present = ops.sum(y["votes"], axis=-1)
+            loss = loss + goal.votes_weight * ops.sum(votes * present) / ops.maximum(ops.sum(present), 1.0)
+        return loss
+
+
+def _soften(probabilities: Tensor, temperature: float) -> Tensor:
+    if temperature == 1.0:
+        return probabilities
+    powered = keras.ops.power(keras.ops.maximum(probabilities, 1e-8), 1 / temperature)
+    return powered / keras.ops.sum(powered, axis=-1, keepdims=True)

@@ -1,0 +1,71 @@
+"""Pictures of a training: learning curve, confusion matrix, reliability diagram. Files in, PNG out, no display."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from train import scores
+
+BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
+
+
+def learning_curve(history: list[dict[str, float]], path: Path) -> None:
+    """Training loss and selection accuracy by epoch."""
+    figure, axes = _figure(7, 4)
+    epochs = [row["epoch"] for row in history]
+    axes.plot(epochs, [row["loss"] for row in history], color=GREY, label="training loss")
+    axes.plot(epochs, [row["selection_loss"] for row in history], color=ORANGE, label="selection loss")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    other = axes.twinx()
+    other.plot(epochs, [100 * row["selection_accuracy"] for row in history], color=BLUE, label="selection accuracy")
+    other.set_ylabel("accuracy, %", color=BLUE)
+    figure.legend(loc="upper center", ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def confusion(matrix: NDArray[np.int64], names: tuple[str, ...], path: Path) -> None:
+    """Row: true class, column: answer; shades are shares of the row, figures are counts."""
+    figure, axes = _figure(1.5 + 0.7 * len(names), 1.2 + 0.65 * len(names))
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("label")
+    for row in range(len(names)):
+        for column in range(len(names)):
+            shade = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", color=shade, fontsize=8)
+    _save(figure, path)
+
+
+def reliability(labels: scores.Labels, probabilities: scores.Probabilities, path: Path) -> None:
+    """Accuracy against confidence in bins; on the diagonal a model knows how sure it may be."""
+    figure, axes = _figure(5, 5)
+    count, confidence, accuracy = scores.reliability(labels, probabilities)
+    filled = count > 0
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--")
+    axes.plot(confidence[filled], accuracy[filled], color=BLUE, marker="o")
+    axes.bar(confidence[filled], count[filled] / max(count.sum(), 1), width=0.03, color=ORANGE, alpha=0.5)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy; bars: share of pictures")
+    error = scores.expected_calibration_error(labels, probabilities)
+    axes.set_title(f"expected calibration error {error:.2%}, n {len(labels)}")
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without metadata the same figures give the same bytes.
+    figure.savefig(path, dpi=110, metadata={"Software": None})

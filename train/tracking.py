@@ -1,0 +1,99 @@
+"""A training's run in MLflow: parameters, one row of metrics an epoch, pictures, and where it was trained."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+
+from train.scores import Scores
+from train.settings import TrainParams
+
+
+class Run:
+    """One MLflow run, found again by the id beside the checkpoint when a training goes on."""
+
+    def __init__(self, run_id: str, client: Any, output: Path) -> None:
+        self.run_id, self.client, self.output = run_id, client, output
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Log one epoch's figures at its step."""
+        for name, value in row.items():
+            if name != "epoch":
+                self.client.log_metric(self.run_id, name, value, step=int(row["epoch"]))
+
+    def finish(self, result: Scores, model: Any, macs: int) -> None:
+        """Log the final selection score, the network's size and the pictures."""
+        final = {"final_selection_accuracy": result.accuracy.value, "final_selection_ece": result.calibration_error}
+        for name, value in {**final, "weights": model.count_params(), "mmac": macs / 1e6}.items():
+            self.client.log_metric(self.run_id, name, value)
+        for picture in sorted(self.output.glob("*.png")):
+            self.client.log_artifact(self.run_id, str(picture), "pictures")
+
+
+@contextmanager
+def open_run(params: TrainParams, source_digest: str, output: Path) -> Iterator[Run]:
+    """Start a run, or take up the one that `output` names, and close it as finished, failed or killed."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - a second and 100 MB that only a training needs
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or params.tracking_uri)
+    output.mkdir(parents=True, exist_ok=True)
+    note = output / "run.json"
+    run_id = json.loads(note.read_text())["run_id"] if note.exists() else ""
+    try:
+        client.set_terminated(client.get_run(run_id).info.run_id, status="RUNNING")
+    except (MlflowException, ValueError):
+        run_id = _create(client, params, source_digest, output)
+        note.write_text(json.dumps({"run_id": run_id}) + "\n")
+    status = "FAILED"
+    try:
+        yield Run(run_id, client, output)
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run_id, status=status)
+
+
+def _create(client: Any, params: TrainParams, source_digest: str, output: Path) -> str:
+    experiment = client.get_experiment_by_name(params.experiment)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(params.experiment)
+    run = client.create_run(experiment_id, run_name=output.name)
+    for name, value in _flat(msgspec.to_builtins(params)).items():
+        client.log_param(run.info.run_id, name, value)
+    tags = {
+        "cpu": cpu_name(),
+        "backend": keras.backend.backend(),
+        "precision": params.precision,
+        "source_digest": source_digest,
+    }
+    for name, value in tags.items():
+        client.set_tag(run.info.run_id, name, value)
+    return str(run.info.run_id)
+
+
+def cpu_name() -> str:
+    """The processor's own name where Linux tells it, with the number of cores."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()} x{os.cpu_count()}"
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
