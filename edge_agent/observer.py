@@ -26,6 +26,8 @@ class PredictionEvent:
     """Left, top, width, height of the face as shares of the frame's width and height, each clipped to 0..1."""
     captured: float
     """When the frame was in memory, seconds of the pipeline's clock."""
+    moment: float
+    """When it was in the scene: as `captured` for a camera, the place in the clip for a file played fast; seconds."""
     model: ModelRef
 
 

@@ -181,6 +181,7 @@ def _event(announcement: Announcement, track: int, box: Box, frame: Frame, manif
         probabilities=probabilities,
         box=_shares(box, frame.picture),
         captured=frame.captured,
+        moment=frame.moment,
         model=manifest.ref,
     )
 

@@ -23,8 +23,8 @@ class SourceSettings:
     """Which camera, and how long to wait for it."""
 
     url: str = "0"
-    """A V4L2 index or path (`0`, `/dev/video2`), `picamera2`, `http(s)://` of an MJPEG stream, `rtsp://`, a video file
-    or a folder of images."""
+    """A V4L2 index or path (`0`, `/dev/video2`), `picamera2`, `http(s)://` of an MJPEG stream, `rtsp://`, a video file,
+    an image or a folder of images."""
     width: int = 640
     """Asked of a camera, pixels; it may give another size."""
     height: int = 480
@@ -133,10 +133,10 @@ def open_source(settings: SourceSettings) -> Source:
     if scheme:
         raise UsageError(f"no source is behind {scheme}://; http, https, rtsp, a file, a folder or a camera index is.")
     path = Path(url).expanduser()
-    from edge_agent.sources_files import FolderSource, VideoSource  # noqa: PLC0415
+    from edge_agent.sources_files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
 
-    if path.is_dir():
-        return FolderSource(path, settings)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+        return ImagesSource(path, settings)
     if path.is_file():
         return VideoSource(path, settings)
     raise UsageError(f"the source {url!r} is no camera index, URL, file or folder that exists here.")

@@ -104,8 +104,8 @@ class VideoStream:
         self._capture.release()
 
 
-class FolderSource:
-    """The images of one folder in the order of their names; each is a scene of its own."""
+class ImagesSource:
+    """One image, or those of a folder in the order of their names; each is a scene of its own."""
 
     def __init__(self, path: Path, settings: SourceSettings) -> None:
         """List the images.
@@ -114,20 +114,21 @@ class FolderSource:
             UsageError: there is none.
         """
         self.settings = settings
-        self._images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        files = path.iterdir() if path.is_dir() else [path]
+        self._images = sorted(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
         if not self._images:
             raise UsageError(f"the folder {path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         self.traits = SourceTraits(
             path.name, live=settings.pace == "real-time", camera=False, continuous=False, fps=settings.fps
         )
 
-    def connect(self) -> "FolderStream":
+    def connect(self) -> "ImagesStream":
         """Begin with the first image."""
-        return FolderStream(self._images, self.settings)
+        return ImagesStream(self._images, self.settings)
 
 
-class FolderStream:
-    """A walk through a folder's images."""
+class ImagesStream:
+    """A walk through images."""
 
     def __init__(self, images: list[Path], settings: SourceSettings) -> None:
         self._images = images
