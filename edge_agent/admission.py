@@ -1,0 +1,43 @@
+"""May this device take up this release? Pure: everything that speaks for or against it is passed in."""
+
+from typing import Final
+
+from edge_agent.metadata import TrustedMetadata
+from edge_agent.update_machine import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_contract.errors import TrustError
+
+RESERVE_BYTES: Final = 32 * 1024 * 1024
+"""What stays free beside a model: the spool, the databases and the logs must go on."""
+
+
+def admit(
+    target: Target, metadata: TrustedMetadata, *, running: str | None, failure: str | None, free: int
+) -> Admitted | AlreadyRunning | Refused:
+    """Judge a target before anything is downloaded.
+
+    `running`: the digest of the model that runs and proved itself. `failure`: why this model failed here before.
+    `free`: bytes free on the disk of the state directory.
+    """
+    try:
+        release = metadata.release(target.model)
+    except TrustError as error:
+        return Refused(str(error), blame=False)
+    if running == target.model.digest:
+        return AlreadyRunning()
+    name = f"{target.model.name} {target.model.release}"
+    if failure is not None:
+        return Refused(f"{name} failed on this device before: {failure}", blame=False)
+    if free < release.manifest.size + RESERVE_BYTES:
+        return Refused(
+            f"{name} needs {release.manifest.size + RESERVE_BYTES:,} bytes of disk and {free:,} are free.", blame=False
+        )
+    return Admitted()
+
+
+def confirm(target: Target, metadata: TrustedMetadata) -> Confirmed | Refused:
+    """Judge it again before it is run: it may have been withdrawn while it came."""
+    try:
+        metadata.release(target.model)
+    except TrustError as error:
+        return Refused(str(error), blame=False)
+    return Confirmed()

@@ -1,0 +1,164 @@
+"""Bring a model file here in chunks: retained MQTT messages, each verified by itself, kept through a power cut.
+
+`PartFile` is the file under `parts/`: what is in it is not remembered but found out, by hashing every chunk's place
+again on opening. `Download` asks for a few chunks at a time and, when the missing ones do not come, says so on the
+`need` topic, and the release side publishes just those again. A chunk without its digest is dropped and counts as
+missing. Nothing here decides whether the file may be run.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from edge_contract import topics
+from edge_contract.manifest import digest_of
+from edge_contract.messages import Need, encode
+from edge_contract.trust import ReleaseTarget
+
+AHEAD: Final = 16
+"""Chunks asked for at once: a megabyte in flight at most, for the broker's queue and this board's memory."""
+SILENCE_S: Final = 5.0
+"""How long the missing chunks may fail to come before they are named."""
+LONGEST_SILENCE_S: Final = 300.0
+"""The wait doubles up to this: a release side may be switched off for days."""
+
+_log = logging.getLogger(__name__)
+
+
+class Subscriber(Protocol):
+    """What a download needs of `link.Link`."""
+
+    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
+        """Hand messages to `handler`."""
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Stop that."""
+
+
+class PartFile:
+    """A model file on its way, and which of its chunks are there."""
+
+    def __init__(self, directory: Path, release: ReleaseTarget) -> None:
+        """Open what an earlier attempt left, or begin.
+
+        Raises:
+            OSError: the disk is full or broken.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / f"{release.manifest.digest}.part"
+        self._cut, self._size = release.chunks, release.manifest.size
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.ftruncate(self._descriptor, self._size)
+        self.missing: list[int] = [
+            number
+            for number, digest in enumerate(self._cut.digests)
+            if digest_of(os.pread(self._descriptor, self._length(number), number * self._cut.size)) != digest
+        ]
+        """Chunks still to come, ascending."""
+
+    @property
+    def progress(self) -> float:
+        """Share of the chunks that are there."""
+        return 1 - len(self.missing) / len(self._cut.digests)
+
+    def put(self, number: int, chunk: bytes) -> bool:
+        """Write a chunk in its place; False when it is not what the release says."""
+        if len(chunk) != self._length(number) or digest_of(chunk) != self._cut.digests[number]:
+            return False
+        if number in self.missing:
+            os.pwrite(self._descriptor, chunk, number * self._cut.size)
+            self.missing.remove(number)
+        return True
+
+    def close(self, *, synced: bool = False) -> None:
+        """End it; `synced` waits until all of it is on the disk."""
+        if self._descriptor >= 0:
+            if synced:
+                os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _length(self, number: int) -> int:
+        return min(self._cut.size, self._size - number * self._cut.size)
+
+
+class Download:
+    """One release's chunks through one link; driven by a single thread."""
+
+    def __init__(
+        self,
+        part: PartFile,
+        digest: str,
+        *,
+        device: str,
+        link: Subscriber,
+        deliver: Callable[[str, int, bytes], None],
+        say_need: Callable[[bytes], object],
+        now: float,
+    ) -> None:
+        """`deliver(digest, chunk, payload)` is called on the link's thread; hand it on and call `arrived`.
+
+        `say_need` publishes the encoded `Need`, retained; an empty one takes it back. `now` is monotonic seconds.
+        """
+        self.part, self.digest, self._device, self._link = part, digest, device, link
+        self._deliver, self._say_need = deliver, say_need
+        self._asked: set[int] = set()
+        self._said = False
+        self._wait, self._deadline = SILENCE_S, now + SILENCE_S
+        self.refused: dict[int, int] = {}
+        """How often each chunk came damaged."""
+        self._ask()
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is missing."""
+        return not self.part.missing
+
+    def arrived(self, number: int, chunk: bytes, now: float) -> bool:
+        """Take a chunk; False when it was damaged or is none of this file's.
+
+        Raises:
+            OSError: the disk is full or broken.
+        """
+        if number not in self._asked:
+            return False
+        if not self.part.put(number, chunk):
+            self.refused[number] = self.refused.get(number, 0) + 1
+            _log.warning("chunk %d of %s does not have its digest: refused", number, self.digest[:12])
+            return False
+        self._asked.discard(number)
+        self._link.unsubscribe(topics.blob(self.digest, number))
+        self._wait, self._deadline = SILENCE_S, now + SILENCE_S
+        self._ask()
+        return True
+
+    def tick(self, now: float) -> None:
+        """Name the missing chunks when none has come for long enough."""
+        if self.complete or now < self._deadline:
+            return
+        self._say_need(encode(Need.of(self._device, self.digest, self.part.missing)))
+        self._said = True
+        self._deadline = now + self._wait
+        self._wait = min(self._wait * 2, LONGEST_SILENCE_S)
+
+    def close(self) -> None:
+        """Stop asking; what is there stays."""
+        for number in self._asked:
+            self._link.unsubscribe(topics.blob(self.digest, number))
+        self._asked.clear()
+        if self._said:
+            self._say_need(b"")
+        self.part.close(synced=self.complete)
+
+    def _ask(self) -> None:
+        for number in self.part.missing:
+            if len(self._asked) >= AHEAD:
+                break
+            if number not in self._asked:
+                self._asked.add(number)
+                self._link.subscribe(
+                    topics.blob(self.digest, number),
+                    lambda _topic, payload, number=number: self._deliver(self.digest, number, payload),  # type: ignore[misc]
+                )

@@ -1,0 +1,151 @@
+"""`state.db`: what the device must not forget in a power cut. SQLite, write-ahead log, every commit on the disk.
+
+One row holds the update's state, so a transition is one transaction. Beside it: digests that failed here, the desired
+states believed so far, the session number, and the time. A database that cannot be read is put aside and begun anew:
+the slots on disk say what ran, and revisions and sessions grow from the clock.
+"""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from edge_agent.update_machine import State
+from edge_contract.errors import EdgewiseError
+from edge_contract.trust import DesiredState
+
+_T = TypeVar("_T")
+_VERSION: Final = 1
+_BUSY_S: Final = 10.0  # how long another process (`edgewise-agent status`) may hold the database
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS one (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS failed (
+    digest TEXT NOT NULL, runtime TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (digest, runtime)
+) STRICT;
+CREATE TABLE IF NOT EXISTS desired (scope TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT;
+"""
+
+
+class StateStore:
+    """The database; usable from any thread."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or begin it.
+
+        Raises:
+            EdgewiseError: a newer agent wrote it, or the disk refuses.
+        """
+        self._lock = threading.RLock()
+        if read_only:
+            self._database = sqlite3.connect(
+                f"file:{path}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
+            )
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = _open(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise EdgewiseError(f"{path} cannot be opened ({error}); check the disk and its owner.") from error
+            path.replace(path.with_name(f"{path.name}.damaged"))
+            for leftover in (f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(leftover).unlink(missing_ok=True)
+            self._database = _open(path)
+
+    def close(self) -> None:
+        """End it."""
+        with self._lock:
+            self._database.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it on the disk when the block ends, or nothing of it."""
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+    def next_session(self, now: Callable[[], float] = time.time) -> int:
+        """A number higher than any before, for one run of the agent."""
+        with self.transaction():
+            last = self._get("session", int)
+            session = max((last or 0) + 1, int(now()))
+            self._put("session", session)
+            return session
+
+    def update(self) -> State | None:
+        """The update's state; None in a new database."""
+        return self._get("update", State)
+
+    def save_update(self, state: State) -> None:
+        """Write the update's state; inside `transaction`."""
+        self._put("update", state)
+
+    def time(self) -> float:
+        """The time that was persisted last, seconds since 1970."""
+        return self._get("time", float) or 0.0
+
+    def save_time(self, seconds: float) -> None:
+        """Persist the time."""
+        with self.transaction():
+            self._put("time", seconds)
+
+    def failure(self, digest: str, runtime: str) -> str | None:
+        """Why this model failed on this device under this runtime; None if it did not."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT reason FROM failed WHERE digest = ? AND runtime = ?", (digest, runtime)
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def remember_failure(self, digest: str, runtime: str, reason: str) -> None:
+        """Note that it did; inside `transaction`. Another runtime may try again."""
+        self._database.execute("INSERT OR REPLACE INTO failed VALUES (?, ?, ?)", (digest, runtime, reason))
+
+    def desired(self) -> dict[str, DesiredState]:
+        """The newest desired state believed, by scope."""
+        with self._lock:
+            rows = self._database.execute("SELECT scope, state FROM desired").fetchall()
+        return {scope: msgspec.json.decode(state, type=DesiredState) for scope, state in rows}
+
+    def save_desired(self, state: DesiredState) -> None:
+        """Believe it; inside `transaction`."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO desired VALUES (?, ?)", (state.scope, msgspec.json.encode(state))
+        )
+
+    def _get(self, key: str, kind: type[_T]) -> _T | None:
+        with self._lock:
+            row = self._database.execute("SELECT value FROM one WHERE key = ?", (key,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=kind)
+
+    def _put(self, key: str, value: object) -> None:
+        self._database.execute("INSERT OR REPLACE INTO one VALUES (?, ?)", (key, msgspec.json.encode(value)))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise EdgewiseError(f"{path} was written by a newer agent; install that one again.")
+        damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
+        database.executescript(_SCHEMA)
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+    except BaseException:
+        database.close()
+        raise
+    return database

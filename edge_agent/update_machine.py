@@ -1,0 +1,335 @@
+"""The update, decided: a table of edges and a pure `step`. Nothing here touches a disk, a clock or the network.
+
+`step(state, event)` gives the next state and what to do about it. The caller writes the state in one transaction
+before it does any of it, so after a power cut the same work is simply done again: every work can be repeated, and
+which slot must run is a function of the state (`running`), not of what was done before.
+
+    idle → offered → downloading → verifying → staged → selftest → activating → probation → committed
+           └────────── refused on the way: rejected ──────────┘      └─ fails there: rolled-back ─┘
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edge_contract import limits
+from edge_contract.messages import ModelRef
+
+
+class Phase(enum.StrEnum):
+    """Where an update stands; the values are `messages.UpdateState`."""
+
+    IDLE = "idle"
+    OFFERED = "offered"
+    DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
+    STAGED = "staged"
+    SELFTEST = "selftest"
+    ACTIVATING = "activating"
+    PROBATION = "probation"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    REJECTED = "rejected"
+
+
+SETTLED: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.ROLLED_BACK, Phase.REJECTED})
+"""Nothing is under way."""
+ON_TRIAL: Final = frozenset({Phase.ACTIVATING, Phase.PROBATION})
+"""The target's slot is the one that runs."""
+_COUNTED: Final = frozenset({Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION})
+"""Phases in which the new model is run: one that takes the whole device down must not do so for ever."""
+
+
+class Slot(Struct, frozen=True):
+    """A model on this disk, ready to run."""
+
+    name: str
+    model: ModelRef
+
+
+class Target(Struct, frozen=True):
+    """What a verified desired state asks for."""
+
+    model: ModelRef
+    scope: str
+    revision: int
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """All that survives a restart."""
+
+    phase: Phase = Phase.IDLE
+    target: Target | None = None
+    committed: Slot | None = None
+    """Proved itself and runs unless a trial does; None is the factory model."""
+    previous: Slot | None = None
+    """Ran before `committed`; kept on disk to go back to."""
+    trial: Slot | None = None
+    """The target's slot, once it is staged."""
+    boots: int = 0
+    """Starts of the agent since the target's model was first run."""
+    reason: str = ""
+    """Why the target was rejected or rolled back, or what a download waits for."""
+
+
+def running(state: State) -> Slot | None:
+    """The slot that has to run in this state; None is the factory model."""
+    return state.trial if state.phase in ON_TRIAL else state.committed
+
+
+# Events: what happened.
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A verified desired state names another target than before."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The target is listed, fits this device, and has not failed here before."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRunning:
+    """The target is the very model that runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Every chunk is on disk and has its digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """What was downloaded was damaged on this disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The whole file has the release's digest and lies in a slot of its own."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The release is still listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestPassed:
+    """The model answered as it must on this board, within its budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """The pipeline took the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Enough frames went through the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The target cannot be run. `blame`: the model itself failed on this device, and is not tried here again."""
+
+    reason: str
+    blame: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """The agent started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """The committed slot cannot be loaded any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconsidered:
+    """New metadata: what was rejected for what the list said may be accepted now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackAsked:
+    """A signed command asks for the model before this one."""
+
+    reason: str
+
+
+Event = (
+    Wanted
+    | Admitted
+    | AlreadyRunning
+    | Fetched
+    | Spoiled
+    | Staged
+    | Confirmed
+    | SelfTestPassed
+    | Activated
+    | Proven
+    | Refused
+    | Booted
+    | Damaged
+    | Reconsidered
+    | RollbackAsked
+)
+
+EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
+    # `Wanted` leads to OFFERED from everywhere (see `_wanted`): a newer wish supersedes one that is stuck.
+    (Phase.OFFERED, Admitted): Phase.DOWNLOADING,
+    (Phase.OFFERED, AlreadyRunning): Phase.COMMITTED,
+    (Phase.OFFERED, Refused): Phase.REJECTED,
+    (Phase.DOWNLOADING, Fetched): Phase.VERIFYING,
+    (Phase.DOWNLOADING, Refused): Phase.REJECTED,
+    (Phase.VERIFYING, Staged): Phase.STAGED,
+    (Phase.VERIFYING, Spoiled): Phase.DOWNLOADING,
+    (Phase.VERIFYING, Refused): Phase.REJECTED,
+    (Phase.STAGED, Confirmed): Phase.SELFTEST,
+    (Phase.STAGED, Spoiled): Phase.OFFERED,
+    (Phase.STAGED, Refused): Phase.REJECTED,
+    (Phase.SELFTEST, SelfTestPassed): Phase.ACTIVATING,
+    (Phase.SELFTEST, Spoiled): Phase.OFFERED,
+    (Phase.SELFTEST, Refused): Phase.REJECTED,
+    (Phase.ACTIVATING, Activated): Phase.PROBATION,
+    (Phase.ACTIVATING, Refused): Phase.ROLLED_BACK,
+    (Phase.PROBATION, Proven): Phase.COMMITTED,
+    (Phase.PROBATION, Refused): Phase.ROLLED_BACK,
+    (Phase.COMMITTED, RollbackAsked): Phase.ROLLED_BACK,
+    (Phase.REJECTED, Reconsidered): Phase.OFFERED,
+    # No (ROLLED_BACK, Reconsidered): a model that failed while it ran is not tried again because a list changed.
+    # No (PROBATION, RollbackAsked): a trial ends by its own evidence, or by a newer wish.
+    # No (ACTIVATING, Spoiled): a slot damaged between self-test and switch is `Refused`, without blame.
+}
+
+
+# Commands: what to do, after the state was written.
+
+
+class Work(enum.Enum):
+    """The work of a phase; it ends in an event. Each can be repeated."""
+
+    ADMIT = "admit"
+    FETCH = "fetch"
+    STAGE = "stage"
+    CONFIRM = "confirm"
+    SELFTEST = "selftest"
+    ACTIVATE = "activate"
+    WATCH = "watch"
+    TIDY = "tidy"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Let the pipeline run `running(state)` again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Note, in the same transaction as the state, that this digest failed here."""
+
+    digest: str
+    reason: str
+
+
+Command = Work | Run | Remember
+
+_WORK: Final[Mapping[Phase, Work]] = {
+    Phase.IDLE: Work.TIDY,
+    Phase.OFFERED: Work.ADMIT,
+    Phase.DOWNLOADING: Work.FETCH,
+    Phase.VERIFYING: Work.STAGE,
+    Phase.STAGED: Work.CONFIRM,
+    Phase.SELFTEST: Work.SELFTEST,
+    Phase.ACTIVATING: Work.ACTIVATE,
+    Phase.PROBATION: Work.WATCH,
+    Phase.COMMITTED: Work.TIDY,
+    Phase.ROLLED_BACK: Work.TIDY,
+    Phase.REJECTED: Work.TIDY,
+}
+
+
+def work_of(state: State) -> Work:
+    """What this state is there to do."""
+    return _WORK[state.phase]
+
+
+def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
+    """The next state, and what to do once it is written. An event that does not belong to the phase changes nothing."""
+    match event:
+        case Wanted(target):
+            return _wanted(state, target)
+        case Booted():
+            return _booted(state)
+        case Damaged(reason):
+            return _damaged(state, reason)
+    phase = EDGES.get((state.phase, type(event)))
+    if phase is None:
+        return state, ()
+    after = replace(state, phase=phase, reason="", boots=state.boots if phase is Phase.PROBATION else 0)
+    remember: tuple[Command, ...] = ()
+    match event:
+        case Staged(slot):
+            after = replace(after, trial=slot)
+        case Proven():
+            after = replace(after, committed=state.trial, previous=state.committed, trial=None)
+        case Refused(reason, blame):
+            after = replace(after, reason=reason, trial=None)
+            if blame and state.target is not None:
+                remember = (Remember(state.target.model.digest, reason),)
+        case RollbackAsked(reason):
+            after = replace(after, reason=reason, committed=state.previous, previous=None)
+        case Spoiled() if phase is Phase.OFFERED:
+            after = replace(after, trial=None)
+    return after, remember + _switch(state, after) + (work_of(after),)
+
+
+def _wanted(state: State, target: Target) -> tuple[State, tuple[Command, ...]]:
+    same_model = state.target is not None and state.target.model.digest == target.model.digest
+    if same_model and state.phase not in {Phase.IDLE, Phase.REJECTED, Phase.ROLLED_BACK}:
+        return replace(state, target=target), ()  # said again with a longer life: what is under way goes on
+    after = replace(state, phase=Phase.OFFERED, target=target, trial=None, boots=0, reason="")
+    return after, (*_switch(state, after), work_of(after))
+
+
+def _booted(state: State) -> tuple[State, tuple[Command, ...]]:
+    if state.phase not in _COUNTED:
+        return state, (Run(), work_of(state))
+    boots = state.boots + 1
+    if boots <= limits.PROBATION_BOOTS:
+        after = replace(state, boots=boots)
+        # ACTIVATE runs the trial itself; in PROBATION it has to be started, in SELFTEST the committed one.
+        started: tuple[Command, ...] = () if state.phase is Phase.ACTIVATING else (Run(),)
+        return after, (*started, work_of(after))
+    reason = f"the agent did not survive {limits.PROBATION_BOOTS} starts with this model: given up."
+    after, commands = step(state, Refused(reason, blame=True))
+    remember = (command for command in commands if isinstance(command, Remember))
+    return after, (*remember, Run(), work_of(after))
+
+
+def _damaged(state: State, reason: str) -> tuple[State, tuple[Command, ...]]:
+    after = replace(state, committed=state.previous, previous=None)
+    if state.phase in SETTLED:
+        # Forget the target, so that the desired state brings the damaged model back as if it were new.
+        after = replace(after, phase=Phase.IDLE, target=None, reason=reason)
+    return after, _switch(state, after)
+
+
+def _switch(before: State, after: State) -> tuple[Command, ...]:
+    """Another slot has to run than before; ACTIVATE does that itself, with the trial's own consequences."""
+    if after.phase is Phase.ACTIVATING or running(before) == running(after):
+        return ()
+    return (Run(),)

@@ -1,0 +1,44 @@
+"""Desired states on the device: which to believe, and which of them counts. Pure.
+
+A state is believed when the online key signed it for exactly the scope it arrived for, it has not expired, and its
+revision is higher than any seen for that scope: an old one that somebody kept cannot be said again.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from securesystemslib.signer import Key
+
+from edge_contract.errors import TrustError
+from edge_contract.trust import DESIRED_TYPE, DesiredState, unseal
+
+
+def accept(
+    envelope: bytes, scope: str, known: DesiredState | None, *, keys: Sequence[Key], threshold: int, now: float
+) -> DesiredState | None:
+    """The state in an envelope that arrived for `scope`; None when it is the known one, said again.
+
+    Raises:
+        TrustError: it is not to be believed; the text says why.
+    """
+    state = unseal(envelope, DESIRED_TYPE, DesiredState, keys, threshold)
+    what = f"the desired state of {scope}, revision {state.revision},"
+    if state.scope != scope:
+        raise TrustError(f"a desired state signed for {state.scope} arrived for {scope}: refused.")
+    if known is not None and state.revision < known.revision:
+        raise TrustError(f"{what} is older than revision {known.revision}, which was seen before: refused.")
+    if known is not None and state.revision == known.revision:
+        if state != known:
+            raise TrustError(f"{what} differs from the one seen before under that number: refused.")
+        return None
+    if state.expires <= now:
+        raise TrustError(f"{what} has expired: refused; push again.")
+    return state
+
+
+def in_force(states: Mapping[str, DesiredState], device: str, groups: Sequence[str]) -> DesiredState | None:
+    """The state that counts: the device's own, otherwise the one of its groups that was issued last."""
+    own = states.get(f"device/{device}")
+    if own is not None and not own.follow_group:
+        return own
+    of_groups = [states[scope] for group in groups if (scope := f"group/{group}") in states]
+    return max(of_groups, key=lambda state: (state.issued, state.scope), default=None)

@@ -1,0 +1,199 @@
+"""A release side and a device for update tests: the real ones, on a real broker, with quick waits."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edge_agent import blobs, metadata
+from edge_agent.link import Link as DeviceLink
+from edge_agent.selftest import COMMAND
+from edge_agent.settings import BrokerSettings
+from edge_agent.slots import ActiveModel
+from edge_agent.state import StateStore
+from edge_agent.updates import ModelUpdates, UpdateSettings
+from edge_contract import package, topics
+from edge_contract.messages import ModelRef, Reported, encode
+from edge_contract.package import ModelPackage
+from edge_fleet.desired import DesiredStates
+from edge_fleet.keys import KeyStore
+from edge_fleet.link import BrokerAddress, Link
+from edge_fleet.publish import Publisher
+from edge_fleet.release import Releases
+from edge_fleet.repository import Repository
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+DEVICE, GROUP = "cam-1", "shop"
+PATIENCE_S = 40.0
+
+
+def tiny(release: int) -> ModelPackage:
+    """A real int8 model of a few kilobytes."""
+    return package.read_file(FIXTURES / f"tiny-{release}.ewm")
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that must happen; no test asserts how long it took."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"did not happen: {what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class ReleaseSide:
+    """Keys, repository and a way to the broker."""
+
+    directory: Path
+    port: int
+    offset: float = 0.0
+    """Seconds that this side's clock is wrong by."""
+    repository: Repository = field(init=False)
+    releases: Releases = field(init=False)
+    desired: DesiredStates = field(init=False)
+
+    def __post_init__(self) -> None:
+        keys = KeyStore((self.directory / "keys",))
+        self.repository = Repository(self.directory, keys, lambda: datetime.fromtimestamp(self.now(), UTC))
+        if not self.repository.exists:
+            self.repository.create(root_keys=3, threshold=2)
+        self.releases = Releases(self.repository)
+        self.desired = DesiredStates(self.repository, self.now)
+
+    def now(self) -> float:
+        return time.time() + self.offset
+
+    @contextmanager
+    def publisher(self) -> Iterator[Publisher]:
+        with Link(BrokerAddress(port=self.port)) as link:
+            yield Publisher(self.releases, self.desired, link)
+
+    def push(self, model: ModelPackage, scope: str = f"group/{GROUP}") -> ModelRef:
+        """Release it if it is not, publish all, and desire it."""
+        self.releases.add(model)
+        ref = model.manifest.ref
+        with self.publisher() as publisher:
+            publisher.metadata()
+            publisher.model(ref)
+            publisher.states([self.desired.issue(scope, ref)])
+        return ref
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Retain anything at all, as somebody with access to the broker could."""
+        with self.publisher() as publisher:
+            publisher.link.publish([(topic, payload)])  # type: ignore[list-item]
+
+
+class Device:
+    """One device's update thread; frames are fed by hand or by `feed`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        root: bytes,
+        *,
+        groups: tuple[str, ...] = (GROUP,),
+        now: Callable[[], float] = time.time,
+        feed: bool = True,
+        factory: Path | None = None,
+        selftest_command: tuple[str, ...] = COMMAND,
+        on_activate: Callable[[ActiveModel], None] = lambda _: None,
+    ) -> None:
+        self.directory, self.port = directory, port
+        self.reports: list[Reported] = []
+        self.activated: list[ModelRef] = []
+        self._objection = on_activate
+        self.store = StateStore(directory / "state.db")
+        session = self.store.next_session()
+        broker = BrokerSettings(port=port)
+        self.control = DeviceLink(broker, DEVICE, clean_start=False, on_connect=self._say_again)
+        self.updates = ModelUpdates(
+            directory,
+            UpdateSettings(
+                device=DEVICE,
+                groups=groups,
+                root=root,
+                runtime="test",
+                factory=factory,
+                probation_frames=3,
+                selftest_command=selftest_command,
+            ),
+            store=self.store,
+            session=session,
+            open_link=lambda: DeviceLink(broker, f"{DEVICE}-fetch", clean_start=True),
+            on_activate=self._activate,
+            report=self._report,
+            now=now,
+        )
+        self._stop = threading.Event()
+        self._feeder = threading.Thread(target=self._feed, daemon=True) if feed else None
+
+    def __enter__(self) -> "Device":
+        self.updates.attach(self.control)
+        self.updates.start()
+        self.control.start()
+        if self._feeder is not None:
+            self._feeder.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.updates.stop()
+        self.control.stop()
+        self.store.close()
+
+    @property
+    def running(self) -> str | None:
+        """The digest of what runs."""
+        active = self.updates.active()
+        return active.manifest.digest if active is not None else None
+
+    @property
+    def reported(self) -> Reported:
+        """What was said last."""
+        return self.reports[-1]
+
+    def until(self, state: str, reason: str = "") -> Reported:
+        """Wait for a state whose reason holds this text, and return the report."""
+        eventually(
+            lambda: self.reported.state == state and reason in self.reported.reason,
+            f"{state} {reason!r}; last said {self.reports[-1:]}",
+        )
+        return self.reported
+
+    def until_reason(self, reason: str) -> Reported:
+        """Wait for a reason, whatever the state."""
+        eventually(lambda: reason in self.reported.reason, f"{reason!r}; last said {self.reports[-1:]}")
+        return self.reported
+
+    def _activate(self, model: ActiveModel) -> None:
+        self._objection(model)
+        self.activated.append(model.manifest.ref)
+
+    def _report(self, reported: Reported) -> None:
+        self.reports.append(reported)
+        self._say(reported)
+
+    def _say_again(self) -> None:
+        if (reported := self.updates.reported()) is not None:
+            self._say(reported)
+
+    def _say(self, reported: Reported) -> None:
+        self.control.publish(topics.device(DEVICE, "reported"), encode(reported), retain=True)
+
+    def _feed(self) -> None:
+        while not self._stop.wait(0.01):
+            self.updates.frame_ok()
+
+
+def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what a device waits for absent things; the order of events stays the same."""
+    monkeypatch.setattr(blobs, "SILENCE_S", 0.3)
+    monkeypatch.setattr(metadata, "SILENCE_S", 0.5)
