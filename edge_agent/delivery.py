@@ -1,0 +1,179 @@
+"""From the pipeline to the bridge, through the spool, on a thread of its own: an SD card that stalls holds up no frame.
+
+Everything is kept first and sent from the spool, in order, `window` at a time; see `spool` and `window`. What can be
+sent are the two message types below: nothing on this path could carry an image.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from edge_agent.link import Link
+from edge_agent.settings import SpoolSettings
+from edge_agent.spool import Row, Spool, Spooled
+from edge_agent.telemetry import Meter
+from edge_agent.window import Window
+from edge_contract import topics
+from edge_contract.errors import MessageError
+from edge_contract.messages import Ack, decode, encode
+
+_WAITING: Final = 1000
+"""Messages between the pipeline and the spool; more only when the disk hangs, and then they are counted and dropped."""
+_HOUSEKEEPING_S: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Send:
+    message: Spooled
+    handed: float
+    """When, seconds of the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    pass
+
+
+_Event = _Send | Ack | _Connected | _Stop
+
+
+class Delivery:
+    """Keeps, sends, and lets go."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        link: Link,
+        device: str,
+        *,
+        settings: SpoolSettings,
+        meter: Meter,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock`: seconds that only grow. The spool is this object's from now on."""
+        self._spool, self._link, self._meter, self._clock = spool, link, meter, clock
+        self._topics = {kind: topics.device(device, kind) for kind in spool.dropped}
+        self._window = Window(settings.window, settings.resend_s)
+        self._events: queue.Queue[_Event] = queue.Queue(_WAITING)
+        self._handed: dict[int, float] = {}  # sequence → when, for messages that were not sent yet
+        self._dropped = 0
+        self._cleaned = clock()
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+        link.subscribe(topics.device(device, "ack"), self._acknowledged)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Keep what was handed over, send what can be sent now, and close the spool."""
+        self._events.put(_Stop())
+        self._thread.join(timeout)
+
+    def send(self, message: Spooled) -> None:
+        """Keep this message and send it; never blocks. The link is not needed for it."""
+        try:
+            self._events.put_nowait(_Send(message, self._clock()))
+        except queue.Full:
+            self._dropped += 1
+
+    def connected(self) -> None:
+        """The broker is back: send again from the oldest, because nobody knows what of it arrived."""
+        self._events.put(_Connected())
+
+    def counters(self) -> Mapping[str, int]:
+        """For telemetry."""
+        dropped = self._spool.dropped
+        return {
+            "spool_dropped": dropped["telemetry"] + dropped["prediction"] + self._dropped,
+            "spool_dropped_predictions": dropped["prediction"],
+        }
+
+    def gauges(self) -> Mapping[str, float]:
+        """For telemetry."""
+        return {"spool_bytes": float(self._spool.bytes), "spool_rows": float(self._spool.rows)}
+
+    def _acknowledged(self, _topic: str, payload: bytes) -> None:
+        try:
+            self._events.put(decode(payload, Ack))
+        except MessageError as error:
+            self._meter.count("errors_ack")
+            _log.warning("ignored: %s", error)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    event = self._events.get(timeout=self._window.next_check(self._clock()))
+                except queue.Empty:
+                    event = None
+                match event:
+                    case None:
+                        pass
+                    case _Send(message, handed):
+                        sequence = self._spool.put(message)
+                        if sequence is not None:
+                            self._handed[sequence] = handed
+                    case Ack():
+                        self._let_go(event)
+                    case _Connected():
+                        self._window = self._window.restarted()
+                    case _Stop():
+                        self._pump()
+                        return
+                    case _:
+                        assert_never(event)
+                self._pump()
+                self._keep_house()
+        finally:
+            self._spool.close()
+
+    def _let_go(self, ack: Ack) -> None:
+        if self._spool.acknowledge(ack) == 0:
+            return
+        remaining = self._spool.count_up_to(self._window.sent_to)
+        self._window = self._window.acknowledged(remaining, self._clock())
+        if remaining and self._spool.oldest()[1] > ack.sequence + 1:
+            # What lay between was dropped here. The bridge waits for it until it hears a newer `oldest`.
+            self._window = self._window.restarted()
+
+    def _pump(self) -> None:
+        """Send what the window has room for."""
+        now = self._clock()
+        if self._window.overdue(now):
+            self._window = self._window.restarted()
+        if not self._link.connected or not self._window.room:
+            return
+        for row in self._spool.after(self._window.sent_to, self._window.room):
+            if not self._sent(row):
+                return
+            self._window = self._window.sent(row.key[1], self._clock())
+
+    def _sent(self, row: Row) -> bool:
+        """Hand one row to the link; False when it takes none now."""
+        handed = self._handed.pop(row.key[1], None)
+        try:
+            taken = self._link.publish(self._topics[row.kind], encode(row.message))
+        except MessageError as error:
+            _log.error("a %s message is given up: %s", row.kind, error)
+            self._spool.refuse(row)
+            return True
+        if taken and handed is not None:
+            self._meter.stage("publish", self._clock() - handed)
+        return taken
+
+    def _keep_house(self) -> None:
+        now = self._clock()
+        if now - self._cleaned >= _HOUSEKEEPING_S:
+            self._cleaned = now
+            self._spool.expire()
+            self._handed = {}  # of messages that were acknowledged by nobody within a minute: their latency is no news

@@ -1,0 +1,51 @@
+"""How the agent logs: one JSON object a line for a journal, short lines for a person on a terminal. Set up once."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from edge_agent.settings import LogSettings
+
+_OURS: Final = "edge_agent"
+"""The logger that `log.level` sets; libraries stay at warning."""
+
+
+class JsonLines(logging.Formatter):
+    """time, level, logger, message, and error with its traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds."""
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class PlainLines(logging.Formatter):
+    """Time of day, level and message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+
+def set_up(settings: LogSettings, stream: TextIO = sys.stderr) -> None:
+    """Send all logging to `stream`; called again, it replaces what it set up before."""
+    as_json = settings.format == "json" or (settings.format == "auto" and not stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines() if as_json else PlainLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    set_level(settings)
+
+
+def set_level(settings: LogSettings) -> None:
+    """Change the agent's own level, also while it runs."""
+    logging.getLogger(_OURS).setLevel(settings.level.upper())

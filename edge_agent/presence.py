@@ -1,0 +1,59 @@
+"""What is true of this device now, as retained messages: availability, inventory, reported state, discovery.
+
+Level-triggered: all of it is said again on every connect, so a broker that lost everything heals by itself. The last
+will carries the session number, so an old connection's will cannot bury a newer session.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Literal
+
+from edge_agent.link import Link
+from edge_contract import topics
+from edge_contract.messages import Availability, Info, Reported, encode
+
+
+def availability(device: str, state: Literal["online", "offline", "stopped"], session: int) -> tuple[str, bytes]:
+    """Topic and payload; `offline` is what the last will says."""
+    return topics.device(device, "availability"), encode(Availability(state=state, session=session))
+
+
+class Presence:
+    """Says and says again."""
+
+    def __init__(self, link: Link, info: Info, further: Mapping[str, bytes]) -> None:
+        """`further`: more retained messages by topic, such as Home Assistant's discovery."""
+        self._link, self._info, self._further = link, info, dict(further)
+        self._reported: Reported | None = None
+        self._lock = threading.Lock()  # so that an older report never follows a newer one
+        self._stopped = False
+
+    def say_all(self) -> None:
+        """On every connect."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._publish(*availability(self._info.device, "online", self._info.session))
+            self._publish(topics.device(self._info.device, "info"), encode(self._info))
+            for topic, payload in self._further.items():
+                self._publish(topic, payload)
+            self._say_reported()
+
+    def report(self, reported: Reported) -> None:
+        """The update's state changed; when it cannot be said now, it is on the next connect."""
+        with self._lock:
+            self._reported = reported
+            self._say_reported()
+
+    def _say_reported(self) -> None:
+        if self._reported is not None:
+            self._publish(topics.device(self._info.device, "reported"), encode(self._reported))
+
+    def say_stopped(self) -> None:
+        """The last word of a clean end."""
+        with self._lock:
+            self._stopped = True
+            self._publish(*availability(self._info.device, "stopped", self._info.session))
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        self._link.publish(topic, payload, retain=True)

@@ -1,0 +1,120 @@
+"""Hears the pipeline, counts, and turns consensus changes into prediction messages. Runs on the pipeline's thread.
+
+Nothing here can fail on the outside world: counting is memory, sending is a bounded queue.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from edge_agent.observer import PredictionEvent
+from edge_agent.rate import TokenBucket
+from edge_agent.telemetry import Meter
+from edge_contract.messages import Prediction, Stage
+
+_log = logging.getLogger(__name__)
+_ERROR_LOG_S: Final = 10.0
+"""One line for each kind of error at most this often: a camera that fails on every frame must not fill a disk."""
+
+
+class Trial(Protocol):
+    """Who wants evidence about the model that runs."""
+
+    def frame_ok(self) -> None:
+        """A frame went through."""
+
+    def frame_failed(self, reason: str) -> None:
+        """The model failed on a frame."""
+
+
+class Reporter:
+    """A `PipelineObserver`."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        send: Callable[[Prediction], None],
+        *,
+        device: str,
+        site: str,
+        session: int,
+        per_minute: float,
+        clock: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        """`clock`: the pipeline's; `now`: seconds since 1970."""
+        self._meter, self._send = meter, send
+        self._device, self._site, self._session = device, site, session
+        self._clock, self._now = clock, now
+        self._bucket = TokenBucket.full(per_minute, clock())
+        self._failed = False
+        self._said: dict[str, tuple[float, int]] = {}  # kind of error → when it was logged, and how often since
+        self.trial: Trial | None = None
+
+    def set_rate(self, per_minute: float) -> None:
+        """Change the cap on predictions while running."""
+        self._bucket = TokenBucket.full(per_minute, self._clock())
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        """Count it; `whole` ends a frame, which is then evidence for or against a model on trial."""
+        self._meter.stage(name, seconds)
+        if name == "whole" and not self._failed and self.trial is not None:
+            self.trial.frame_ok()
+
+    def frame(self, dropped_before: int) -> None:
+        """A frame begins."""
+        self._failed = False
+        self._meter.frame(dropped_before)
+
+    def faces(self, count: int) -> None:
+        """Count them."""
+        self._meter.count("faces", count)
+
+    def classified(self, label: str, confidence: float) -> None:
+        """Count it."""
+        self._meter.classified(label, confidence)
+
+    def prediction(self, event: PredictionEvent) -> None:
+        """Publish it, unless the cap is reached."""
+        self._bucket, granted = self._bucket.take(self._clock())
+        if not granted:
+            self._meter.count("predictions_capped")
+            return
+        self._meter.count("predictions")
+        self._send(
+            Prediction(
+                device=self._device,
+                site=self._site,
+                session=self._session,
+                sequence=0,  # the spool's to give
+                oldest=(0, 0),
+                time=self._now(),
+                track=event.track,
+                label=event.label,
+                confidence=event.confidence,
+                probabilities=event.probabilities,
+                box=event.box,
+                model=event.model,
+                latency=max(0.0, self._clock() - event.captured),
+            )
+        )
+
+    def error(self, kind: str, detail: str) -> None:
+        """Count it, tell the trial, and log it now and then."""
+        self._meter.count("errors")
+        self._meter.count(f"errors_{kind}"[:64])
+        if kind == "pipeline":
+            self._failed = True
+            if self.trial is not None:
+                self.trial.frame_failed(detail)
+        when, since = self._said.get(kind, (-_ERROR_LOG_S, 0))
+        now = self._clock()
+        if now - when < _ERROR_LOG_S:
+            self._said[kind] = (when, since + 1)
+            return
+        self._said[kind] = (now, 0)
+        _log.warning("%s: %s%s", kind, detail, f" (and {since} more since the last line)" if since else "")
+
+    def reconnect(self) -> None:
+        """Count it."""
+        self._meter.count("reconnects")

@@ -1,0 +1,196 @@
+"""`spool.db`: telemetry and predictions that the bridge has not yet said it stored. SQLite, write-ahead log.
+
+Rules:
+- A row leaves only on the bridge's own acknowledgement, or when a bound is passed and then counted: MQTT's PUBACK says
+  that a broker has it in memory, not that anybody kept it.
+- Bounded in bytes and in age. The oldest telemetry goes first, for its counters are cumulative and the next window
+  repeats them; predictions go only when no telemetry is left. State (availability, info, reported) is never in here:
+  it is said again on every connect, so it cannot be lost in a queue.
+- A sequence is never used twice (AUTOINCREMENT), and survives a killed process. With synchronous=NORMAL a power cut
+  may take the last moments, never the file.
+- A disk that refuses never stops the camera: what cannot be written is counted as dropped.
+
+One thread uses a spool; sending is `delivery`'s.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from edge_agent.settings import SpoolSettings
+from edge_contract.errors import EdgewiseError
+from edge_contract.messages import Ack, Key, Prediction, Telemetry, decode
+
+Spooled = Telemetry | Prediction
+Kind = Literal["telemetry", "prediction"]
+
+_KINDS: Final[dict[str, type[Telemetry] | type[Prediction]]] = {"telemetry": Telemetry, "prediction": Prediction}
+_ROW_BYTES: Final = 64
+"""What SQLite keeps beside a message's own bytes: row header, keys and a share of the page."""
+_TRIM_TO: Final = 0.95
+"""A full spool is trimmed to this share of its bytes, so that not every message trims."""
+_WAL_BYTES: Final = 1 << 20
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS message (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    created REAL NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS by_kind ON message (kind, sequence);
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class Row(NamedTuple):
+    """One message on its way."""
+
+    key: Key
+    kind: Kind
+    message: Spooled
+
+
+class Spool:
+    """The database; see the module."""
+
+    def __init__(self, path: Path, settings: SpoolSettings, clock: Callable[[], float]) -> None:
+        """`clock`: seconds since 1970 that never go back. A damaged file is put aside and begun anew.
+
+        Raises:
+            EdgewiseError: the disk refuses.
+        """
+        self._settings, self._clock = settings, clock
+        self.dropped: dict[Kind, int] = {"telemetry": 0, "prediction": 0}
+        """Messages that passed a bound or could not be written, since the start."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = _opened(path)
+        except (sqlite3.Error, OSError) as error:
+            raise EdgewiseError(
+                f"the spool {path} cannot be opened ({error}); check the disk and its owner."
+            ) from error
+        self.bytes, self.rows = self._measure()
+
+    def close(self) -> None:
+        """End it; everything stays on disk."""
+        self._database.close()
+
+    def put(self, message: Spooled) -> int | None:
+        """Keep a message and return its sequence; None when the disk refused, which is counted.
+
+        The message's own `sequence` and `oldest` are filled in when it is sent.
+        """
+        kind: Kind = "telemetry" if isinstance(message, Telemetry) else "prediction"
+        body = msgspec.json.encode(message)
+        try:
+            cursor = self._database.execute(
+                "INSERT INTO message (session, kind, created, body) VALUES (?, ?, ?, ?)",
+                (message.session, kind, self._clock(), body),
+            )
+        except sqlite3.Error as error:
+            self.dropped[kind] += 1
+            _log.warning("the spool cannot keep a %s message (%s); check the disk", kind, error)
+            return None
+        self.bytes += len(body) + _ROW_BYTES
+        self.rows += 1
+        if self.bytes > self._settings.max_bytes:
+            self._trim()
+        return cursor.lastrowid
+
+    def after(self, sequence: int, limit: int) -> list[Row]:
+        """The next rows to send, in order, as they are to be sent."""
+        found = self._database.execute(
+            "SELECT session, sequence, kind, body FROM message WHERE sequence > ? ORDER BY sequence LIMIT ?",
+            (sequence, limit),
+        ).fetchall()
+        oldest = self.oldest()
+        rows = []
+        for session, number, kind, body in found:
+            message = decode(body, _KINDS[kind])
+            rows.append(Row((session, number), kind, replace(message, sequence=number, oldest=oldest)))
+        return rows
+
+    def oldest(self) -> Key:
+        """The key of the oldest message still held; (0, 0) in an empty spool."""
+        row = self._database.execute("SELECT session, sequence FROM message ORDER BY sequence LIMIT 1").fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def count_up_to(self, sequence: int) -> int:
+        """How many messages with this or a lower sequence are still held."""
+        (count,) = self._database.execute("SELECT count(*) FROM message WHERE sequence <= ?", (sequence,)).fetchone()
+        return int(count)
+
+    def acknowledge(self, ack: Ack) -> int:
+        """Let go of everything up to this key; how many messages that were. A key from before holds nothing back."""
+        return self._delete("(session, sequence) <= (?, ?)", (ack.session, ack.sequence))
+
+    def refuse(self, row: Row) -> None:
+        """Give up a message that no broker takes, counted: it would hold back everything behind it for ever."""
+        self.dropped[row.kind] += self._delete("sequence = ?", (row.key[1],))
+
+    def expire(self) -> None:
+        """Drop and count what is older than the settings allow."""
+        before = self._clock() - self._settings.max_age_s
+        for kind in self.dropped:
+            self.dropped[kind] += self._delete("kind = ? AND created < ?", (kind, before))
+
+    def _trim(self) -> None:
+        goal = self._settings.max_bytes * _TRIM_TO
+        for kind in self.dropped:  # telemetry first
+            while self.bytes > goal:
+                victims = "SELECT sequence FROM message WHERE kind = ? ORDER BY sequence LIMIT 64"
+                gone = self._delete(f"sequence IN ({victims})", (kind,))
+                self.dropped[kind] += gone
+                if gone == 0:
+                    break
+
+    def _delete(self, where: str, values: tuple[object, ...]) -> int:
+        try:
+            gone = self._database.execute(f"DELETE FROM message WHERE {where} RETURNING length(body)", values)  # noqa: S608
+            sizes = [size for (size,) in gone.fetchall()]
+        except sqlite3.Error as error:
+            _log.warning("the spool cannot let go of messages (%s); check the disk", error)
+            return 0
+        self.bytes -= sum(sizes) + _ROW_BYTES * len(sizes)
+        self.rows -= len(sizes)
+        return len(sizes)
+
+    def _measure(self) -> tuple[int, int]:
+        size, rows = self._database.execute("SELECT coalesce(sum(length(body)), 0), count(*) FROM message").fetchone()
+        return size + _ROW_BYTES * rows, rows
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return _connected(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        _log.warning("%s is damaged (%s): put aside as %s.damaged, beginning a new one", path, error, path.name)
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        for leftover in (f"{path.name}-wal", f"{path.name}-shm"):
+            path.with_name(leftover).unlink(missing_ok=True)
+        return _connected(path)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
+        database.executescript(_SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database
