@@ -124,12 +124,12 @@ def rendered(report: Path) -> bool:
 
 
 def selection_accuracy(history: Path) -> float | None:
-    """The accuracy that training reported for the network it exported; None when there is no history."""
+    """The selection accuracy of the last epoch in training's history; None when there is no history."""
     try:
-        document = json.loads(history.read_text())
-    except (OSError, ValueError):
+        epochs = json.loads(history.read_text())
+        value = epochs[-1]["selection_accuracy"]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    value = document.get("selection_accuracy") if isinstance(document, dict) else None
     return float(value) if isinstance(value, int | float) else None
 
 

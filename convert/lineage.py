@@ -7,19 +7,18 @@ from pathlib import Path
 from edge_contract.manifest import Lineage, digest_of
 
 
-def trace(checkout: Path, params: Path, dataset: str, history: Path, trained_on: str) -> Lineage:
+def trace(checkout: Path, *, params: Path, dataset: str, run: Path, trained_on: str) -> Lineage:
     """The lineage of what stands in `checkout`; an empty string for what cannot be known there.
 
-    `dataset`: digest of the data set's source. `history`: training's record, which names its MLflow run.
+    `dataset`: digest of the data set's source. `run`: where training noted its MLflow run.
     """
-    recorded = _json(history)
     return Lineage(
         git_commit=_commit(checkout),
         dvc_lock=_digest(checkout / "dvc.lock"),
         params=_digest(params),
         dataset=dataset,
-        mlflow_run=str(recorded.get("mlflow_run", "")),
-        trained_on=trained_on or str(recorded.get("trained_on", "")),
+        mlflow_run=str(_json(run).get("run_id", "")),
+        trained_on=trained_on,
     )
 
 

@@ -112,14 +112,21 @@ def main(arguments: list[str] | None = None) -> int:
     """`python -m convert.package`."""
     parser = argparse.ArgumentParser(prog="convert.package", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--history", type=Path, default=Path("build/train/history.json"))
+    parser.add_argument("--run", type=Path, default=Path("build/train/run.json"), help="training's MLflow run")
+    parser.add_argument("--trained-on", default="", help="hardware, backend and precision, for the lineage")
     parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
     given = parser.parse_args(arguments)
     try:
         settings = load_section(given.params, "package", PackageSettings)
         converted = artifacts.read(given.folder)
         checkout = Path(__file__).resolve().parents[1]
-        lineage = trace(checkout, given.params, converted.record.dataset, given.history, settings.trained_on)
+        lineage = trace(
+            checkout,
+            params=given.params,
+            dataset=converted.record.dataset,
+            run=given.run,
+            trained_on=given.trained_on or settings.trained_on,
+        )
         packaged = assemble(converted, gate.read(given.folder), settings, lineage)
         path = write(packaged, Path(settings.folder))
     except EdgewiseError as error:
