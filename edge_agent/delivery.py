@@ -35,7 +35,7 @@ class _Send:
 
 @dataclass(frozen=True, slots=True)
 class _Connected:
-    pass
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Delivery:
         self._events: queue.Queue[_Event] = queue.Queue(_WAITING)
         self._handed: dict[int, float] = {}  # sequence → when, for messages that were not sent yet
         self._dropped = 0
+        self._connection = 0  # the connection this window belongs to: a new one begins with `connected`
         self._cleaned = clock()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         link.subscribe(topics.device(device, "ack"), self._acknowledged)
@@ -88,7 +89,7 @@ class Delivery:
 
     def connected(self) -> None:
         """The broker is back: send again from the oldest, because nobody knows what of it arrived."""
-        self._events.put(_Connected())
+        self._events.put(_Connected(self._link.connects))
 
     def counters(self) -> Mapping[str, int]:
         """For telemetry."""
@@ -125,8 +126,8 @@ class Delivery:
                             self._handed[sequence] = handed
                     case Ack():
                         self._let_go(event)
-                    case _Connected():
-                        self._window = self._window.restarted()
+                    case _Connected(number):
+                        self._connection, self._window = number, self._window.restarted()
                     case _Stop():
                         self._pump()
                         return
@@ -151,7 +152,7 @@ class Delivery:
         now = self._clock()
         if self._window.overdue(now):
             self._window = self._window.restarted()
-        if not self._link.connected or not self._window.room:
+        if not self._link.connected or self._link.connects != self._connection or not self._window.room:
             return
         for row in self._spool.after(self._window.sent_to, self._window.room):
             if not self._sent(row):

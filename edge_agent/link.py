@@ -176,7 +176,8 @@ class Link:
         """Call `handler(topic, payload)` for what matches, on the link's thread; asked for again on every connect."""
         with self._handlers_lock:
             self._handlers[topic_filter] = handler
-        if self.connected:
+            connected = self.connected  # otherwise `_resume` finds the handler
+        if connected:
             self._client.subscribe(topic_filter, qos=1)
 
     def unsubscribe(self, topic_filter: str) -> None:
@@ -221,11 +222,6 @@ class Link:
         if largest is not None and (self.largest_packet is None or largest < self.largest_packet):
             client.drop_out_messages()  # one of them may be what this broker would disconnect us for, again and again
         self.largest_packet = largest
-        with self._handlers_lock:
-            filters = [(topic_filter, 1) for topic_filter in self._handlers]
-        self.state = LinkState.CONNECTED
-        if filters:
-            client.subscribe(filters)
         self._put(_Connected(flags.session_present))
 
     def _disconnected(
@@ -305,7 +301,7 @@ class Link:
                     break
                 case _Connected(session_present):
                     stood = time.monotonic()
-                    self.connects += 1
+                    self._resume()
                     _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
                     self._guarded(self._on_connect)
                 case _Lost(reason):
@@ -317,6 +313,15 @@ class Link:
                     assert_never(event)
         self._hang_up()
         return 0.0 if stood is None else time.monotonic() - max(stood, began)
+
+    def _resume(self) -> None:
+        """Ask for every subscription again; from now on messages go out."""
+        self.connects += 1
+        with self._handlers_lock:
+            self.state = LinkState.CONNECTED
+            filters = [(topic_filter, 1) for topic_filter in self._handlers]
+        if filters:
+            self._client.subscribe(filters)
 
     def _hang_up(self) -> None:
         """End the connection and paho's thread; messages that already arrived still meet their handlers."""

@@ -1,0 +1,247 @@
+"""The spool: what leaves it, what goes first when it is full, and what a damaged or full disk does."""
+
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from edge_agent.settings import SpoolSettings
+from edge_agent.spool import Spool
+from edge_contract.errors import EdgewiseError
+from edge_contract.messages import Ack, Histogram, ModelRef, Prediction, Telemetry
+
+MODEL = ModelRef(name="m", release=1, digest="0" * 64)
+
+
+def prediction(session: int = 1, label: str = "happy") -> Prediction:
+    return Prediction(
+        device="d", site="s", session=session, sequence=0, oldest=(0, 0), time=1.0, track=1, label=label,
+        confidence=0.5, probabilities=(0.5, 0.5), box=(0.0, 0.0, 1.0, 1.0), model=MODEL, latency=0.001,
+    )  # fmt: skip
+
+
+def telemetry(session: int = 1, frames: int = 0) -> Telemetry:
+    return Telemetry(
+        device="d", site="s", session=session, sequence=0, oldest=(0, 0), start=1.0, end=2.0, model=None,
+        counters={"frames": frames}, emotions={}, stages={}, confidence=Histogram(counts=(), sum=0.0), gauges={},
+    )  # fmt: skip
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def opened(tmp_path: Path, clock: Clock, **options: Any) -> Spool:
+    return Spool(tmp_path / "spool.db", SpoolSettings(**options), clock)
+
+
+def test_messages_come_out_in_order_with_their_key_and_the_oldest_held(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    for message in (prediction(7), telemetry(7), prediction(8)):
+        spool.put(message)
+    rows = spool.after(0, 10)
+    assert [row.key for row in rows] == [(7, 1), (7, 2), (8, 3)]
+    assert [row.kind for row in rows] == ["prediction", "telemetry", "prediction"]
+    assert [(row.message.sequence, row.message.oldest) for row in rows] == [(1, (7, 1)), (2, (7, 1)), (3, (7, 1))]
+    assert spool.after(1, 1)[0].key == (7, 2)
+
+
+def test_only_the_bridges_acknowledgement_lets_a_message_go(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    for _ in range(5):
+        spool.put(prediction(7))
+    spool.after(0, 10)
+    assert spool.rows == 5
+    assert spool.acknowledge(Ack(session=7, sequence=3)) == 3
+    assert [row.key[1] for row in spool.after(0, 10)] == [4, 5]
+    assert spool.oldest() == (7, 4)
+    assert spool.acknowledge(Ack(session=7, sequence=2)) == 0
+
+
+def test_an_acknowledgement_of_an_earlier_life_lets_nothing_of_this_one_go(tmp_path: Path, clock: Clock) -> None:
+    """A device whose spool was lost counts from 1 again; its sessions go on."""
+    spool = opened(tmp_path, clock)
+    spool.put(prediction(session=9))
+    assert spool.acknowledge(Ack(session=8, sequence=5000)) == 0
+    assert spool.rows == 1
+
+
+def test_a_sequence_is_never_used_again_even_when_all_were_acknowledged(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    spool.put(prediction(7))
+    spool.put(prediction(7))
+    spool.acknowledge(Ack(session=7, sequence=2))
+    spool.close()
+    again = opened(tmp_path, clock)
+    assert again.put(prediction(8)) == 3
+
+
+def test_the_oldest_telemetry_goes_first_and_is_counted_and_predictions_only_when_none_is_left(
+    tmp_path: Path, clock: Clock
+) -> None:
+    spool = opened(tmp_path, clock, max_bytes=32_000)
+    for number in range(60):
+        spool.put(prediction(1, f"p{number}"))
+        spool.put(telemetry(1, number))
+    kinds = [row.kind for row in spool.after(0, 1000)]
+    assert kinds.count("prediction") == 60
+    assert spool.dropped["telemetry"] > 0
+    assert spool.dropped["prediction"] == 0
+    assert kinds.count("telemetry") + spool.dropped["telemetry"] == 60
+    held = [row.message.counters["frames"] for row in spool.after(0, 1000) if isinstance(row.message, Telemetry)]
+    assert held == list(range(60 - len(held), 60))
+    for number in range(200):
+        spool.put(prediction(1, f"q{number}"))
+    rows = spool.after(0, 1000)
+    assert {row.kind for row in rows} == {"prediction"}
+    assert spool.dropped["prediction"] == 260 - len(rows) > 0
+    assert rows[-1].message.label == "q199"  # type: ignore[union-attr]
+
+
+def test_the_file_on_disk_stays_near_the_bound(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock, max_bytes=1 << 20)
+    for number in range(12_000):
+        spool.put(prediction(1, f"{number}" + "x" * 60))
+    assert spool.bytes <= 1 << 20
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4 << 20
+
+
+def test_what_is_too_old_is_dropped_and_counted(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock, max_age_s=100.0)
+    spool.put(prediction())
+    spool.put(telemetry())
+    clock.now += 90
+    spool.put(prediction())
+    clock.now += 20
+    spool.expire()
+    assert spool.rows == 1
+    assert spool.dropped == {"telemetry": 1, "prediction": 1}
+
+
+def test_a_message_no_broker_takes_is_given_up_and_counted(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    spool.put(prediction())
+    spool.refuse(spool.after(0, 1)[0])
+    assert spool.rows == 0
+    assert spool.dropped["prediction"] == 1
+
+
+@pytest.mark.parametrize("damage", [b"not a database at all" * 100, b""])
+def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path, clock: Clock, damage: bytes) -> None:
+    (tmp_path / "spool.db").write_bytes(damage)
+    spool = opened(tmp_path, clock)
+    assert spool.put(prediction()) == 1
+    assert (tmp_path / "spool.db.damaged").exists() == bool(damage)
+
+
+def test_damage_inside_the_file_is_found_at_start(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    for _ in range(200):
+        spool.put(prediction())
+    spool.close()
+    path = tmp_path / "spool.db"
+    data = bytearray(path.read_bytes())
+    data[4096:12288] = b"\xff" * 8192
+    path.write_bytes(bytes(data))
+    again = opened(tmp_path, clock)
+    assert again.rows == 0
+    assert again.put(prediction()) is not None
+
+
+def test_a_full_disk_is_counted_and_stops_nothing(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    pages = spool._database.execute("PRAGMA page_count").fetchone()[0]
+    spool._database.execute(f"PRAGMA max_page_count = {pages + 1}")  # SQLite then says what a full disk makes it say
+    kept = sum(spool.put(prediction(1, "x" * 60)) is not None for _ in range(200))
+    assert 0 < kept < 200
+    assert spool.dropped["prediction"] == 200 - kept
+    assert spool.rows == kept
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgewiseError, match="spool"):
+        Spool(tmp_path / "file" / "spool.db", SpoolSettings(), clock)
+
+
+class SpoolAgainstAList(RuleBasedStateMachine):
+    """Whatever happens in whatever order, the spool is a list from which only the right things go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.options = {"max_bytes": 8_000, "max_age_s": 100.0}
+        self.spool = opened(Path(self.directory.name), self.clock, **self.options)
+        self.session, self.last, self.dropped = 1, 0, 0
+        self.acknowledged = (0, 0)
+
+    def teardown(self) -> None:
+        self.spool.close()
+        self.directory.cleanup()
+
+    @rule(kind=st.sampled_from(["telemetry", "prediction"]), count=st.integers(1, 12))
+    def put(self, kind: str, count: int) -> None:
+        for _ in range(count):
+            sequence = self.spool.put((telemetry if kind == "telemetry" else prediction)(self.session))
+            assert sequence is not None
+            assert sequence > self.last
+            self.last = sequence
+
+    @rule(back=st.integers(0, 20))
+    def acknowledge(self, back: int) -> None:
+        ack = Ack(session=self.session, sequence=max(0, self.last - back))
+        self.spool.acknowledge(ack)
+        self.acknowledged = max(self.acknowledged, (ack.session, ack.sequence))
+
+    @rule(seconds=st.integers(1, 80))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.now += seconds
+        self.spool.expire()
+
+    @rule()
+    def restart(self) -> None:
+        self.spool.close()
+        self.spool = opened(Path(self.directory.name), self.clock, **self.options)
+        self.session += 1
+
+    @precondition(lambda self: self.spool.rows > 0)
+    @rule()
+    def refuse(self) -> None:
+        self.spool.refuse(self.spool.after(0, 1)[0])
+
+    @invariant()
+    def accounts(self) -> None:
+        rows = self.spool.after(0, 10_000)
+        assert self.spool.rows == len(rows)
+        assert self.spool.bytes == self.spool._measure()[0] <= self.options["max_bytes"]
+        keys = [row.key for row in rows]
+        assert keys == sorted(set(keys))
+        assert all(key > self.acknowledged for key in keys)
+        assert self.spool.oldest() == (keys[0] if keys else (0, 0))
+
+
+TestSpoolAgainstAList = SpoolAgainstAList.TestCase
+TestSpoolAgainstAList.settings = settings(
+    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def test_synchronous_is_normal_and_the_journal_a_write_ahead_log(tmp_path: Path, clock: Clock) -> None:
+    opened(tmp_path, clock).close()
+    database = sqlite3.connect(tmp_path / "spool.db")
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
