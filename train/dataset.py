@@ -89,7 +89,7 @@ def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: b
                 entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
                 entry.compress_type = method
                 with archive.open(entry, "w", force_zip64=True) as out:
-                    np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
+                    np.lib.format.write_array(out, np.asarray(array, order="C"), allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

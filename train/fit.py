@@ -2,8 +2,8 @@
 
     python -m train.fit [--params params.yaml] [--restart]
 
-Reads splits `train` and `selection`, never a test. Writes into `train.output`: checkpoint.npz, history.json, model.keras
-(branches folded, uint8 in, probabilities out) and pictures. After SIGTERM or kill -9 the same command goes on from the
+Reads splits `train` and `selection`, never a test. Writes into `train.output`: checkpoint.npz, history.json,
+model.keras (branches folded, uint8 in, probabilities out) and pictures. After SIGTERM or kill -9 the same command goes on from the
 last finished epoch and ends with the same weights as an uninterrupted run.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import checkpoint, dataset, networks, pictures, scores
+from train import checkpoint, dataset, machine, networks, pictures, scores
 from train.batches import Batches
 from train.learner import Learner
 from train.params import load_section
@@ -56,7 +56,8 @@ def fit(
     classes = len(data.label_names)
     refuse_unfit_labels(data)
     train_rows, selection_rows = data.split_indices("train"), data.split_indices("selection")
-    limit_threads(params.threads)
+    machine.limit_threads(params.threads)
+    machine.keep_freed_memory()
     keras.utils.set_random_seed(params.seed)
     config = networks.network_config(params.network, params.network_options)
     votes = len(data.vote_names) if params.objective.votes_weight else 0
@@ -80,6 +81,8 @@ def fit(
         f"epoch {done} of {params.epochs} done, {keras.backend.backend()} {params.precision}"
     )
     selection = data.images[selection_rows], data.labels[selection_rows]
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
     with open_run(params, data.source_digest, output) as run:
         if done < params.epochs:
             with Progress(params.epochs, len(batches) * batches.batch_size) as progress:
@@ -113,14 +116,6 @@ def refuse_unfit_labels(data: dataset.Dataset) -> None:
         for name, count in zip(data.label_names, counts, strict=True):
             if count == 0:
                 raise UsageError(f"class `{name}` has no picture in split {split}: add some, or leave the class out.")
-
-
-def limit_threads(threads: int) -> None:
-    """Leave cores to others; only PyTorch takes this after its import."""
-    if threads and keras.backend.backend() == "torch":
-        import torch  # noqa: PLC0415 - only where PyTorch is the backend
-
-        torch.set_num_threads(threads)
 
 
 def make_optimizer(params: TrainParams, steps: int) -> Any:

@@ -34,9 +34,10 @@ class ConvRecord:
 class Builder:
     """Places layers by name: the training form with branches, or the shipped form with one convolution each."""
 
-    def __init__(self, *, training: bool, policy: str = "float32") -> None:
+    def __init__(self, *, training: bool, policy: str = "float32", plain: type[Any] = keras.layers.Conv2D) -> None:
         self.training = training
         self.policy = policy
+        self.plain = plain  # the layer that the shipped form's convolutions are made of
         self.records: dict[str, ConvRecord] = {}
 
     def rescale(self, pixels: Tensor, scale: float, offset: float) -> Tensor:
@@ -53,10 +54,8 @@ class Builder:
         self.records[name] = record
         common = {"strides": stride, "kernel_initializer": "he_normal", "dtype": self.policy}
         if not self.training:
-            plain = keras.layers.Conv2D(
-                filters, kernel, padding=padding, activation="relu" if relu else None, name=name, **common
-            )
-            return plain(x)
+            activation = "relu" if relu else None
+            return self.plain(filters, kernel, padding=padding, activation=activation, name=name, **common)(x)
         if not norm:
             y = Conv(filters, kernel, padding=padding, name=name, **common)(x)
         else:
@@ -296,6 +295,17 @@ def build_deployed(config: NetworkConfig, shape: tuple[int, int, int], classes: 
     features = config.layers(builder, pixels)
     probabilities = keras.layers.Dense(classes, activation="softmax", name="head")(features)
     return keras.Model(pixels, probabilities, name=name)
+
+
+def build_fast(config: NetworkConfig, shipped: Any) -> Any:
+    """The shipped network's weights in bfloat16 on fast layers: for a teacher that answers for many pictures."""
+    builder = Builder(training=False, policy="mixed_bfloat16", plain=Conv)
+    pixels = keras.Input(shipped.inputs[0].shape[1:], dtype="float32", name="pixels")
+    features = config.layers(builder, pixels)
+    classes = shipped.get_layer("head").units
+    model = keras.Model(pixels, keras.layers.Dense(classes, activation="softmax", name="head")(features))
+    model.set_weights(shipped.get_weights())
+    return model
 
 
 def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str = "network") -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import keras
 import msgspec
 
+from train.machine import cpu_name
 from train.scores import Scores
 from train.settings import TrainParams
 
@@ -77,16 +77,6 @@ def _create(client: Any, params: TrainParams, source_digest: str, output: Path) 
     for name, value in tags.items():
         client.set_tag(run.info.run_id, name, value)
     return str(run.info.run_id)
-
-
-def cpu_name() -> str:
-    """The processor's own name where Linux tells it, with the number of cores."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()} x{os.cpu_count()}"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""fer2013.csv (emotion, pixels, Usage) and FER+'s fer2013new.csv beside it (ten vote columns, same row order)."""
+
+import csv
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from edge_contract.errors import UsageError
+from train.sources import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, file_digest, fitted
+
+SIDE = 48  # fer2013.csv holds 48x48 grey pictures
+USAGES = {"Training": TRAIN, "PublicTest": TEST, "PrivateTest": PRIVATE}
+# FER+'s columns in this project's words.
+VOTES = {
+    "neutral": "neutral", "happiness": "happy", "surprise": "surprise", "sadness": "sad", "anger": "angry",
+    "disgust": "disgust", "fear": "fear", "contempt": "contempt", "unknown": "unknown", "NF": "not_a_face",
+}  # fmt: skip
+
+
+def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
+    """Read every usable row.
+
+    Raises:
+        UsageError: A column is missing, FER+ does not fit row for row, or no row can be used.
+    """
+    votes_by_row = None if ferplus is None else list(_records(ferplus, ["Usage", *VOTES]))
+    images, labels, splits, votes, places, problems = [], [], [], [], [], []
+    rows = 0
+    with Progress(transient=True) as progress:
+        task = progress.add_task(path.name, total=path.stat().st_size)
+        for row, record in _records(path, ["emotion", "pixels", "Usage"]):
+            rows += 1
+            progress.advance(task, len(record["pixels"] or "") + 20)
+            place = f"{path.name} row {row}"
+            try:
+                usage = _usage(record["Usage"])
+                if votes_by_row is not None:
+                    vote = _votes(votes_by_row, row, record["Usage"], path, ferplus)
+                image, label = _pixels(record["pixels"]), _label(record["emotion"])
+                if votes_by_row is not None:
+                    votes.append(vote)
+            except _BadRowError as error:
+                problems.append(Problem(place, str(error)))
+                continue
+            images.append(fitted(image, form))
+            labels.append(label)
+            splits.append(usage)
+            places.append(place)
+    if votes_by_row is not None and ferplus is not None and len(votes_by_row) != rows:
+        raise UsageError(
+            f"{ferplus} has {len(votes_by_row)} rows, {path} has {rows}: they must belong together row for row."
+        )
+    if not images:
+        first = f"; the first: {problems[0]}" if problems else ""
+        raise UsageError(f"{path} has no usable row{first}.")
+    return Rows(
+        images=np.stack(images),
+        labels=np.array(labels, np.uint8),
+        split=np.array(splits, np.uint8),
+        label_names=EMOTIONS,
+        places=places,
+        votes=np.array(votes, np.uint8) if votes_by_row is not None else np.empty((len(labels), 0), np.uint8),
+        vote_names=tuple(VOTES.values()) if votes_by_row is not None else (),
+        resized=[],
+        problems=problems,
+        digest=file_digest([path] if ferplus is None else [path, ferplus]),
+    )
+
+
+class _BadRowError(Exception):
+    """This row cannot be used; the text says why."""
+
+
+def _records(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Row number as a text editor shows it (the header is 1) and the columns that are asked for."""
+    csv.field_size_limit(min(sys.maxsize, 10_000_000))  # pixels of one picture are 8 kB; the default allows 131
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            for column in columns:
+                if column not in header:
+                    raise UsageError(
+                        f"{path} row 1: there is no column `{column}` among {', '.join(header) or 'none'}."
+                    )
+            at = {column: header.index(column) for column in columns}
+            for row, values in enumerate(reader, start=2):
+                if values:
+                    yield row, {name: values[i].strip() if i < len(values) else "" for name, i in at.items()}
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is not a CSV file ({error}).") from error
+
+
+def _usage(value: str) -> int:
+    if value not in USAGES:
+        raise _BadRowError(f"Usage is `{value}`, not {', '.join(USAGES)}")
+    return USAGES[value]
+
+
+def _label(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) < len(EMOTIONS)):
+        raise _BadRowError(f"label `{value}` is not a number from 0 to {len(EMOTIONS) - 1}")
+    return int(value)
+
+
+def _pixels(value: str) -> NDArray[np.uint8]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say that text was not all numbers
+        try:
+            numbers = np.fromstring(value, dtype=np.int64, sep=" ")
+        except (DeprecationWarning, ValueError):
+            raise _BadRowError("pixels are not numbers between spaces") from None
+    if len(numbers) != SIDE * SIDE:
+        raise _BadRowError(f"{len(numbers)} pixels, not {SIDE * SIDE} ({SIDE}x{SIDE})")
+    if numbers.min() < 0 or numbers.max() > 255:
+        raise _BadRowError("a pixel is outside 0 to 255")
+    return numbers.astype(np.uint8).reshape(SIDE, SIDE)
+
+
+def _votes(
+    records: list[tuple[int, dict[str, str]]], row: int, usage: str, path: Path, ferplus: Path | None
+) -> list[int]:
+    if row - 2 >= len(records):
+        raise UsageError(
+            f"{ferplus} ends at row {len(records) + 1}, {path} goes on: they must belong together row for row."
+        )
+    record = records[row - 2][1]
+    if record["Usage"] != usage:
+        raise UsageError(
+            f"{ferplus} row {row} says {record['Usage']}, {path} says {usage}: they must belong together row for row."
+        )
+    try:
+        counts = [int(record[column]) for column in VOTES]
+    except ValueError:
+        raise _BadRowError("a FER+ vote is not a number") from None
+    if min(counts) < 0 or max(counts) > 255:
+        raise _BadRowError("a FER+ vote is outside 0 to 255")
+    return counts

@@ -1,0 +1,107 @@
+"""Write a teacher's answers for views of the training pictures: `python -m train.distill [--params params.yaml]`.
+
+Each teacher is a finished run's folder (`train.output`). Its answers are given for pictures that are already changed by
+`distill.augment`; where there are several teachers, their probabilities are averaged. Reads the `train` split only.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from edge_contract.errors import EdgewiseError, UsageError
+from train import augment, dataset, machine, networks
+from train.params import load_section
+from train.settings import TrainParams
+from train.views import Views, save_views
+
+BATCH = 256
+
+
+class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `distill` section of params.yaml."""
+
+    teachers: list[str] = ["build/teacher"]
+    views: int = 8
+    seed: int = 7
+    threads: int = 0
+    augment: augment.Augment = augment.Augment(erase=0.0, mixup=0.0)
+    dataset: str = "data/dataset.npz"
+    output: str = "build/teacher/views.npz"
+
+
+def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
+    """A finished run's network, fast and in bfloat16.
+
+    Raises:
+        UsageError: The folder holds no finished run, or one for other labels.
+    """
+    if not (run / "model.keras").exists() or not (run / "params.json").exists():
+        raise UsageError(f"{run} holds no finished training: train the teacher first (`python -m train.fit`).")
+    params = msgspec.json.decode((run / "params.json").read_bytes(), type=TrainParams)
+    shipped = keras.models.load_model(run / "model.keras")
+    if shipped.output_shape[-1] != len(label_names):
+        raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
+    return networks.build_fast(networks.network_config(params.network, params.network_options), shipped)
+
+
+def answer(
+    teachers: list[Any], images: NDArray[np.uint8], strength: augment.Augment, views: int, seed: int
+) -> Views:  # fmt: skip
+    """Change every picture `views` times and let the teachers answer for each."""
+    shape = (views, *images.shape)
+    seen = np.empty(shape, np.uint8)
+    probabilities = np.empty((*shape[:2], teachers[0].output_shape[-1]), np.float16)
+    noise = keras.random.SeedGenerator(seed)
+    for view, start in track(
+        _starts(views, len(images)), "teacher", total=views * -(-len(images) // BATCH), transient=True
+    ):
+        rows = slice(start, min(start + BATCH, len(images)))
+        changes = augment.draw(strength, rows.stop - start, np.random.default_rng([seed, view, start]))
+        pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))
+        changed = keras.ops.convert_to_numpy(augment.apply(pixels, keras.ops.convert_to_tensor(changes), noise))
+        seen[view, rows] = np.rint(changed).astype(np.uint8)
+        answers = [teacher.predict_on_batch(seen[view, rows].astype(np.float32)) for teacher in teachers]
+        probabilities[view, rows] = np.mean(
+            [keras.ops.convert_to_numpy(keras.ops.cast(a, "float32")) for a in answers], axis=0
+        )
+    return Views(seen, probabilities)
+
+
+def _starts(views: int, n: int) -> Iterable[tuple[int, int]]:
+    return ((view, start) for view in range(views) for start in range(0, n, BATCH))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m train.distill`."""
+    parser = argparse.ArgumentParser(description="Store a teacher's answers for views of the training pictures.")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    options = parser.parse_args(arguments)
+    try:
+        params = load_section(options.params, "distill", DistillParams)
+        data = dataset.load(Path(params.dataset))
+        machine.limit_threads(params.threads)
+        machine.keep_freed_memory()
+        teachers = [load_teacher(Path(run), data.label_names) for run in params.teachers]
+        rows = data.split_indices("train")
+        views = answer(teachers, data.images[rows], params.augment, params.views, params.seed)
+        save_views(Path(params.output), views, data)
+    except EdgewiseError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
+        return int(error.exit_code)
+    agreement = float((views.probabilities.argmax(axis=2) == data.labels[rows]).mean())
+    print(
+        f"{params.output}: {params.views} views of {len(rows):,} pictures; the teacher agrees with {agreement:.1%} of labels"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
