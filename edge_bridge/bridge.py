@@ -1,0 +1,125 @@
+"""The bridge put together: link → intake → store and state, and the web server that shows them; started and stopped."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from edge_bridge import web
+from edge_bridge.dashboard import page
+from edge_bridge.fleet import FleetState
+from edge_bridge.history import History
+from edge_bridge.intake import FILTERS, RECENT, Clock, Intake
+from edge_bridge.link import Arrival, Link
+from edge_bridge.own_metrics import BridgeMetrics
+from edge_bridge.settings import BridgeSettings
+from edge_bridge.store import Store
+from edge_contract.errors import UsageError
+
+_log = logging.getLogger(__name__)
+
+
+class Bridge:
+    """One process' parts. `start` and `stop` frame the web server's life."""
+
+    def __init__(self, settings: BridgeSettings, clock: Clock | None = None) -> None:
+        """Opens the database and reads what it remembers.
+
+        Raises:
+            StoreError: the database cannot be written.
+            UsageError: a driver or a TLS file is missing.
+        """
+        clock = clock or Clock(time.time, time.monotonic)
+        self.settings = settings
+        self.store = Store(settings.database)
+        self.store.open(clock.unix())
+        remembered = self.store.remembered()
+        self.fleet = FleetState(settings.limits, settings.metrics, remembered.devices, remembered.sums.items())
+        self.history = History(settings.metrics.silent_after_s)
+        self.metrics = BridgeMetrics(CollectorRegistry())
+        self.link = Link(settings.broker, FILTERS, self._deliver)
+        self.intake = Intake(
+            self.fleet,
+            self.store,
+            metrics=self.metrics,
+            settings=settings.log,
+            clock=clock,
+            acknowledge=self.link.publish_all,
+            progress=remembered.progress,
+            on_round=lambda now: self.history.sample(self.fleet, now),
+        )
+        self.intake.recent.extend(reversed(self.store.recent(RECENT)))
+        self.app = self._make_app(clock.unix)
+
+    def start(self) -> None:
+        """Begin to take messages in."""
+        self.intake.start()
+        self.link.start()
+
+    def stop(self) -> None:
+        """Stop the link first, so that what it delivered is still committed and acknowledged by the next connection."""
+        self.link.stop()
+        self.intake.stop()
+        self.store.close()
+
+    def _deliver(self, burst: list[Arrival]) -> None:
+        self.intake.deliver(burst)
+
+    def _make_app(self, unix: Callable[[], float]) -> FastAPI:
+        health = web.Health(
+            link_alive=lambda: self.link.alive,
+            intake_alive=lambda: self.intake.alive,
+            connected=lambda: self.link.connected,
+            writable=lambda: self.intake.writable,
+        )
+        silent_after = self.settings.metrics.silent_after_s
+        app = web.make_app(self.fleet, self.metrics, health, unix, silent_after)
+        source = page.Source(
+            fleet=self.fleet,
+            history=self.history,
+            recent=self.intake.recent,
+            clock=unix,
+            silent_after=silent_after,
+            connected=lambda: self.link.connected,
+            writable=lambda: self.intake.writable,
+            broker=f"{self.settings.broker.host}:{self.settings.broker.port}",
+        )
+        page.mount(app, source)
+        return app
+
+
+def run(settings: BridgeSettings) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        EdgewiseError: the bridge cannot start; the text says why.
+    """
+    host, port = settings.listen_address
+    bridge = Bridge(settings)
+    config = uvicorn.Config(bridge.app, host=host, port=port, log_config=None, access_log=False)
+    try:
+        sock = config.bind_socket()
+    except SystemExit as error:
+        raise UsageError(f"{settings.listen} cannot be listened on; another process may have it.") from error
+    server = uvicorn.Server(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The server catches both while it serves and raises them again afterwards: by then they are dealt with.
+        signal.signal(number, lambda *_: None)
+    with _running(bridge):
+        _log.info("dashboard http://%s/  metrics http://%s/metrics", settings.listen, settings.listen)
+        asyncio.run(server.serve(sockets=[sock]))
+
+
+@contextlib.contextmanager
+def _running(bridge: Bridge) -> Iterator[None]:
+    bridge.start()
+    try:
+        yield
+    finally:
+        bridge.stop()

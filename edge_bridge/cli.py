@@ -1,0 +1,63 @@
+"""`edgewise-bridge`: the command line of the bridge."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_bridge import settings
+from edge_contract.errors import EdgewiseError, ExitCode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the return value is the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("uvicorn.error", "uvicorn", "asyncio", "multipart"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        chosen = settings.read(
+            options.config, os.environ, broker=options.broker, listen=options.listen, database=options.database
+        )
+        # After the settings are known to be good: the web server's packages take a second to load.
+        from edge_bridge import bridge  # noqa: PLC0415
+
+        bridge.run(chosen)
+    except EdgewiseError as error:
+        print(f"edgewise-bridge: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        pass
+    return ExitCode.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgewise-bridge",
+        description="Carry a fleet's MQTT messages to Prometheus, to a prediction log and to a dashboard.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="serve until interrupted",
+        epilog=f"Secrets come from the environment: {settings.PASSWORD_VARIABLE} for the broker, "
+        f"{settings.DATABASE_VARIABLE} for a database URL with a password.",
+    )
+    run.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; options win over it")
+    run.add_argument("--broker", metavar="URL", help="mqtt://[user@]host[:port] or mqtts://… (mqtt://127.0.0.1:1883)")
+    run.add_argument("--listen", metavar="HOST:PORT", help="address of dashboard and /metrics (127.0.0.1:9108)")
+    run.add_argument(
+        "--database", metavar="URL", help="sqlite:///FILE or postgresql://host/name (sqlite:///predictions.db)"
+    )
+    run.add_argument("--verbose", action="store_true", help="log every refused message")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The page for the first day: what runs where, and how well. Prometheus and Grafana are for the rest."""

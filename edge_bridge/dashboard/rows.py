@@ -1,0 +1,126 @@
+"""What the page's tables and numbers say, worked out of the fleet's records: plain values in, plain values out."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from edge_bridge import device as record
+from edge_bridge.device import Device
+from edge_bridge.history import MIX_S, History
+from edge_bridge.store import LoggedPrediction
+
+SHOWN: Final = 500
+"""Devices in the table; those that need somebody come first. A browser and a phone's line have limits too."""
+NOTHING: Final = "\N{EN DASH}"
+"""Where there is no value."""
+_SAID: Final = {
+    "idle": "",
+    "offered": "offered",
+    "downloading": "downloading",
+    "verifying": "verifying",
+    "staged": "staged",
+    "selftest": "self-test",
+    "activating": "activating",
+    "probation": "on probation",
+    "committed": "up to date",
+    "rolled-back": "rolled back",
+    "rejected": "rejected",
+}
+_TROUBLE: Final = {"silent": 0, "offline": 1, "unknown": 2, "stopped": 3, "online": 5}
+
+Row = dict[str, Any]
+
+
+class Numbers(NamedTuple):
+    """The figures at the top of the page, as text."""
+
+    up: str
+    fps: str
+    p95: str
+    faces: str
+
+
+def device_rows(devices: Iterable[Device], now: float, silent_after: float) -> list[Row]:
+    """One row a device, the ones in trouble first; at most `SHOWN`."""
+    rows = [_device_row(each, now, silent_after) for each in devices]
+    rows.sort(key=lambda row: (4 if row["trouble"] else _TROUBLE[row["state"]], row["device"]))
+    return rows[:SHOWN]
+
+
+def _device_row(device: Device, now: float, silent_after: float) -> Row:
+    up = record.up(device, now, silent_after)
+    state = "silent" if device.presence == "online" and not up else device.presence
+    model, p95 = device.active, record.quantile(device.latency, 0.95)
+    update, trouble = _update(device)
+    return {
+        "device": device.id,
+        "site": device.site,
+        "state": state,
+        "model": model.name if model is not None else NOTHING,
+        "release": model.release if model is not None else None,
+        "update": update,
+        "trouble": trouble,
+        "fps": round(device.gauges["fps"], 1) if up and "fps" in device.gauges else None,
+        "p95": round(p95 * 1000, 1) if up and p95 is not None else None,
+        "temperature": round(device.gauges["temperature_celsius"])
+        if up and "temperature_celsius" in device.gauges
+        else None,
+        "seen": ago(now - device.last_seen) if device.last_seen else "never",
+    }
+
+
+def _update(device: Device) -> tuple[str, bool]:
+    """How far the wanted model has come, and whether somebody should look."""
+    reported = device.reported
+    if reported is None:
+        return "", False
+    said = _SAID[reported.state]
+    if reported.state == "downloading":
+        said = f"{said} {reported.progress:.0%}"
+    if reported.target is not None and reported.state not in {"idle", "committed"}:
+        said = f"{record.short(reported.target)} {said}"
+    if reported.reason:
+        said = f"{said}: {reported.reason}" if said else reported.reason
+    return said, reported.state in {"rejected", "rolled-back"}
+
+
+def prediction_rows(recent: Sequence[LoggedPrediction], limit: int) -> list[Row]:
+    """The newest first."""
+    return [
+        {
+            "key": f"{message.device}/{message.session}/{message.sequence}",
+            "time": datetime.fromtimestamp(message.time, UTC).astimezone().strftime("%H:%M:%S"),
+            "device": message.device,
+            "label": message.label,
+            "confidence": f"{message.confidence:.0%}",
+            "model": record.short(message.model),
+            "latency": f"{message.latency * 1000:.1f} ms",
+        }
+        for message, _ in list(recent)[: -limit - 1 : -1]
+    ]
+
+
+def numbers(devices: Sequence[Device], history: History, now: float, silent_after: float) -> Numbers:
+    """The figures at the top."""
+    present = [each for each in devices if record.up(each, now, silent_after)]
+    fps = [each.gauges["fps"] for each in present if "fps" in each.gauges]
+    latency = next((each.p95 for each in reversed(history.latency()) if each.p95 is not None), None)
+    return Numbers(
+        up=f"{len(present)} / {len(devices)}",
+        fps=f"{sum(fps):.1f}" if fps else NOTHING,
+        p95=f"{latency * 1000:.1f} ms" if latency is not None and present else NOTHING,
+        faces=f"{sum(history.mix().values()):,}",
+    )
+
+
+def ago(seconds: float) -> str:
+    """A time span for people."""
+    if seconds < 5:
+        return "now"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+MIX_TEXT: Final = f"last {MIX_S / 60:.0f} minutes"

@@ -1,0 +1,257 @@
+"""One device as its messages describe it: a frozen record, and a pure step for each kind of message.
+
+Rules:
+- A session is one run of the agent. A higher session supersedes; a session that was superseded says nothing any more,
+  so an old last will cannot bury a new connection. A lower session that was never seen is a device that was wiped while
+  its clock was behind: it is believed when it says `online`.
+- Counters are cumulative on the device since its session began. The record adds up differences, so its totals only
+  grow: over restarts, over lost windows, over windows of an earlier run that the spool delivers late.
+
+Not here: sums over devices (`fleet`), what is stored (`store`), what is acknowledged (`progress`).
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edge_contract.messages import STAGE_BOUNDS, Availability, Histogram, Info, ModelRef, Reported, Telemetry
+
+SESSIONS: Final = 16
+"""Superseded sessions a record remembers, to know an old message from a wiped device."""
+MODELS: Final = 4
+"""Models whose counts by emotion a record keeps; the one used longest ago goes first."""
+OTHER: Final = "other"
+"""The label of what passed a limit."""
+
+V = TypeVar("V")
+
+Presence = Literal["online", "offline", "stopped", "unknown"]
+
+
+class Window(Struct, frozen=True):
+    """The newest window of one session: what the next one is compared with."""
+
+    session: int
+    sequence: int
+    end: float
+    counters: dict[str, int]
+    emotions: dict[str, int]
+    stages: dict[str, Histogram]
+    confidence: Histogram
+
+
+class Difference(NamedTuple):
+    """What happened between two windows of one session."""
+
+    counters: dict[str, int]
+    emotions: dict[str, int]
+    stages: dict[str, Histogram]
+    confidence: Histogram
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """What is known of one device; a bridge that restarts goes on from here."""
+
+    id: str
+    site: str = ""
+    presence: Presence = "unknown"
+    session: int = 0
+    superseded: tuple[int, ...] = ()
+    last_seen: float = 0.0
+    """By the bridge's clock, seconds since 1970."""
+    info: Info | None = None
+    reported: Reported | None = None
+    model: ModelRef | None = None
+    """Of the newest window."""
+    windows: tuple[Window, ...] = ()
+    """The newest window of the two newest sessions, newest first."""
+    counters: dict[str, int] = {}
+    emotions: dict[str, dict[str, int]] = {}
+    """By model (short name), by label; the model used last stands last."""
+    stages: dict[str, dict[str, Histogram]] = {}
+    """By model, by stage; kept only for devices that are shown one by one."""
+    gauges: dict[str, float] = {}
+    latency: tuple[int, ...] = ()
+    """Frames of the newest window by bucket of `STAGE_BOUNDS`, stage `whole`."""
+
+    @property
+    def active(self) -> ModelRef | None:
+        """The model that runs here, by the device's report or else its newest window."""
+        return self.reported.active if self.reported is not None and self.reported.active is not None else self.model
+
+
+def short(model: ModelRef | None) -> str:
+    """A model as a label value: `name-release`, or `none`."""
+    return f"{model.name}-{model.release}" if model is not None else "none"
+
+
+def up(device: Device, now: float, silent_after: float) -> bool:
+    """Whether the device is connected and was heard of lately."""
+    return device.presence == "online" and now - device.last_seen <= silent_after
+
+
+def heard(device: Device, session: int, now: float) -> Device:
+    """Something of this session arrived: it may open a new session."""
+    if session > device.session:
+        return replace(_succeeded(device, session), presence="online", last_seen=now)
+    if session == device.session and device.presence == "unknown":
+        return replace(device, presence="online", last_seen=now)
+    return replace(device, last_seen=now)
+
+
+def available(device: Device, message: Availability, now: float) -> Device | None:
+    """The device, or its last will, says whether it is there; None when a superseded session speaks."""
+    if message.session < device.session:
+        wiped = message.state == "online" and message.session not in device.superseded
+        if not wiped:
+            return None
+    if message.session != device.session:
+        device = _succeeded(device, message.session)
+    # A retained last will was said in the past: only a device that is there is seen now.
+    seen = now if message.state == "online" or device.presence == "online" else device.last_seen
+    return replace(device, presence=message.state, last_seen=seen)
+
+
+def informed(device: Device, message: Info) -> Device | None:
+    """The device's inventory; None when a superseded session speaks."""
+    if message.session in device.superseded:
+        return None
+    return replace(device, info=message, site=message.site)
+
+
+def reporting(device: Device, message: Reported) -> Device | None:
+    """The state of its model and update; None when a superseded session speaks."""
+    return None if message.session in device.superseded else replace(device, reported=message)
+
+
+def measured(
+    device: Device, message: Telemetry, now: float, *, histograms: bool, emotions: int
+) -> tuple[Device, Difference] | None:
+    """A window of telemetry; None when a window at least as new is already counted.
+
+    `histograms` keeps latency by stage for this device; `emotions` limits the labels kept for each model.
+    """
+    previous = next((each for each in device.windows if each.session == message.session), None)
+    if previous is not None and message.sequence <= previous.sequence:
+        return None
+    if previous is None and message.session in device.superseded:
+        return None  # a session before the last one: its baseline is gone, and counting it again would bend a rate
+    late = previous is not None and previous is not device.windows[0]
+    superseded = message.session < device.session  # of an earlier run, delivered late by the spool
+    device = heard(device, message.session, now)
+    difference = _difference(previous, message)
+    window = Window(
+        session=message.session,
+        sequence=message.sequence,
+        end=message.end,
+        counters=message.counters,
+        emotions=message.emotions,
+        stages=message.stages,
+        confidence=message.confidence,
+    )
+    others = tuple(each for each in device.windows if each.session != message.session)
+    windows = (others[0], window) if late else (window, *others[:1])
+    model = short(message.model)
+    device = replace(
+        device,
+        site=device.site if superseded and device.site else message.site,
+        windows=windows,
+        counters=_added(device.counters, difference.counters),
+        emotions=_by_model(device.emotions, model, difference.emotions, emotions),
+    )
+    if histograms:
+        device = replace(device, stages=_stages_by_model(device.stages, model, difference.stages))
+    if not superseded:
+        whole = difference.stages.get("whole")
+        device = replace(
+            device,
+            model=message.model,
+            gauges=message.gauges,
+            latency=whole.counts if whole is not None else (),
+        )
+    return device, difference
+
+
+def merged(left: Histogram | None, right: Histogram) -> Histogram:
+    """Two histograms of the same bounds added up."""
+    if left is None or len(left.counts) != len(right.counts):
+        return right
+    return Histogram(counts=tuple(map(int.__add__, left.counts, right.counts)), sum=left.sum + right.sum)
+
+
+def quantile(counts: tuple[int, ...], share: float) -> float | None:
+    """The latency in seconds that `share` of a histogram over `STAGE_BOUNDS` stays under; None without any count.
+
+    Linear within a bucket, as Prometheus' histogram_quantile; what is slower than the last bound counts as that bound.
+    """
+    rank = sum(counts) * share
+    if rank <= 0:
+        return None
+    below, total = 0.0, 0
+    for bound, count in zip(STAGE_BOUNDS, counts, strict=False):
+        if total + count >= rank and count:
+            return below + (bound - below) * (rank - total) / count
+        below, total = bound, total + count
+    return STAGE_BOUNDS[-1]
+
+
+def _succeeded(device: Device, session: int) -> Device:
+    past = (device.session, *device.superseded) if device.session else device.superseded
+    kept = tuple(each for each in past if each != session)[:SESSIONS]
+    return replace(device, session=session, superseded=kept)
+
+
+def _difference(previous: Window | None, message: Telemetry) -> Difference:
+    if previous is None:
+        return Difference(message.counters, message.emotions, message.stages, message.confidence)
+    return Difference(
+        _grown(previous.counters, message.counters),
+        _grown(previous.emotions, message.emotions),
+        {stage: _histogram_growth(previous.stages.get(stage), now) for stage, now in message.stages.items()},
+        _histogram_growth(previous.confidence, message.confidence),
+    )
+
+
+def _grown(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    """What each counter gained; one that fell was reset, so all it shows is gain."""
+    return {name: value - old if value >= (old := before.get(name, 0)) else value for name, value in now.items()}
+
+
+def _histogram_growth(before: Histogram | None, now: Histogram) -> Histogram:
+    if before is None or len(before.counts) != len(now.counts):
+        return now
+    counts = tuple(map(int.__sub__, now.counts, before.counts))
+    return now if min(counts, default=0) < 0 else Histogram(counts=counts, sum=max(0.0, now.sum - before.sum))
+
+
+def _added(totals: Mapping[str, int], gains: Mapping[str, int]) -> dict[str, int]:
+    return {**totals, **{name: totals.get(name, 0) + gain for name, gain in gains.items()}}
+
+
+def _by_model(
+    totals: Mapping[str, dict[str, int]], model: str, gains: Mapping[str, int], limit: int
+) -> dict[str, dict[str, int]]:
+    labels = dict(totals.get(model, {}))
+    for label, gain in gains.items():
+        name = label if label in labels or len(labels) < limit else OTHER
+        labels[name] = labels.get(name, 0) + gain
+    return _last(totals, model, labels)
+
+
+def _stages_by_model(
+    totals: Mapping[str, dict[str, Histogram]], model: str, gains: Mapping[str, Histogram]
+) -> dict[str, dict[str, Histogram]]:
+    stages = dict(totals.get(model, {}))
+    for stage, gain in gains.items():
+        stages[stage] = merged(stages.get(stage), gain)
+    return _last(totals, model, stages)
+
+
+def _last(totals: Mapping[str, V], model: str, value: V) -> dict[str, V]:
+    """`totals` with `model` last, and the one used longest ago left out when there are too many."""
+    kept = {name: each for name, each in totals.items() if name != model}
+    while len(kept) >= MODELS:
+        del kept[next(iter(kept))]
+    return {**kept, model: value}

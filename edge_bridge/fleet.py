@@ -1,0 +1,170 @@
+"""The fleet as its messages describe it: every device, and sums of latency and confidence by site and model.
+
+`FleetState.apply` is a pure fold: the same messages and times give the same state; no clock, socket or database here.
+One thread applies; others read under `lock`. Records are frozen, so a reader may keep what it took.
+
+The sums stand by themselves and never shrink: a device that goes away, restarts or changes its model leaves what it
+counted. That is what keeps a rate over them straight.
+"""
+
+import enum
+import threading
+from collections.abc import Iterable
+from typing import Final, NamedTuple, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edge_bridge import device as record
+from edge_bridge.device import OTHER, Device
+from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_contract.messages import (
+    CONFIDENCE_BOUNDS,
+    STAGE_BOUNDS,
+    STAGES,
+    Availability,
+    Histogram,
+    Info,
+    Prediction,
+    Reported,
+    Telemetry,
+)
+
+EVERY_DEVICE: Final = "all"
+"""The name in `metrics.per_device` that stands for every device."""
+
+DeviceMessage = Availability | Info | Reported | Telemetry | Prediction
+
+
+class Outcome(enum.Enum):
+    """What became of a message; the values are label values of a metric."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    """Already counted, or said by a session that was superseded."""
+    REFUSED_DEVICE = "device-limit"
+    REFUSED_SHAPE = "shape"
+    """A histogram has not one count per bucket."""
+
+
+class Sum(Struct, frozen=True):
+    """Latency by stage and confidence, added up over the devices of one site that ran one model."""
+
+    stages: dict[str, Histogram] = {}
+    confidence: Histogram | None = None
+
+
+class Key(NamedTuple):
+    """What a sum is over."""
+
+    site: str
+    model: str
+
+
+class Changes(NamedTuple):
+    """Records that changed since they were last taken: what has to be stored."""
+
+    devices: dict[str, Device]
+    sums: dict[Key, Sum]
+
+
+class FleetState:
+    """See the module; start it with the records that were stored."""
+
+    def __init__(
+        self,
+        limits: LimitSettings,
+        metrics: MetricSettings,
+        devices: Iterable[Device] = (),
+        sums: Iterable[tuple[Key, Sum]] = (),
+    ) -> None:
+        self.lock = threading.Lock()
+        self.devices: dict[str, Device] = {each.id: each for each in devices}
+        self.sums: dict[Key, Sum] = dict(sums)
+        self._limits, self._metrics = limits, metrics
+        self._changed_devices: set[str] = set()
+        self._changed_sums: set[Key] = set()
+
+    def apply(self, device_id: str, message: DeviceMessage, now: float) -> Outcome:
+        """Take in one decoded message of the device that its topic names; `now` is seconds since 1970."""
+        known = self.devices.get(device_id)
+        if known is None:
+            if len(self.devices) >= self._limits.devices:
+                return Outcome.REFUSED_DEVICE
+            known = Device(id=device_id)
+        changed: Device | None
+        match message:
+            case Prediction():
+                changed = record.heard(known, message.session, now)
+                if not changed.site:
+                    changed = replace(changed, site=message.site)
+            case Telemetry():
+                return self._measure(known, message, now)
+            case Availability():
+                changed = record.available(known, message, now)
+            case Info():
+                changed = record.informed(known, message)
+            case Reported():
+                changed = record.reporting(known, message)
+            case _:
+                assert_never(message)
+        if changed is None:
+            return Outcome.REPEATED
+        self._keep(changed)
+        return Outcome.APPLIED
+
+    def take_changes(self) -> Changes:
+        """What changed since the last call; the caller stores all of it together, or gives it back by `put_back`."""
+        changes = Changes(
+            {each: self.devices[each] for each in self._changed_devices},
+            {key: self.sums[key] for key in self._changed_sums},
+        )
+        self._changed_devices, self._changed_sums = set(), set()
+        return changes
+
+    def put_back(self, changes: Changes) -> None:
+        """These changes could not be stored: they are to be taken again."""
+        self._changed_devices |= changes.devices.keys()
+        self._changed_sums |= changes.sums.keys()
+
+    def _keep(self, device: Device) -> None:
+        with self.lock:
+            self.devices[device.id] = device
+        self._changed_devices.add(device.id)
+
+    def _measure(self, known: Device, message: Telemetry, now: float) -> Outcome:
+        if not _fits(message):
+            return Outcome.REFUSED_SHAPE
+        shown = self._metrics.per_device
+        measured = record.measured(
+            known,
+            message,
+            now,
+            histograms=known.id in shown or EVERY_DEVICE in shown,
+            emotions=self._limits.emotions,
+        )
+        if measured is None:
+            return Outcome.REPEATED
+        changed, difference = measured
+        key = Key(message.site, record.short(message.model))
+        if key not in self.sums and len(self.sums) >= self._limits.series_groups:
+            key = Key(OTHER, OTHER)
+        before = self.sums.get(key, Sum())
+        stages = dict(before.stages)
+        for stage, gain in difference.stages.items():
+            if stage in STAGES:
+                stages[stage] = record.merged(stages.get(stage), gain)
+        total = Sum(stages, record.merged(before.confidence, difference.confidence))
+        with self.lock:
+            self.devices[changed.id] = changed
+            self.sums[key] = total
+        self._changed_devices.add(changed.id)
+        self._changed_sums.add(key)
+        return Outcome.APPLIED
+
+
+def _fits(message: Telemetry) -> bool:
+    """Whether every histogram has one count per bound and one more."""
+    return len(message.confidence.counts) == len(CONFIDENCE_BOUNDS) + 1 and all(
+        len(each.counts) == len(STAGE_BOUNDS) + 1 for each in message.stages.values()
+    )

@@ -1,0 +1,65 @@
+"""The HTTP side: `/metrics`, `/-/healthy`, `/-/ready`, and the dashboard's page mounted below them, all on one port.
+
+Handlers that take time are plain functions, so they run on the server's worker threads: the event loop, which carries
+the dashboard's sockets, never waits for a lock, the database or an exposition.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import generate_latest
+
+from edge_bridge import exposition
+from edge_bridge.fleet import FleetState
+from edge_bridge.own_metrics import BridgeMetrics
+
+
+class Health(NamedTuple):
+    """What the two probes answer from; each function is cheap and never blocks."""
+
+    link_alive: Callable[[], bool]
+    intake_alive: Callable[[], bool]
+    connected: Callable[[], bool]
+    writable: Callable[[], bool]
+
+
+def make_app(
+    fleet: FleetState, metrics: BridgeMetrics, health: Health, clock: Callable[[], float], silent_after: float
+) -> FastAPI:
+    """The application without its dashboard. `clock` gives seconds since 1970."""
+    app = FastAPI(title="Edgewise bridge", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/metrics")
+    def read_metrics() -> Response:
+        metrics.connected.set(health.connected())
+        with metrics.scrape.time():
+            with fleet.lock:
+                devices, sums = list(fleet.devices.values()), dict(fleet.sums)
+            text = exposition.write(devices, sums, clock(), silent_after)
+        return Response(text.encode() + generate_latest(metrics.registry), media_type=exposition.CONTENT_TYPE)
+
+    @app.get("/-/healthy")
+    async def healthy() -> Response:
+        return _answer({"link thread": health.link_alive(), "intake thread": health.intake_alive()})
+
+    @app.get("/-/ready")
+    async def ready() -> Response:
+        return _answer({"broker connected": health.connected(), "database writable": health.writable()})
+
+    @app.middleware("http")
+    async def say_what_may_load(request: Request, call_next: Callable[..., object]) -> Response:
+        response: Response = await call_next(request)  # type: ignore[misc]  # starlette's own type is untyped here
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return app
+
+
+def _answer(facts: dict[str, bool]) -> Response:
+    """200 when all hold, else 503; a line for each."""
+    lines = "".join(f"{name}: {'yes' if holds else 'no'}\n" for name, holds in facts.items())
+    return PlainTextResponse(lines, status_code=200 if all(facts.values()) else 503)
