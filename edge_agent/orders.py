@@ -17,6 +17,7 @@ from edge_contract.errors import EdgewiseError, TrustError
 
 RETRY_S: Final = 5.0
 LONGEST_RETRY_S: Final = 300.0
+_METADATA: Final = "metadata"  # what a notice speaks of, beside the scopes
 _PAUSE_S: Final = 0.2  # between two refreshes: whoever floods a topic must not keep this board busy
 
 
@@ -42,8 +43,12 @@ class Orders:
         self._envelopes: dict[str, bytes] = {}
         self._news = False
         self._wait, self._not_before = RETRY_S, 0.0
-        self.notice = ""
-        """Why the last news was not believed; empty after it was."""
+        self._notices: dict[str, str] = {}
+
+    @property
+    def notice(self) -> str:
+        """Why the last metadata, or the last desired state of a scope, was not believed; empty when they were."""
+        return next(iter(self._notices.values()), "")
 
     @property
     def metadata(self) -> TrustedMetadata | None:
@@ -89,21 +94,22 @@ class Orders:
             try:
                 fresh = self._trust.refresh(fetcher)
             except EdgewiseError as error:
-                self.notice = str(error)
+                self._notices[_METADATA] = str(error)
                 self._not_before = self._monotonic() + self._wait
                 self._wait = min(self._wait * 2, LONGEST_RETRY_S)
                 return False
             renewed = self._metadata is None or fresh.version != self._metadata.version
             self._metadata, self._news = fresh, False
             self._store.save_time(self._clock.worth_keeping(fresh.expires))
-        self.notice = ""
+        self._notices.pop(_METADATA, None)
         self._wait, self._not_before = RETRY_S, self._monotonic() + _PAUSE_S
         envelopes, self._envelopes = self._envelopes, {}
         for scope, envelope in envelopes.items():
+            self._notices.pop(scope, None)
             try:
                 self._believe(scope, envelope)
             except TrustError as error:
-                self.notice = str(error)
+                self._notices[scope] = str(error)
         return renewed
 
     def in_force(self) -> Target | None:

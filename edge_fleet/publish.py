@@ -43,7 +43,10 @@ class Publisher:
         listed = {target.manifest.digest for target in self.releases.listed()}
         sent = self.metadata()
         sent += sum(self.model(ref) for digest, ref in wanted.items() if digest in listed)
-        return sent + self.states(states)
+        held = self.link.retained(f"{topics.PREFIX}/group/+/desired") | self.link.retained(
+            topics.all_devices("desired")
+        )
+        return sent + self.states(state for state in states if held.get(state.topic) != state.envelope)
 
     def metadata(self) -> int:
         """Publish what differs of the TUF metadata, then clear what is two versions old or withdrawn.

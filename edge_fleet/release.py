@@ -44,7 +44,7 @@ class Releases:
         path = target_path(manifest.ref)
         taken = self.repository.listed().get(path)
         if taken is not None:
-            if taken.hashes["sha256"] == manifest.digest and taken.custom == release_to_custom(target):
+            if release_from_custom(taken.custom).manifest == manifest:
                 return False
             raise UsageError(
                 f"{manifest.name} {manifest.release} is released already and differs from this package; "
@@ -101,7 +101,7 @@ class Releases:
 
     def orphans(self) -> dict[str, int]:
         """Digests of kept files that no listed release names, with their number of chunks."""
-        named = {target.manifest.digest for target in self.listed()}
+        named = {file.hashes["sha256"] for file in self.repository.listed().values()}
         kept = (self.repository.directory / _MODELS).glob("*.tflite")
         return {path.stem: -(-path.stat().st_size // limits.CHUNK_BYTES) for path in kept if path.stem not in named}
 

@@ -1,12 +1,24 @@
-"""From `release` to a running model over a real mosquitto, and every way in which it must be refused."""
+"""From `release` to a running model over a real mosquitto, and what a device does when a step of it goes wrong."""
 
+import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from demo.broker import Broker
-from tests.agent.update_bench import GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from edge_agent.slots import ActiveModel
+from edge_contract import topics
+from edge_contract.errors import UsageError
+from edge_contract.manifest import Budget, digest_of
+from edge_contract.messages import Need, decode
+from edge_contract.package import ModelPackage
+from edge_fleet.link import Arrived
+from edge_fleet.watch import answer_need
+from tests.agent.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
 
 @pytest.fixture
@@ -14,18 +26,282 @@ def side(tmp_path: Path, broker: Broker) -> ReleaseSide:
     return ReleaseSide(tmp_path / "fleet", broker.port)
 
 
-@pytest.fixture
-def device(tmp_path: Path, broker: Broker, side: ReleaseSide, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_waits(monkeypatch)
+
+
+@pytest.fixture
+def device(tmp_path: Path, broker: Broker, side: ReleaseSide) -> Iterator[Device]:
     with Device(tmp_path / "device", broker.port, side.repository.first_root()) as running:
         yield running
 
 
-def test_a_pushed_release_runs_and_is_committed(side: ReleaseSide, device: Device) -> None:
-    ref = side.push(tiny(1))
+@pytest.fixture
+def equipped(tmp_path: Path, broker: Broker, side: ReleaseSide) -> Iterator[Device]:
+    """A device that runs tiny 1 because it was installed with it."""
+    root, factory = side.repository.first_root(), FIXTURES / "tiny-1.ewm"
+    with Device(tmp_path / "device", broker.port, root, factory=factory) as running:
+        yield running
+
+
+def test_a_pushed_release_runs_and_a_second_one_replaces_it(side: ReleaseSide, device: Device) -> None:
+    first = side.push(tiny(1))
     reported = device.until("committed")
-    assert device.running == ref.digest
-    assert reported.active == reported.target == ref
+    assert device.running == first.digest
+    assert reported.active == reported.target == first
     assert [report.state for report in device.reports if report.state != "idle"] == [
         "offered", "downloading", "verifying", "staged", "selftest", "activating", "probation", "committed"
     ]  # fmt: skip
+    second = side.push(tiny(2))
+    eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the second")
+    assert device.activated == [first, second]
+    links = {name: (device.directory / name).resolve().name for name in ("current", "previous")}
+    assert links["current"].startswith("tiny-2-")
+    assert links["previous"].startswith("tiny-1-")
+
+
+def test_pushing_an_older_release_again_goes_back_to_it(side: ReleaseSide, device: Device) -> None:
+    first = side.push(tiny(1))
+    device.until("committed")
+    side.push(tiny(2))
+    eventually(lambda: device.running == tiny(2).manifest.digest, "the second runs")
+    side.push(tiny(1))
+    eventually(lambda: device.reported.active == first and device.reported.state == "committed", "the first again")
+
+
+def test_a_devices_own_desired_state_overrides_its_groups_until_it_follows_again(
+    side: ReleaseSide, device: Device
+) -> None:
+    own = side.push(tiny(1), f"device/{DEVICE}")
+    device.until("committed")
+    group = side.push(tiny(2))
+    eventually(lambda: device.reported.revision == side.desired.all()[1].state.revision, "both heard")
+    assert device.reported.active == own
+    with side.publisher() as publisher:
+        publisher.states([side.desired.issue(f"device/{DEVICE}", own, follow_group=True)])
+    eventually(lambda: device.reported.active == group, "the group's again")
+
+
+@pytest.mark.parametrize("spoil", [lambda data: b"\xff" + data[1:], lambda data: data[:-1]], ids=["flipped", "cut"])
+def test_a_damaged_chunk_is_refused_and_the_right_one_is_asked_for(
+    side: ReleaseSide, equipped: Device, spoil: "type[bytes]"
+) -> None:
+    model = tiny(2)
+    ref, chunk = model.manifest.ref, topics.blob(model.manifest.digest, 0)
+    side.releases.add(model)
+    needs: list[Arrived] = []
+    with side.publisher() as publisher:
+        publisher.metadata()
+        publisher.link.publish([Arrived(chunk, spoil(model.model))])
+        publisher.states([side.desired.issue(f"group/{GROUP}", ref)])
+        equipped.until("downloading", "chunk 0 arrived without its digest")
+        assert equipped.running == tiny(1).manifest.digest
+        publisher.link.subscribe(topics.all_devices("need"), needs.append)
+        eventually(lambda: needs, "the need")
+        assert decode(needs[0].payload, Need).chunks() == [0]
+        assert answer_need(publisher, needs[0]) == 1
+        eventually(lambda: equipped.reported.active == ref, "the undamaged model")
+        eventually(lambda: needs[-1].payload == b"", "the need is taken back")
+
+
+def test_a_newer_desired_state_supersedes_one_whose_chunks_never_come(side: ReleaseSide, device: Device) -> None:
+    side.releases.add(tiny(1))
+    with side.publisher() as publisher:
+        publisher.metadata()
+        publisher.states([side.desired.issue(f"group/{GROUP}", tiny(1).manifest.ref)])
+    device.until("downloading")
+    second = side.push(tiny(2))
+    eventually(lambda: device.reported.active == second, "the newer one")
+
+
+def test_a_wiped_broker_is_filled_again_and_devices_say_all_again(
+    tmp_path: Path, broker: Broker, side: ReleaseSide, device: Device
+) -> None:
+    side.push(tiny(1))
+    device.until("committed")
+    broker.kill()
+    for file in (tmp_path / "broker").glob("*.db"):
+        file.unlink()
+    broker.start()
+    with side.publisher() as publisher:
+        eventually(
+            lambda: publisher.link.retained(topics.all_devices("reported")), "the device says again what it runs"
+        )
+        assert publisher.heal() > 5
+        assert publisher.heal() == 0
+    second = side.push(tiny(2))
+    eventually(lambda: device.reported.active == second, "updates after the wipe")
+
+
+def test_a_device_without_a_clock_learns_the_time_from_what_is_signed(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    root = side.repository.first_root()
+    with Device(tmp_path / "device", broker.port, root, now=lambda: 0.0) as device:
+        began = time.time()
+        side.push(tiny(1))
+        device.until("committed")
+        assert device.updates.trusted_time() >= began - 1
+    with Device(tmp_path / "device", broker.port, root, now=lambda: 0.0) as device:
+        assert device.updates.trusted_time() >= began - 1  # kept through the restart
+
+
+def test_expired_metadata_hold_what_runs_until_they_are_renewed(side: ReleaseSide, device: Device) -> None:
+    first = side.push(tiny(1))
+    device.until("committed")
+    side.offset = -20 * 24 * 3600.0  # signed twenty days ago for fourteen
+    side.releases.add(tiny(2))
+    side.push(tiny(2))
+    device.until("committed", "expired")
+    assert device.running == first.digest
+    side.offset = 0.0
+    side.repository.refresh()
+    second = side.push(tiny(2))
+    eventually(lambda: device.reported.active == second, "the renewed release")
+
+
+def _with(model: ModelPackage, **changes: object) -> ModelPackage:
+    return model._replace(manifest=replace(model.manifest, **changes))
+
+
+def _garbage() -> ModelPackage:
+    data = b"\x1c\x00\x00\x00TFL3" + bytes(range(256)) * 8
+    return ModelPackage(replace(tiny(2).manifest, digest=digest_of(data), size=len(data)), data, "")
+
+
+_goldens = tiny(2).manifest.goldens
+UNFIT = {
+    "wrong answers": (_with(tiny(2), goldens=(replace(_goldens[1], output=_goldens[0].output),)), "wrongly"),
+    "no goldens": (_with(tiny(2), goldens=()), "carries no known answers"),
+    "too slow": (_with(tiny(2), budget=Budget(latency=1e-9)), "one inference takes"),
+    "too large": (_with(tiny(2), budget=Budget(latency=0.5, memory=1)), "bytes of memory here, the budget is 1"),
+    "no model at all": (_garbage(), "cannot load the model"),
+    "labels that do not fit": (_with(tiny(2), labels=("a", "b"), goldens=()), "its manifest says"),
+}
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+def test_a_model_unfit_for_this_board_is_rejected_and_remembered(
+    side: ReleaseSide, equipped: Device, unfit: str
+) -> None:
+    model, reason = UNFIT[unfit]
+    side.push(model)
+    equipped.until("rejected", reason)
+    assert equipped.running == tiny(1).manifest.digest
+    side.push(model)
+    equipped.until("rejected", "failed on this device before")
+    assert equipped.activated == [tiny(1).manifest.ref]
+    assert list((equipped.directory / "slots").iterdir()) == []
+
+
+CRASHES = {
+    "abort": ("import os; os.abort()", "did not survive this model here (SIGABRT)"),
+    "segfault": ("import ctypes; ctypes.string_at(0)", "did not survive this model here (SIGSEGV)"),
+    "endless": (
+        "import resource, signal; resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass",
+        "did not survive this model here (SIG",
+    ),
+}
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_self_test_that_takes_its_process_down_rejects_the_model_and_not_the_agent(
+    tmp_path: Path, broker: Broker, side: ReleaseSide, crash: str
+) -> None:
+    code, reason = CRASHES[crash]
+    with Device(
+        tmp_path / "device",
+        broker.port,
+        side.repository.first_root(),
+        factory=FIXTURES / "tiny-2.ewm",
+        selftest_command=(sys.executable, "-c", code),
+    ) as device:
+        side.push(tiny(1))
+        device.until("rejected", reason)
+        assert device.running == tiny(2).manifest.digest
+
+
+def test_a_model_that_the_pipeline_does_not_take_is_rolled_back(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    def objection(model: ActiveModel) -> None:
+        if model.manifest.release == 2:
+            raise UsageError("this agent has no colour camera.")
+
+    with Device(tmp_path / "device", broker.port, side.repository.first_root(), on_activate=objection) as device:
+        good = side.push(tiny(1))
+        device.until("committed")
+        side.push(tiny(2))
+        device.until("rolled-back", "no colour camera")
+        assert device.running == good.digest
+        assert (device.directory / "current").resolve().name.startswith("tiny-1-")
+
+
+def test_a_model_that_fails_on_frames_is_rolled_back_and_not_tried_again(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    with Device(tmp_path / "device", broker.port, side.repository.first_root(), feed=False) as device:
+        good = side.push(tiny(1))
+        device.until("probation")
+        for _ in range(3):
+            device.updates.frame_ok()
+        device.until("committed")
+        side.push(tiny(2))
+        device.until("probation")
+        device.updates.frame_failed("not at all")
+        device.updates.frame_ok()  # one failure may be the camera's
+        for _ in range(3):
+            device.updates.frame_failed("no answer")
+        device.until("rolled-back", "no answer")
+        assert device.running == good.digest
+        assert device.activated == [good, tiny(2).manifest.ref, good]
+        side.push(tiny(2))
+        device.until("rejected", "failed on this device before")
+
+
+def test_a_rollback_that_was_asked_for_brings_the_model_before(side: ReleaseSide, device: Device) -> None:
+    first = side.push(tiny(1))
+    device.until("committed")
+    side.push(tiny(2))
+    eventually(lambda: device.running == tiny(2).manifest.digest and device.reported.state == "committed", "the second")
+    device.updates.roll_back("asked for by a command.")
+    device.until("rolled-back", "asked for")
+    assert device.running == first.digest
+
+
+def test_a_damaged_slot_gives_way_to_the_model_before_and_is_fetched_again(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    root = side.repository.first_root()
+    with Device(tmp_path / "device", broker.port, root) as device:
+        side.push(tiny(1))
+        device.until("committed")
+        second = side.push(tiny(2))
+        eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the second")
+    model = (tmp_path / "device" / "current" / "model.tflite").resolve()
+    model.write_bytes(b"\x00" + model.read_bytes()[1:])
+    with Device(tmp_path / "device", broker.port, root) as device:
+        assert device.activated[0] == tiny(1).manifest.ref
+        eventually(lambda: device.reported.active == second and device.reported.state == "committed", "it again")
+
+
+def test_the_factory_model_runs_without_a_broker_and_without_releases(tmp_path: Path, side: ReleaseSide) -> None:
+    factory = FIXTURES / "tiny-1.ewm"
+    with Device(tmp_path / "device", 1, side.repository.first_root(), factory=factory) as device:
+        assert device.running == tiny(1).manifest.digest
+        assert device.reported.state == "idle"
+
+
+def test_a_device_that_lost_its_database_runs_on_with_what_is_on_its_disk(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    root = side.repository.first_root()
+    with Device(tmp_path / "device", broker.port, root) as device:
+        ref = side.push(tiny(1))
+        device.until("committed")
+    (tmp_path / "device" / "state.db").write_bytes(b"not a database" * 100)
+    shutil.rmtree(tmp_path / "fleet" / "metadata")  # and nobody to ask
+    with Device(tmp_path / "device", 1, root) as device:
+        assert device.running == ref.digest
+    assert (tmp_path / "device" / "state.db.damaged").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import blobs, metadata
+from edge_agent import blobs, metadata, orders, updates
 from edge_agent.link import Link as DeviceLink
 from edge_agent.selftest import COMMAND
 from edge_agent.settings import BrokerSettings
@@ -197,3 +197,5 @@ def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a device waits for absent things; the order of events stays the same."""
     monkeypatch.setattr(blobs, "SILENCE_S", 0.3)
     monkeypatch.setattr(metadata, "SILENCE_S", 0.5)
+    monkeypatch.setattr(orders, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(updates, "_TICK_S", 0.03)

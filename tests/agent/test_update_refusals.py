@@ -1,0 +1,215 @@
+"""What a device must not believe, said to one that runs a good model: each is refused by name and nothing changes."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tuf.api.metadata import TargetFile
+
+from demo.broker import Broker
+from edge_contract import topics
+from edge_contract.messages import ModelRef
+from edge_contract.trust import DESIRED_TYPE, DesiredState, release_to_custom, seal, target_path
+from edge_fleet.desired import LIFE
+from tests.agent.update_bench import GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+
+DESIRED = topics.group_desired(GROUP)
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseSide]:
+    """A release side that pushed tiny 1 and listed tiny 2."""
+    folder = tmp_path_factory.mktemp("refusals")
+    with Broker(folder / "broker") as broker:
+        side = ReleaseSide(folder / "fleet", broker.port)
+        side.releases.add(tiny(2))
+        yield side
+
+
+@pytest.fixture(scope="module")
+def device(side: ReleaseSide) -> Iterator[Device]:
+    """A device that runs tiny 1."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        quick_waits(monkeypatch)
+        with Device(side.directory.parent / "device", side.port, side.repository.first_root()) as device:
+            side.push(tiny(1))
+            device.until("committed")
+            yield device
+
+
+@pytest.fixture(autouse=True)
+def unchanged(side: ReleaseSide, device: Device) -> Iterator[None]:
+    """Whatever a test said, the model runs on, and the true release side makes all well again."""
+    state = side.desired.all()[0].state
+    yield
+    assert device.running == tiny(1).manifest.digest
+    assert device.activated == [tiny(1).manifest.ref]
+    assert device.reported.state == "committed"
+    with side.publisher() as publisher:
+        publisher.heal()
+    side.push(tiny(1))
+    eventually(
+        lambda: device.reported.revision > state.revision and not device.reported.reason,
+        f"belief in the true release side again; last said {device.reported}",
+    )
+
+
+@pytest.fixture
+def impostor(side: ReleaseSide, tmp_path: Path) -> ReleaseSide:
+    """Somebody with access to the broker and keys of their own."""
+    return ReleaseSide(tmp_path / "impostor", side.port)
+
+
+def _desired(side: ReleaseSide, **changes: object) -> bytes:
+    """A desired state for tiny 2, signed by this side's online key."""
+    now = time.time()
+    state = DesiredState(
+        scope=f"group/{GROUP}", revision=int(now) + 10**6, model=tiny(2).manifest.ref, issued=now, expires=now + 3600
+    )
+    return seal(replace(state, **changes), DESIRED_TYPE, side.repository.online_signer())
+
+
+def test_a_desired_state_signed_by_another_key(side: ReleaseSide, device: Device, impostor: ReleaseSide) -> None:
+    side.say(DESIRED, _desired(impostor))
+    device.until_reason("without the signature of a trusted key")
+
+
+def test_a_desired_state_signed_by_the_release_key_instead_of_the_online_key(side: ReleaseSide, device: Device) -> None:
+    repository = side.repository
+    release_key = repository._signer(repository._load().root, "targets")
+    now = time.time()
+    state = DesiredState(
+        scope=f"group/{GROUP}", revision=2**40, model=tiny(2).manifest.ref, issued=now, expires=now + 3600
+    )
+    side.say(DESIRED, seal(state, DESIRED_TYPE, release_key))
+    device.until_reason("without the signature of a trusted key")
+
+
+def test_an_impostors_whole_release_side(device: Device, impostor: ReleaseSide) -> None:
+    impostor.push(tiny(2))
+    device.until_reason("without the signatures of trusted keys")
+
+
+def test_a_new_root_that_the_old_one_did_not_sign(side: ReleaseSide, device: Device, impostor: ReleaseSide) -> None:
+    impostor.repository.rotate("online")
+    impostor.push(tiny(2))
+    device.until_reason("without the signatures of trusted keys")
+    side.say(topics.trust("2.root.json"), b"")
+
+
+def test_an_older_metadata_version(side: ReleaseSide, device: Device) -> None:
+    old = side.repository.files()["timestamp.json"]
+    side.push(tiny(1))
+    side.repository.refresh()
+    with side.publisher() as publisher:
+        publisher.metadata()
+    eventually(lambda: device.updates._orders.metadata.version > 3, "the newer metadata")
+    side.say(topics.trust("timestamp.json"), old)
+    device.until_reason("metadata older than what was seen before")
+
+
+def test_metadata_with_one_byte_changed(side: ReleaseSide, device: Device) -> None:
+    side.repository.refresh()
+    timestamp = side.repository.files()["timestamp.json"]
+    side.say(topics.trust("timestamp.json"), timestamp.replace(b'"version":', b'"version":1', 1))
+    device.until_reason("without the signatures of trusted keys")
+
+
+def test_bytes_that_are_no_metadata(side: ReleaseSide, device: Device) -> None:
+    side.say(topics.trust("timestamp.json"), b"\x00" * 100)
+    device.until_reason("does not verify")
+
+
+def test_an_old_desired_state_said_again(side: ReleaseSide, device: Device) -> None:
+    old = side.desired.all()[0].envelope
+    side.push(tiny(1))
+    eventually(lambda: device.reported.revision == side.desired.all()[0].state.revision, "the newer revision")
+    side.say(DESIRED, old)
+    device.until_reason("which was seen before: refused")
+
+
+def test_another_desired_state_under_a_revision_already_used(side: ReleaseSide, device: Device) -> None:
+    side.say(DESIRED, _desired(side, revision=side.desired.all()[0].state.revision))
+    device.until_reason("differs from the one seen before")
+
+
+def test_a_desired_state_of_another_group(side: ReleaseSide, device: Device) -> None:
+    side.say(DESIRED, _desired(side, scope="group/elsewhere"))
+    device.until_reason("signed for group/elsewhere arrived for group/shop")
+
+
+def test_an_expired_desired_state(side: ReleaseSide, device: Device) -> None:
+    long_ago = time.time() - LIFE - 10
+    side.say(DESIRED, _desired(side, issued=long_ago, expires=long_ago + LIFE))
+    device.until_reason("has expired")
+
+
+def test_an_envelope_of_another_kind(side: ReleaseSide, device: Device) -> None:
+    state = DesiredState(scope=f"group/{GROUP}", revision=2**40, model=tiny(2).manifest.ref, issued=0, expires=2e9)
+    side.say(DESIRED, seal(state, "application/vnd.edgewise.command+json", side.repository.online_signer()))
+    device.until_reason("where a desired belongs")
+
+
+@pytest.mark.parametrize(
+    "payload", [b"{}", b"[" * 5000, b"\xff\xfe", b'{"payload": 1}'], ids=["empty", "deep", "binary", "partial"]
+)
+def test_what_is_no_envelope(side: ReleaseSide, device: Device, payload: bytes) -> None:
+    side.say(DESIRED, payload)
+    device.until_reason("is no signed envelope")
+
+
+def _rejected(side: ReleaseSide, device: Device, model: ModelRef, reason: str) -> None:
+    with side.publisher() as publisher:
+        publisher.metadata()
+        publisher.states([side.desired.issue(f"group/{GROUP}", model)])
+    device.until("rejected", reason)
+    side.push(tiny(1))
+    device.until("committed")
+
+
+def test_a_release_that_is_not_listed(side: ReleaseSide, device: Device) -> None:
+    _rejected(side, device, replace(tiny(2).manifest.ref, release=9), "is not among the listed releases")
+
+
+def test_a_withdrawn_release(side: ReleaseSide, device: Device) -> None:
+    side.releases.withdraw("tiny", 2)
+    _rejected(side, device, tiny(2).manifest.ref, "withdrawn")
+    side.releases.add(tiny(2))
+
+
+def test_a_desired_state_that_names_another_digest(side: ReleaseSide, device: Device) -> None:
+    _rejected(side, device, replace(tiny(2).manifest.ref, digest="0" * 64), "names another model than the signed list")
+
+
+def _list(side: ReleaseSide, path: str, change: Callable[[TargetFile], None]) -> None:
+    """Sign a list that no `edgewise release` would write."""
+    with side.repository.editing() as targets:
+        file = TargetFile.from_data(path, tiny(2).model, ["sha256"])
+        file.unrecognized_fields["custom"] = release_to_custom(side.releases.find("tiny", 2))
+        change(file)
+        targets[path] = file
+
+
+def test_a_manifest_that_names_another_digest_than_the_list(side: ReleaseSide, device: Device) -> None:
+    ref = replace(tiny(2).manifest.ref, release=3, digest="0" * 64)
+
+    def other_digest(file: TargetFile) -> None:
+        manifest = replace(tiny(2).manifest, release=3, digest="0" * 64)
+        file.unrecognized_fields["custom"] = release_to_custom(
+            replace(side.releases.find("tiny", 2), manifest=manifest)
+        )
+
+    _list(side, target_path(ref), other_digest)
+    _rejected(side, device, ref, "names another file than the signed list does")
+    with side.repository.editing() as targets:
+        del targets[target_path(ref)]
+
+
+def test_a_list_entry_without_a_manifest(side: ReleaseSide, device: Device) -> None:
+    ref = replace(tiny(2).manifest.ref, release=4)
+    _list(side, target_path(ref), lambda file: file.unrecognized_fields.update(custom={"manifest": "{}"}))
+    _rejected(side, device, ref, "a signed release cannot be read")
+    with side.repository.editing() as targets:
+        del targets[target_path(ref)]
