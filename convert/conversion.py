@@ -182,6 +182,8 @@ def _check_shapes(network: Any, path: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """The sentence of an error that can fill pages."""
+    """The sentence of an error that can fill pages; of the first one, where the converter tried twice."""
+    while error.__context__ is not None and isinstance(error.__context__, Exception):
+        error = error.__context__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__

@@ -250,7 +250,7 @@ def _skew(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
         "skew_agreement",
         found.agreement,
         f"skew: the device's own path from picture to tensor differs from training's by up to {found.largest_pixel} "
-        f"grey levels, and names training's label on {found.agreement:.1%} of {found.n} images."
+        f"grey levels and changes the answer on {1 - found.agreement:.1%} of {found.n} images."
         if wrong
         else None,
     )

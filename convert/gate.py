@@ -14,6 +14,7 @@ from rich.table import Table
 
 from convert import artifacts, decision, measure
 from convert.measurements import Measurements
+from convert.runtimes import MATRIX, Runtime
 from convert.settings import GateSettings
 from edge_contract import package
 from edge_contract.errors import EdgewiseError, ExitCode, UsageError
@@ -42,6 +43,7 @@ def judge(
     synthetic: bool,
     trained_accuracy: float | None = None,
     champion: ModelPackage | None = None,
+    matrix: tuple[Runtime, ...] = MATRIX,
     progress: measure.Progress = lambda _: None,
 ) -> GateRecord:
     """Measure and decide.
@@ -57,6 +59,7 @@ def judge(
         trained_accuracy=trained_accuracy,
         champion=champion,
         champion_synthetic=champion is not None and is_synthetic(champion),
+        matrix=matrix,
         progress=progress,
     )
     return GateRecord(

@@ -13,10 +13,10 @@ _SUSPECT = 6.0  # dB a layer may cost before it is marked: half the amplitude re
 
 def table(layers: Sequence[Layer]) -> Table:
     """A table whose suspect layers stand out."""
-    shown = Table(title="int8 against float, layer by layer")
+    shown = Table(title="int8 against float, layer by layer", box=None, pad_edge=False)
     for heading in _HEADINGS:
         text = heading in _HEADINGS[:2]
-        shown.add_column(heading, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+        shown.add_column(heading, justify="left" if text else "right", no_wrap=heading != "operator")
     for layer in layers:
         shown.add_row(*_cells(layer), style="bold red" if layer.drop > _SUSPECT else None)
     return shown

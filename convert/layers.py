@@ -113,9 +113,9 @@ def _layers(graph: Graph, sums: dict[int, _Sums]) -> tuple[Layer, ...]:
 
 
 def short_name(name: str) -> str:
-    """The layer in a converter's tensor name: "functional_1/conv_2_1/Relu;functional…" is "conv_2_1/Relu"."""
-    first = name.partition(";")[0]
-    return first.partition("/")[2] or first
+    """The layer in a converter's tensor name: "network_1/conv_2_1/Relu;network…" is "conv_2_1"."""
+    parts = name.partition(";")[0].split("/")
+    return "answer" if len(parts) == 1 else parts[1]
 
 
 def _shared_outputs(float_graph: Graph, int8_graph: Graph) -> list[tuple[int, int]]:

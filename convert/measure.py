@@ -5,7 +5,7 @@ A model that cannot be read or run leaves its later measurements empty; `decisio
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from train.dataset import Dataset
 from train.scores import mcnemar
 
 Progress = Callable[[str], None]
+_FLOAT_STEPS: Final = 256  # a float answer is compared in steps of 1/256, an 8-bit answer's resolution
 
 
 def measure(
@@ -99,7 +100,7 @@ def measure(
     )
     progress("the device's path from picture to tensor")
     shown = images[: settings.skew_images]
-    found = _with_skew(found, model, trusted, images=shown, trained=reference[: len(shown)], labels=data.label_names)
+    found = _with_skew(found, model, trusted, images=shown, direct=said[: len(shown)])
     if champion is not None:
         progress(f"the champion, {champion.file_name}")
         rival = _rival(champion, images, truth, named, data.label_names)
@@ -138,6 +139,7 @@ def _goldens(runtime: Runtime, model: bytes, manifest: ModelManifest, progress: 
     except (UsageError, ValueError) as error:
         return GoldenRun(runtime.name, runtime.name, f"the goldens cannot be read ({error})", None, None)
     wanted = np.array([golden.output for golden in manifest.goldens])
+    steps = _FLOAT_STEPS if manifest.output.dtype == "float32" else 1
     worst: list[int] = []
     version = runtime.name
     for delegates in (False, True):
@@ -145,7 +147,8 @@ def _goldens(runtime: Runtime, model: bytes, manifest: ModelManifest, progress: 
         if answer.outputs is None:
             return GoldenRun(runtime.name, version, answer.failure, None, None)
         version = answer.report.runtime
-        worst.append(int(np.abs(answer.outputs.astype(np.float64) - wanted).max()))
+        off = np.abs(answer.outputs.astype(np.float64) - wanted).max()
+        worst.append(round(float(off) * steps) if np.isfinite(off) else steps)
     return GoldenRun(runtime.name, version, "", worst[0], worst[1])
 
 
@@ -183,16 +186,15 @@ def _with_skew(
     manifest: ModelManifest,
     *,
     images: NDArray[np.uint8],
-    trained: NDArray[np.float32],
-    labels: tuple[str, ...],
+    direct: NDArray[np.float32],
 ) -> Measurements:
+    """The same file's answers to training's images as they are, and as the device would come to see them."""
     try:
         tensors = skew.device_tensors(images, manifest)
         said, _ = _answers(model, manifest, tensors, timed=0)
     except EdgewiseError as error:
         return replace(found, skew_failure=str(error))
-    named = _in_order(said, manifest.labels, labels)
-    return replace(found, skew=skew.measure(images, tensors, trained, named))
+    return replace(found, skew=skew.measure(images, tensors, direct, said))
 
 
 def _rival(

@@ -48,8 +48,8 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     required_runtimes: tuple[str, ...] = ("litert", "tflite-runtime")
     """Runtimes that must have been asked; a missing environment is a refusal."""
     skew_images: int = 64
-    skew_agreement: float = 0.95
-    skew_difference: float = 0.02
+    skew_agreement: float = 1.0
+    skew_difference: float = 0.001
     timed: int = 200
     """Invocations timed against the latency budget."""
     champion: str = ""

@@ -29,7 +29,7 @@ class Skew:
     largest_pixel: int
     """Largest difference of a tensor's pixel, 0..255."""
     agreement: float
-    """Share of images on which the device names the label that the trained network names."""
+    """Share of images on which the model names the same label for training's image and the device's tensor."""
     mean_difference: float
     """Mean difference of a probability."""
 
@@ -52,18 +52,18 @@ def device_tensors(images: NDArray[np.uint8], manifest: ModelManifest) -> NDArra
 def measure(
     images: NDArray[np.uint8],
     tensors: NDArray[np.uint8],
-    trained: NDArray[np.floating],
-    answered: NDArray[np.floating],
+    direct: NDArray[np.floating],
+    through: NDArray[np.floating],
 ) -> Skew:
-    """Compare training's images and probabilities with the device's tensors and probabilities."""
+    """Compare training's images with the device's tensors, and the model's probabilities for either."""
     largest = 255
     if images.shape == tensors.shape:
         largest = int(np.abs(images.astype(np.int16) - tensors).max())
     return Skew(
         n=len(images),
         largest_pixel=largest,
-        agreement=float((trained.argmax(axis=1) == answered.argmax(axis=1)).mean()),
-        mean_difference=float(np.abs(trained.astype(np.float64) - answered).mean()),
+        agreement=float((direct.argmax(axis=1) == through.argmax(axis=1)).mean()),
+        mean_difference=float(np.abs(direct.astype(np.float64) - through).mean()),
     )
 
 
