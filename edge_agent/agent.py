@@ -1,8 +1,8 @@
 """The agent: puts the parts together, keeps watch over them, and ends them in order.
 
-Threads: `pipeline` (camera to prediction), `delivery` (spool), `link` and paho's, `updates`, and the caller's, which
-watches: it cuts telemetry windows and feeds the service manager's watchdog only while the pipeline moves. Every part
-is made here, from settings and a clock; nothing else in this package knows all of them.
+Threads: `pipeline` (camera to prediction), `delivery` (spool), `link` and paho's, `updates`, `commands`, and the
+caller's, which watches: it cuts telemetry windows and feeds the service manager's watchdog only while the pipeline
+moves. Every part is made here, from settings and a clock; nothing else in this package knows all of them.
 """
 
 import logging
@@ -10,78 +10,46 @@ import platform
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from edge_agent import settings_file
+from edge_agent import rehearsal, settings_file
 from edge_agent.board import Board
+from edge_agent.commands import Action, Arguments, Commands
 from edge_agent.delivery import Delivery
-from edge_agent.fixed_model import FixedModel
+from edge_agent.discovery import discovery
 from edge_agent.link import Link
 from edge_agent.logs import set_level
+from edge_agent.models import open_models
 from edge_agent.notify import ServiceManager
 from edge_agent.pipeline import Pipeline
 from edge_agent.presence import Presence, availability
 from edge_agent.reporter import Reporter
 from edge_agent.settings import Settings
+from edge_agent.settings_file import SettingsFile
 from edge_agent.slots import ActiveModel
-from edge_agent.sources import Source, open_source
+from edge_agent.sources import open_source
 from edge_agent.spool import Spool
 from edge_agent.state import StateStore
+from edge_agent.summary import RunSummary, summarize
 from edge_agent.telemetry import Meter, Windows
-from edge_agent.update_work import UpdateSettings
 from edge_agent.updates import ModelUpdates
 from edge_contract.errors import EdgewiseError, UsageError
-from edge_contract.messages import Info, ModelRef, Reported
-from edge_vision.classifier import Classifier
-from edge_vision.classifier import runtime as runtime_name
+from edge_contract.messages import Info
+from edge_vision.classifier import Classifier, runtime
 from edge_vision.faces import open_detector
 
 _TICK_S: Final = 0.5
-"""How often the watch looks around: a finished clip and a hang-up are noticed within it."""
+"""How often the watch looks around: a finished clip and a SIGHUP are noticed within it."""
 _STALLED_S: Final = 20.0
-"""A pipeline that did not come round for so long hangs: the watchdog is not fed any more. A poll takes 0.25 s and the
-slowest frame on the slowest board well under a second."""
+"""A pipeline that did not come round for so long hangs, and the watchdog is not fed any more. Waiting for a frame takes
+0.25 s a round, and the slowest frame on the slowest board well under a second."""
 _FLUSH_S: Final = 3.0
 """At the end, for the last messages to go out; what does not is in the spool."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """What a run did, in numbers; latencies in milliseconds, frame in memory to predictions handed over."""
-
-    frames: int
-    dropped: int
-    predictions: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    latencies: int
-    """How many of the latest frames the percentiles are of."""
-    errors: int
-    reconnects: int
-    spool_rows: int
-    spool_dropped: int
-    connects: int
-    seconds: float
-    releases: tuple[str, ...]
-    """Models that ran, in order: name, release, first 12 digits of the digest."""
-
-
-class Models(Protocol):
-    """Who says which model runs: `ModelUpdates`, or `FixedModel` where no release side is trusted."""
-
-    def attach(self, control: Link) -> None: ...
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def active(self) -> ActiveModel | None: ...
-    def frame_ok(self) -> None: ...
-    def frame_failed(self, reason: str) -> None: ...
 
 
 class Heartbeat(threading.Event):
@@ -106,52 +74,67 @@ class Agent:
         settings: Settings,
         *,
         manager: ServiceManager,
-        reread: Callable[[], Settings] | None = None,
+        file: SettingsFile | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Make every part; nothing runs yet. `reread` reads the settings again; None when there is nothing to read.
+        """Make every part; nothing runs yet. `file`: where the settings came from, to read and override them later.
 
         Raises:
             UsageError: the settings name something that cannot be used.
             EdgewiseError: state, runtime or detector are not in order.
         """
-        self._settings, self._manager, self._reread, self._clock, self._now = settings, manager, reread, clock, now
+        self._settings, self._manager, self._file = settings, manager, file
+        self._clock, self._now, self._began = clock, now, clock()
         device, state_dir = settings.device, settings.device.state_dir
         _make_private(state_dir)
         source = open_source(settings.source)
         self._store = StateStore(state_dir / "state.db")
-        self._session = self._store.next_session(now)
-        self._began = clock()
-        self._seen: list[str] = []
-        self._meter = Meter()
-        self._board = Board(monotonic=clock)
-        self._wake = threading.Event()
+        session = self._store.next_session(now)
+        self._meter, self._board = Meter(), Board(monotonic=clock)
+        self._ran: list[str] = []
+        self._ending = threading.Event()
         self._reload = False
         self._link = Link(
             settings.broker,
             device.id,
             clean_start=False,
-            will=availability(device.id, "offline", self._session),
+            will=availability(device.id, "offline", session),
             on_connect=self._connected,
         )
-        self._presence = Presence(self._link, _inventory(settings, self._session, source, self._board, now()), {})
-        self._models = self._open_models()
+        info = _inventory(settings, session, source.traits.name, self._board, now())
+        further = [discovery(info, settings.home_assistant.prefix)] if settings.home_assistant.enabled else []
+        self._presence = Presence(self._link, info, dict(further))
+        self._models = open_models(
+            settings, self._store, session, on_activate=self._activate, report=self._presence.report
+        )
         self._models.attach(self._link)
-        spool = Spool(state_dir / "spool.db", settings.spool, now)
-        self._delivery = Delivery(spool, self._link, device.id, settings=settings.spool, meter=self._meter, clock=clock)
-        self._windows = Windows(self._meter, device=device.id, site=device.site, session=self._session, now=now())
+        self._commands = self._listen(self._models)
+        self._delivery = Delivery(
+            Spool(state_dir / "spool.db", settings.spool, now),
+            self._link,
+            device.id,
+            settings=settings.spool,
+            meter=self._meter,
+            clock=clock,
+        )
+        self._windows = Windows(self._meter, device=device.id, site=device.site, session=session, now=now())
         self._reporter = Reporter(
             self._meter,
             self._delivery.send,
             device=device.id,
             site=device.site,
-            session=self._session,
+            session=session,
             per_minute=settings.telemetry.predictions_per_minute,
+            trial=self._models,
             clock=clock,
             now=now,
         )
-        self._reporter.trial = self._models
+        self._preview = None
+        if settings.preview.enabled:
+            from edge_agent.preview import MjpegPreview  # noqa: PLC0415  # a web server only where one is wanted
+
+            self._preview = MjpegPreview(settings.preview, clock)
         self._pipeline = Pipeline(
             source,
             open_detector(settings.model.face_detector, settings.model.face_detector_sha256),
@@ -160,53 +143,74 @@ class Agent:
             clock=clock,
             observer=self._reporter,
             chance=random.Random(),  # noqa: S311  # jitter, not a secret
+            preview=self._preview,
         )
         self._heartbeat = Heartbeat(clock)
-        self._pipeline_error: EdgewiseError | None = None
-        self._pipeline_thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
+
+    def stop(self) -> None:
+        """End `run` soon; callable from a signal handler."""
+        self._ending.set()
 
     def reload(self) -> None:
         """Read the settings again soon; callable from a signal handler."""
         self._reload = True
 
-    def run(self, stop: threading.Event) -> RunSummary:
-        """Work until `stop` is set or a file ends, then end everything within seconds.
+    def run(self) -> RunSummary:
+        """Work until `stop` or until a file ends, then end everything within seconds.
 
         Raises:
-            EdgewiseError: the source is a file that cannot be read.
+            EdgewiseError: the source is a file that cannot be read, or the pipeline broke.
         """
         try:
             self._delivery.start()
             self._link.start()
             self._models.start()
-            self._pipeline_thread.start()
+            if self._commands is not None:
+                self._commands.start()
+            if self._preview is not None:
+                self._preview.start()
+                _log.info("preview at %s", self._preview.url)
+            self._thread.start()
             self._manager.ready(f"looking through {self._settings.source.url}")
-            self._watch(stop)
+            self._watch()
         finally:
             self._end()
-        if self._pipeline_error is not None:
-            raise self._pipeline_error
-        return self._summary()
+        if self._failure is not None:
+            raise self._failure
+        return summarize(
+            self._meter,
+            connects=self._link.connects,
+            spool_rows=int(self._delivery.gauges()["spool_rows"]),
+            spool_dropped=self._delivery.counters()["spool_dropped"],
+            seconds=self._clock() - self._began,
+            releases=tuple(self._ran),
+        )
 
-    def _watch(self, stop: threading.Event) -> None:
-        next_window = self._clock() + self._settings.telemetry.interval_s
-        while not stop.wait(_TICK_S) and self._pipeline_thread.is_alive():
+    def _watch(self) -> None:
+        due = self._clock() + self._settings.telemetry.interval_s
+        while not self._ending.wait(_TICK_S) and self._thread.is_alive():
             now = self._clock()
             if now - self._heartbeat.asked < _STALLED_S:
                 self._manager.alive()
             if self._reload:
                 self._reload = False
                 self._apply_reload()
-            if now >= next_window:
-                next_window = now + self._settings.telemetry.interval_s
+            if now >= due:
+                due = now + self._settings.telemetry.interval_s
                 self._cut_window()
 
     def _end(self) -> None:
         """In the order of the data: no new frames, then what they led to, then the connection."""
         self._manager.stopping()
         self._heartbeat.set()
-        if self._pipeline_thread.ident is not None:
-            self._pipeline_thread.join(_FLUSH_S)
+        if self._thread.ident is not None:
+            self._thread.join(_FLUSH_S)
+        if self._preview is not None and self._thread.ident is not None:
+            self._preview.stop()
+        if self._commands is not None:
+            self._commands.stop()
         self._models.stop()
         self._cut_window()
         self._delivery.stop(_FLUSH_S)
@@ -217,55 +221,15 @@ class Agent:
     def _run_pipeline(self) -> None:
         try:
             self._pipeline.run(self._heartbeat)
-        except EdgewiseError as error:
-            self._pipeline_error = error
-
-    def _open_models(self) -> Models:
-        settings, device = self._settings.model, self._settings.device
-        if settings.trust_root is None:
-            if settings.factory is None:
-                raise UsageError(
-                    "the settings name no model: set model.trust_root (root metadata of the release side, written by "
-                    "`edgewise keys init`) to take releases, or model.factory to run one package."
-                )
-            return FixedModel(
-                settings.factory,
-                device=device.id,
-                session=self._session,
-                on_activate=self._activate,
-                report=self._report,
-                now=self._now,
-            )
-        try:
-            root = settings.trust_root.read_bytes()
-        except OSError as error:
-            raise UsageError(
-                f"the root metadata {settings.trust_root} cannot be read ({error.strerror}); copy the release side's "
-                "1.root.json there."
-            ) from error
-        return ModelUpdates(
-            device.state_dir,
-            UpdateSettings(
-                device=device.id, groups=device.groups, root=root, runtime=runtime_name(), factory=settings.factory
-            ),
-            store=self._store,
-            session=self._session,
-            open_link=lambda: Link(self._settings.broker, f"{device.id}-blobs", clean_start=True),
-            on_activate=self._activate,
-            report=self._report,
-            now=self._now,
-            monotonic=self._clock,
-        )
+        except Exception as error:  # noqa: BLE001  # the caller's thread raises it, after everything has ended
+            self._failure = error
 
     def _activate(self, model: ActiveModel) -> None:
         """A model is to run: it takes over between two frames. What this raises refuses it."""
         self._pipeline.swap(Classifier(model.model, model.manifest, threads=self._settings.model.threads))
         ref = model.manifest.ref
-        self._seen.append(f"{ref.name} {ref.release} {ref.digest[:12]}")
+        self._ran.append(f"{ref.name} {ref.release} {ref.digest[:12]}")
         _log.info("running %s release %d (%s) from %s", ref.name, ref.release, ref.digest[:12], model.origin)
-
-    def _report(self, reported: Reported) -> None:
-        self._presence.report(reported)
 
     def _connected(self) -> None:
         self._presence.say_all()
@@ -273,47 +237,80 @@ class Agent:
 
     def _cut_window(self) -> None:
         active = self._models.active()
-        model: ModelRef | None = None if active is None else active.manifest.ref
+        model = None if active is None else active.manifest.ref
         counters = {**self._delivery.counters(), "connects": self._link.connects}
         gauges = {**self._board.gauges(), **self._delivery.gauges()}
         self._delivery.send(self._windows.cut(self._now(), model, counters, gauges))
 
     def _apply_reload(self) -> None:
-        if self._reread is None:
+        if self._file is None:
             return
         try:
-            settings, restart = settings_file.reloaded(self._settings, self._reread())
+            settings, restart = settings_file.reloaded(self._settings, self._file.read())
         except UsageError as error:
             _log.error("the settings were not reloaded: %s", error)
             return
         self._settings = settings
         set_level(settings.log)
         self._reporter.set_rate(settings.telemetry.predictions_per_minute)
-        _log.info("settings reloaded")
-        if restart:
-            _log.warning("a restart is needed for: %s", ", ".join(restart))
+        self._pipeline.configure(settings.pipeline.consensus)
+        _log.info("settings reloaded%s", f"; a restart is needed for {', '.join(restart)}" if restart else "")
 
-    def _summary(self) -> RunSummary:
-        counters, whole = self._meter.read().counters, self._meter.whole()
-        return RunSummary(
-            frames=counters["frames"],
-            dropped=counters["drops"],
-            predictions=counters["predictions"],
-            p50_ms=round(whole.p50, 3),
-            p95_ms=round(whole.p95, 3),
-            p99_ms=round(whole.p99, 3),
-            latencies=whole.n,
-            errors=counters["errors"],
-            reconnects=counters["reconnects"],
-            spool_rows=int(self._delivery.gauges()["spool_rows"]),
-            spool_dropped=self._delivery.counters()["spool_dropped"],
-            connects=self._link.connects,
-            seconds=round(self._clock() - self._began, 3),
-            releases=tuple(self._seen),
+    def _listen(self, models: object) -> Commands | None:
+        """Signed commands, where somebody is trusted to sign them."""
+        if not isinstance(models, ModelUpdates):
+            return None
+        device = self._settings.device
+
+        def roll_back(arguments: Arguments) -> str:
+            models.roll_back(str(arguments.get("reason", "a signed command asked for it.")))
+            return "going back to the model before; the reported state says how it ends."
+
+        actions: Mapping[str, Action] = {
+            "identify": self._identify,
+            "selftest": self._self_test,
+            "rollback": roll_back,
+            "restart": self._restart,
+            "set-config": self._set_config,
+        }
+        return Commands(
+            device.id,
+            self._link,
+            keys=models.online_keys,
+            now=models.trusted_time,
+            actions=actions,
+            memory=device.state_dir / "commands.json",
         )
 
+    def _identify(self, _arguments: Arguments) -> str:
+        device = self._settings.device
+        _log.warning("somebody asks which device this is: %s", device.id)
+        return f"{device.id} at {device.site}: {self._board.model()}, looking through {self._settings.source.url}."
 
-def _inventory(settings: Settings, session: int, source: Source, board: Board, started: float) -> Info:
+    def _self_test(self, _arguments: Arguments) -> str:
+        model = self._models.active()
+        if model is None:
+            raise EdgewiseError("there is no model to test; push a release.")
+        verdict = rehearsal.rehearse(model)
+        if not verdict.passed:
+            raise EdgewiseError(rehearsal.told(model, verdict))
+        return rehearsal.told(model, verdict)
+
+    def _restart(self, _arguments: Arguments) -> str:
+        if not self._manager.present:
+            raise EdgewiseError("nobody would start this agent again: it does not run under a service manager.")
+        self.stop()
+        return "ending; the service manager starts it again."
+
+    def _set_config(self, arguments: Arguments) -> str:
+        if self._file is None or not arguments:
+            raise UsageError("set-config needs at least one key and its value.")
+        self._file.override(self._settings.device.state_dir, arguments)
+        self.reload()
+        return f"set {', '.join(sorted(arguments))}."
+
+
+def _inventory(settings: Settings, session: int, camera: str, board: Board, started: float) -> Info:
     device = settings.device
     return Info(
         device=device.id,
@@ -324,8 +321,8 @@ def _inventory(settings: Settings, session: int, source: Source, board: Board, s
         board=board.model(),
         os=board.system(),
         python=platform.python_version(),
-        runtime=runtime_name(),
-        camera=source.traits.name[:200],
+        runtime=runtime(),
+        camera=camera[:200],
         started=started,
     )
 

@@ -1,12 +1,13 @@
 """`edgewise-agent`: the device's command line. argparse only, and each command imports what it needs when it runs."""
 
+# ruff: noqa: T201  # printing is what a command line is for
+
 import argparse
 import dataclasses
 import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except EdgewiseError as error:
-        print(f"edgewise-agent: {error}", file=sys.stderr)  # noqa: T201
+        print(f"edgewise-agent: {error}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return ExitCode.ERROR
@@ -38,24 +39,123 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[common], help="look, classify and publish until stopped")
     run.add_argument("--log-format", choices=("auto", "json", "text"), help="instead of log.format of the settings")
     run.set_defaults(command=_run)
+
+    doctor = commands.add_parser("doctor", parents=[common], help="is this device fit to run? one line a check")
+    doctor.add_argument("--json", action="store_true", help="one JSON object a check")
+    doctor.set_defaults(command=_doctor)
+
+    selftest = commands.add_parser("selftest", parents=[common], help="run the model's known inputs on this board")
+    selftest.add_argument("--package", type=Path, help="a .ewm, instead of the model that would run here")
+    selftest.set_defaults(command=_selftest)
+
+    status = commands.add_parser("status", parents=[common], help="what runs here and what waits to be sent")
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    status.set_defaults(command=_status)
+
+    cameras = commands.add_parser("cameras", help="the cameras that this machine shows")
+    cameras.set_defaults(command=_cameras)
+
+    look = commands.add_parser("look", help="what the model says of a picture, a folder or a clip; needs no broker")
+    look.add_argument("source", help="a picture, a folder of pictures or a video file")
+    look.add_argument("--package", type=Path, required=True, help="the model's .ewm")
+    look.add_argument("--face-detector", type=Path, help="YuNet's ONNX file; OpenCV's Haar cascade otherwise")
+    look.set_defaults(command=_look)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_agent import logs, settings_file  # noqa: PLC0415
+    from edge_agent import logs  # noqa: PLC0415
     from edge_agent.agent import Agent  # noqa: PLC0415
     from edge_agent.notify import ServiceManager  # noqa: PLC0415
+    from edge_agent.settings_file import SettingsFile  # noqa: PLC0415
 
-    settings = settings_file.load(options.config)
+    file = SettingsFile(options.config)
+    settings = file.read()
     log = settings.log
     if options.log_format is not None:
         log = dataclasses.replace(log, format=options.log_format)
     logs.set_up(log)
-    stop = threading.Event()
-    agent = Agent(settings, manager=ServiceManager(os.environ), reread=lambda: settings_file.load(options.config))
+    agent = Agent(settings, manager=ServiceManager(os.environ), file=file)
     for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda _number, _frame: stop.set())
+        signal.signal(ending, lambda _number, _frame: agent.stop())
     signal.signal(signal.SIGHUP, lambda _number, _frame: agent.reload())
-    summary = agent.run(stop)
-    print(json.dumps(dataclasses.asdict(summary)), flush=True)  # noqa: T201  # the run's last line, for programs
+    summary = agent.run()
+    print(json.dumps(dataclasses.asdict(summary)), flush=True)  # the run's last line, for programs
+    return ExitCode.OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from edge_agent import doctor, settings_file  # noqa: PLC0415
+
+    marks = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
+    settings = settings_file.load(options.config)
+    failed = False
+    for finding in doctor.examine(settings):
+        failed = failed or finding.outcome == "failed"
+        if options.json:
+            print(json.dumps(dataclasses.asdict(finding)), flush=True)
+            continue
+        remedy = f" -> {finding.remedy}" if finding.remedy else ""
+        print(f"{marks[finding.outcome]} {finding.check:<13} {finding.text}{remedy}", flush=True)
+    return ExitCode.ERROR if failed else ExitCode.OK
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from edge_agent import rehearsal, settings_file, status  # noqa: PLC0415
+    from edge_agent.slots import ActiveModel  # noqa: PLC0415
+    from edge_contract import package  # noqa: PLC0415
+
+    if options.package is not None:
+        found = package.read_file(options.package)
+        model: ActiveModel | None = ActiveModel(found.manifest, found.model, "factory")
+    else:
+        model = status.model_here(settings_file.load(options.config))
+    if model is None:
+        raise EdgewiseError("there is no model here yet; push a release, or set model.factory.")
+    verdict = rehearsal.rehearse(model)
+    print(rehearsal.told(model, verdict))
+    return ExitCode.OK if verdict.passed else ExitCode.ERROR
+
+
+def _status(options: argparse.Namespace) -> int:
+    from edge_agent import settings_file, status  # noqa: PLC0415
+
+    found = dataclasses.asdict(status.read(settings_file.load(options.config)))
+    if options.json:
+        print(json.dumps(found))
+        return ExitCode.OK
+    for name, value in found.items():
+        print(f"{name.replace('_', ' '):<12} {value or '-'}")
+    return ExitCode.OK
+
+
+def _cameras(_options: argparse.Namespace) -> int:
+    from edge_agent.sources_camera import list_cameras  # noqa: PLC0415
+
+    found = list_cameras()
+    for camera in found:
+        print(f"{camera.url:<14} {camera.name}")
+    if not found:
+        raise EdgewiseError("no camera is seen; plug one in, or check `ls -l /dev/video*` and the group `video`.")
+    return ExitCode.OK
+
+
+def _look(options: argparse.Namespace) -> int:
+    from edge_agent import look  # noqa: PLC0415
+    from edge_agent.pipeline import PipelineSettings  # noqa: PLC0415
+    from edge_agent.sources import SourceSettings, open_source  # noqa: PLC0415
+    from edge_contract import package  # noqa: PLC0415
+    from edge_vision.classifier import Classifier  # noqa: PLC0415
+    from edge_vision.faces import open_detector  # noqa: PLC0415
+
+    found = package.read_file(options.package)
+    summary = look.look(
+        open_source(SourceSettings(url=options.source, pace="fast")),
+        open_detector(options.face_detector),
+        Classifier(found.model, found.manifest),
+        PipelineSettings(),
+        say=lambda event: print(look.line(event), flush=True),
+        complain=lambda text: print(f"edgewise-agent: {text}", file=sys.stderr),
+    )
+    print(f"{summary.frames} frames, {summary.faces} faces, {summary.errors} errors")
     return ExitCode.OK

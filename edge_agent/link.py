@@ -119,6 +119,8 @@ class Link:
         self.state = LinkState.STOPPED
         self.connects = 0
         """How often a connection stood, since the start."""
+        self.trouble = ""
+        """Why the last attempt failed or the last connection broke."""
         self.largest_packet: int | None = None
         """The broker's maximum packet size in bytes, from its last CONNACK; None when it named none."""
         self._client = self._make_client(client_id, will)
@@ -286,6 +288,7 @@ class Link:
                 properties=properties,
             )
         except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
+            self.trouble = str(error)
             _log.warning("broker %s cannot be reached (%s); trying again", where, error)
             return 0.0
         self._client.loop_start()
@@ -294,7 +297,8 @@ class Link:
             try:
                 event = self._inbox.get(timeout=None if stood is not None else CONNECT_S)
             except queue.Empty:
-                _log.warning("broker %s does not answer within %g s; trying again", where, CONNECT_S)
+                self.trouble = f"no answer within {CONNECT_S:g} s"
+                _log.warning("broker %s: %s; trying again", where, self.trouble)
                 break
             match event:
                 case None:
@@ -305,6 +309,7 @@ class Link:
                     _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
                     self._guarded(self._on_connect)
                 case _Lost(reason):
+                    self.trouble = reason
                     _log.warning("lost broker %s (%s); trying again", where, reason)
                     break
                 case _Arrived(topic, payload):

@@ -19,6 +19,11 @@ class ServiceManager:
         self.watchdog_s: float | None = int(period) / 1e6 if period.isdecimal() and self._address else None
         """Seconds without `alive` after which the manager restarts this process; None when it does not watch."""
 
+    @property
+    def present(self) -> bool:
+        """Whether a service manager started this process."""
+        return bool(self._address)
+
     def ready(self, status: str) -> None:
         """Frames are being looked at."""
         self._say(f"READY=1\nSTATUS={status}")

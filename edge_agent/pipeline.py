@@ -8,7 +8,7 @@ nothing here blocks but the wait for a frame.
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
@@ -83,6 +83,13 @@ class Pipeline:
         """Use this model from the next frame on; callable from any thread, loses no frame."""
         with self._swap:
             self._next = classifier
+
+    def configure(self, settings: ConsensusSettings) -> None:
+        """Form consensus by these settings from the next frame on; callable from any thread."""
+        with self._swap:
+            self._settings = replace(self._settings, consensus=settings)
+            if self._recognizer is not None:
+                self._recognizer.configure(settings)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set or the file ends; every frame captured is worked on or counted as dropped.

@@ -39,9 +39,14 @@ class Recognizer:
         """`continuous` False: there is one look at each face, so it is believed whatever it says."""
         self.manifest = classifier.manifest
         self._classifier = classifier
-        self._settings = settings if continuous else replace(settings, window=0.0, evidence=1, threshold=0.0)
+        self._continuous = continuous
+        self.configure(settings)
         self._clock = clock
         self._faces: dict[int, Consensus] = {}
+
+    def configure(self, settings: ConsensusSettings) -> None:
+        """Weigh by these settings from now on; what was seen so far is kept."""
+        self._settings = settings if self._continuous else replace(settings, window=0.0, evidence=1, threshold=0.0)
 
     def forget_all_but(self, known: frozenset[int]) -> None:
         """Drop what was said of faces that are gone."""

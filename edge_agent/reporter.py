@@ -39,17 +39,17 @@ class Reporter:
         site: str,
         session: int,
         per_minute: float,
+        trial: Trial,
         clock: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
         """`clock`: the pipeline's; `now`: seconds since 1970."""
         self._meter, self._send = meter, send
         self._device, self._site, self._session = device, site, session
-        self._clock, self._now = clock, now
+        self._trial, self._clock, self._now = trial, clock, now
         self._bucket = TokenBucket.full(per_minute, clock())
         self._failed = False
         self._said: dict[str, tuple[float, int]] = {}  # kind of error → when it was logged, and how often since
-        self.trial: Trial | None = None
 
     def set_rate(self, per_minute: float) -> None:
         """Change the cap on predictions while running."""
@@ -58,8 +58,8 @@ class Reporter:
     def stage(self, name: Stage, seconds: float) -> None:
         """Count it; `whole` ends a frame, which is then evidence for or against a model on trial."""
         self._meter.stage(name, seconds)
-        if name == "whole" and not self._failed and self.trial is not None:
-            self.trial.frame_ok()
+        if name == "whole" and not self._failed:
+            self._trial.frame_ok()
 
     def frame(self, dropped_before: int) -> None:
         """A frame begins."""
@@ -105,8 +105,7 @@ class Reporter:
         self._meter.count(f"errors_{kind}"[:64])
         if kind == "pipeline":
             self._failed = True
-            if self.trial is not None:
-                self.trial.frame_failed(detail)
+            self._trial.frame_failed(detail)
         when, since = self._said.get(kind, (-_ERROR_LOG_S, 0))
         now = self._clock()
         if now - when < _ERROR_LOG_S:

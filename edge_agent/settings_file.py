@@ -36,6 +36,21 @@ _LARGEST: Final = 1 << 20  # bytes of a settings file
 Scalar = str | int | float | bool
 
 
+class SettingsFile:
+    """One settings file and the environment it is read in: to read again, and to be overridden from afar."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self._path, self._environ = path, environ
+
+    def read(self) -> Settings:
+        """As `load`."""
+        return load(self._path, self._environ)
+
+    def override(self, state_dir: Path, changes: Mapping[str, Scalar]) -> None:
+        """As `override`."""
+        override(state_dir, changes, self._path, self._environ)
+
+
 def load(path: Path, environ: Mapping[str, str] = os.environ, *, hostname: str | None = None) -> Settings:
     """Read and check the settings file, with overrides and secrets.
 

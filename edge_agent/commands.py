@@ -1,0 +1,142 @@
+"""Signed commands from the release side: verified, done once, answered.
+
+Rules:
+- Nothing of a command is read before a key that the trusted root names for desired states has signed it; it counts
+  for this device and the id of its topic only, and only until it expires.
+- Its id is on the disk before it is done. A broker that delivers it again, or somebody who recorded it, gets nothing:
+  without this, a replayed `restart` would restart the agent until it expires.
+- What is not believed gets no answer.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from securesystemslib.signer import Key
+
+from edge_agent.durable import write_file
+from edge_agent.link import Link
+from edge_contract import topics
+from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.messages import CommandResult, encode
+from edge_contract.trust import COMMAND_TYPE, SignedCommand, unseal
+
+Arguments = Mapping[str, str | int | float | bool]
+Action = Callable[[Arguments], str]
+"""Does a command and says in a sentence what came of it; raises EdgewiseError when nothing did."""
+
+LONGEST_LIFE_S: Final = 7 * 86400.0
+"""A command that could be replayed for longer than a week is not accepted, so ids need not be kept for longer."""
+_WAITING: Final = 8
+_KEPT: Final = 1000  # ids; the release side sends a handful a day
+_log = logging.getLogger(__name__)
+
+
+def accept(
+    payload: bytes,
+    *,
+    device: str,
+    command_id: str,
+    keys: tuple[Sequence[Key], int],
+    now: float,
+    done: Mapping[str, float],
+) -> SignedCommand:
+    """The command in an envelope that arrived for `device` under `command_id`. `done`: ids done before.
+
+    Raises:
+        TrustError: it is not to be believed, or was done before; the text says why.
+    """
+    signed = unseal(payload, COMMAND_TYPE, SignedCommand, *keys)
+    if (signed.device, signed.id) != (device, command_id):
+        raise TrustError(f"command {signed.id} for {signed.device} arrived as {command_id} for {device}: refused.")
+    if not now < signed.expires <= signed.issued + LONGEST_LIFE_S:
+        raise TrustError(f"command {command_id} has expired or lives longer than a week: refused.")
+    if command_id in done:
+        raise TrustError(f"command {command_id} was done before: not done again.")
+    return signed
+
+
+class Commands:
+    """Listens on the device's durable session and does what it is told, one after the other, on its own thread."""
+
+    def __init__(
+        self,
+        device: str,
+        link: Link,
+        *,
+        keys: Callable[[], tuple[Sequence[Key], int]],
+        now: Callable[[], float],
+        actions: Mapping[str, Action],
+        memory: Path,
+    ) -> None:
+        """`keys`: whose signatures count, and how many; `now`: trusted time; `memory`: the file of ids done."""
+        self._device, self._link, self._keys, self._now = device, link, keys, now
+        self._actions, self._memory = actions, memory
+        self._done = _read(memory)
+        self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
+        link.subscribe(topics.command(device, "x").removesuffix("x") + "+", self._heard)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the command under way."""
+        self._waiting.put(None)
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        parsed = topics.parse(topic)
+        if not isinstance(parsed, topics.DeviceTopic) or parsed.command is None or not payload:
+            return
+        try:
+            self._waiting.put_nowait((parsed.command, payload))
+        except queue.Full:
+            _log.warning("command %s came while %d others wait: dropped", parsed.command, _WAITING)
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            command_id, payload = item
+            try:
+                signed = self._accepted(command_id, payload)
+            except (TrustError, OSError) as error:
+                _log.warning("%s", error)
+                continue
+            result = self._do(signed)
+            _log.info("command %s (%s): %s", command_id, signed.command.name, result.detail)
+            self._link.publish(topics.command_result(self._device, command_id), encode(result))
+
+    def _accepted(self, command_id: str, payload: bytes) -> SignedCommand:
+        now = self._now()
+        signed = accept(
+            payload, device=self._device, command_id=command_id, keys=self._keys(), now=now, done=self._done
+        )
+        alive = {known: expires for known, expires in self._done.items() if expires > now}
+        if len(alive) >= _KEPT:
+            raise TrustError(f"command {command_id} is one too many: {_KEPT} are remembered and none has expired.")
+        self._done = {**alive, command_id: signed.expires}
+        write_file(self._memory, msgspec.json.encode(self._done))
+        return signed
+
+    def _do(self, signed: SignedCommand) -> CommandResult:
+        action = self._actions.get(signed.command.name)
+        if action is None:
+            return CommandResult(ok=False, detail=f"this agent does not know {signed.command.name}.")
+        try:
+            return CommandResult(ok=True, detail=action(signed.command.arguments)[:1024])
+        except (EdgewiseError, OSError) as error:
+            return CommandResult(ok=False, detail=str(error)[:1024])
+
+
+def _read(memory: Path) -> dict[str, float]:
+    try:
+        return msgspec.json.decode(memory.read_bytes(), type=dict[str, float])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _log.warning("%s cannot be read (%s): commands done before this start may be done once more", memory, error)
+        return {}

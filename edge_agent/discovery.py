@@ -1,0 +1,91 @@
+"""Home Assistant finds this device by one retained message on the same broker: MQTT device discovery.
+
+The message only points at topics that the agent publishes anyway; Home Assistant's templates pick the values out.
+See https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload (Home Assistant 2024.11 or newer).
+Nothing can be commanded from there: releases are signed, and Home Assistant has no key.
+"""
+
+import json
+from typing import Any, Final
+
+from edge_contract import topics
+from edge_contract.messages import Info
+
+_UPDATE: Final = (
+    "{{ {'installed_version': (value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-',"
+    " 'latest_version': (value_json.target.name ~ ' ' ~ value_json.target.release) if value_json.target else"
+    " ((value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-'),"
+    " 'in_progress': value_json.state in ['downloading', 'verifying', 'staged', 'selftest', 'activating', 'probation'],"
+    " 'update_percentage': (100 * value_json.progress) | round if value_json.state == 'downloading' else none,"
+    " 'release_summary': value_json.reason[:255]} | tojson }}"
+)
+
+
+def discovery(info: Info, prefix: str) -> tuple[str, bytes]:
+    """Topic and payload of the discovery message. `prefix`: Home Assistant's own, normally `homeassistant`."""
+    device = info.device
+    telemetry, prediction = topics.device(device, "telemetry"), topics.device(device, "prediction")
+    components: dict[str, dict[str, Any]] = {
+        "emotion": {
+            "platform": "sensor",
+            "name": "Emotion",
+            "icon": "mdi:emoticon-outline",
+            "state_topic": prediction,
+            "value_template": "{{ value_json.label }}",
+        },
+        "confidence": {
+            "platform": "sensor",
+            "name": "Confidence",
+            "state_topic": prediction,
+            "value_template": "{{ (100 * value_json.confidence) | round(1) }}",
+            "unit_of_measurement": "%",
+        },
+        "fps": {
+            "platform": "sensor",
+            "name": "Frame rate",
+            "state_topic": telemetry,
+            "value_template": "{{ value_json.gauges.fps | round(1) }}",
+            "unit_of_measurement": "fps",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+        },
+        "temperature": {
+            "platform": "sensor",
+            "name": "Temperature",
+            "device_class": "temperature",
+            "state_topic": telemetry,
+            "value_template": "{{ value_json.gauges.temperature_celsius | default(none) }}",
+            "unit_of_measurement": "°C",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+        },
+        "model": {
+            "platform": "update",
+            "name": "Model",
+            "title": "Edgewise model",
+            "state_topic": topics.device(device, "reported"),
+            "value_template": _UPDATE,
+            "entity_category": "diagnostic",
+        },
+    }
+    for name, component in components.items():
+        component["unique_id"] = f"edgewise-{device}-{name}"
+    payload = {
+        "device": {
+            "identifiers": [f"edgewise-{device}"],
+            "name": device,
+            "manufacturer": "Edgewise",
+            "model": info.board,
+            "sw_version": info.agent,
+            "suggested_area": info.site,
+        },
+        "origin": {"name": "edgewise-agent", "sw_version": info.agent},
+        "availability": [
+            {
+                "topic": topics.device(device, "availability"),
+                "value_template": "{{ 'online' if value_json.state == 'online' else 'offline' }}",
+            }
+        ],
+        "components": components,
+    }
+    return f"{prefix}/device/edgewise-{device}/config", json.dumps(payload, ensure_ascii=False).encode()

@@ -1,0 +1,110 @@
+"""What this device runs and holds, read from its state directory while an agent may be running: nothing is changed."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edge_agent import settings_file, update_machine
+from edge_agent.settings import Settings
+from edge_agent.slots import ActiveModel, read_slot
+from edge_agent.state import StateStore
+from edge_contract import package
+from edge_contract.errors import EdgewiseError
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """For people and `--json`."""
+
+    device: str
+    state_dir: str
+    model: str
+    """Name and release that would run, or why none would."""
+    digest: str
+    origin: str
+    update: str
+    target: str
+    reason: str
+    spool_rows: int
+    spool_bytes: int
+    overrides: dict[str, str | int | float | bool]
+    """What `set-config` changed."""
+
+
+def read(settings: Settings) -> Status:
+    """Look into the state directory.
+
+    Raises:
+        EdgewiseError: a newer agent wrote it.
+    """
+    state_dir = settings.device.state_dir
+    state = _update_state(state_dir)
+    try:
+        model = model_here(settings)
+        named = "none; push a release, or set model.factory" if model is None else _name(model)
+    except EdgewiseError as error:
+        model, named = None, str(error)
+    rows, size = _spool(state_dir / "spool.db")
+    target = state.target.model if state.target is not None else None
+    return Status(
+        device=settings.device.id,
+        state_dir=str(state_dir),
+        model=named,
+        digest=model.manifest.digest if model is not None else "",
+        origin=model.origin if model is not None else "",
+        update=state.phase.value,
+        target=f"{target.name} {target.release}" if target is not None else "",
+        reason=state.reason,
+        spool_rows=rows,
+        spool_bytes=size,
+        overrides=settings_file.read_overrides(state_dir),
+    )
+
+
+def model_here(settings: Settings) -> ActiveModel | None:
+    """The model that an agent started now would run, verified; None when there is none yet.
+
+    Raises:
+        EdgewiseError: it is damaged.
+    """
+    slot = update_machine.running(_update_state(settings.device.state_dir))
+    if slot is not None:
+        return read_slot(settings.device.state_dir / "slots" / slot.name)
+    if settings.model.factory is None:
+        return None
+    found = package.read_file(settings.model.factory)
+    return ActiveModel(found.manifest, found.model, "factory")
+
+
+def _name(model: ActiveModel) -> str:
+    return f"{model.manifest.name} {model.manifest.release}"
+
+
+def _update_state(state_dir: Path) -> update_machine.State:
+    path = state_dir / "state.db"
+    if not path.exists():
+        return update_machine.State()
+    try:
+        store = StateStore(path, read_only=True)
+        try:
+            return store.update() or update_machine.State()
+        finally:
+            store.close()
+    except (sqlite3.Error, msgspec.MsgspecError) as error:
+        raise EdgewiseError(f"{path} cannot be read ({error}); run this as the agent's user.") from error
+
+
+def _spool(path: Path) -> tuple[int, int]:
+    try:
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+    except sqlite3.Error:
+        return 0, 0
+    try:
+        rows, size = database.execute("SELECT count(*), coalesce(sum(length(body)), 0) FROM message").fetchone()
+        return int(rows), int(size)
+    except sqlite3.Error:
+        return 0, 0
+    finally:
+        database.close()
