@@ -1,7 +1,7 @@
 """The fleet in Prometheus' text format 0.0.4, written directly: a client library takes ten times longer.
 
 Devices count and the bridge only carries, so these series are not the bridge's own counters. Label values come from
-the wire and are escaped; metric names never do. A device that is not up keeps `edgewise_device_up 0` and its last-seen
+the wire and are escaped; metric names never do. A device that is not up keeps `edgewise_up 0` and its last-seen
 time; its other series end, so that Prometheus marks them stale and no panel shows a frozen value.
 """
 
@@ -26,9 +26,15 @@ _COUNTERS: Final[Mapping[str, _Family]] = {
     "drops": _Family("edgewise_frames_dropped_total", "Frames that came while an earlier one was being worked on."),
     "faces": _Family("edgewise_faces_total", "Faces found."),
     "predictions": _Family("edgewise_predictions_total", "Predictions published: changes of a face's consensus."),
+    "predictions_capped": _Family(
+        "edgewise_predictions_capped_total", "Predictions held back by the device's rate cap."
+    ),
     "errors": _Family("edgewise_errors_total", "Frames or answers that could not be used."),
     "reconnects": _Family("edgewise_source_reconnects_total", "How often the camera had to be opened again."),
     "spool_dropped": _Family("edgewise_spool_dropped_total", "Messages a full spool let go."),
+    "spool_dropped_predictions": _Family(
+        "edgewise_spool_dropped_predictions_total", "Predictions among the messages a full spool let go."
+    ),
 }
 _OTHER_COUNTERS: Final = _Family(
     "edgewise_device_events_total", "What a device counts and this bridge has no name for."
@@ -42,8 +48,8 @@ _GAUGES: Final[Mapping[str, _Family]] = {
     "spool_rows": _Family("edgewise_spool_messages", "Messages that wait to be acknowledged."),
 }
 _OTHER_GAUGES: Final = _Family("edgewise_device_reading", "What a device measures and this bridge has no name for.")
-_UP: Final = _Family("edgewise_device_up", "1 while a device is connected and was heard of lately.")
-_SEEN: Final = _Family("edgewise_device_last_seen_timestamp_seconds", "When the bridge last heard of a device.")
+_UP: Final = _Family("edgewise_up", "1 while a device is connected and was heard of lately.")
+_SEEN: Final = _Family("edgewise_last_seen_timestamp_seconds", "When the bridge last heard of a device.")
 _INFO: Final = _Family("edgewise_device_info", "Inventory of a device.")
 _MODEL: Final = _Family("edgewise_device_model_info", "The model a device runs.")
 _STATE: Final = _Family("edgewise_device_update_info", "How far the model a device shall run has come.")

@@ -38,7 +38,7 @@ def mix(counts: Mapping[str, int]) -> Options:
     ]
     return {
         "animationDuration": 300,
-        "grid": {"left": 4, "right": 44, "top": 4, "bottom": 4, "containLabel": True},
+        "grid": {"left": 4, "right": 62, "top": 4, "bottom": 4, "containLabel": True},
         "tooltip": {"show": False},
         "xAxis": {"type": "value", "show": False, "max": max(shares, default=100)},
         "yAxis": {
@@ -110,6 +110,9 @@ def _over_time(series: list[Options], unit: str) -> Options:
         "animation": False,
         "grid": {"left": 8, "right": 12, "top": 30, "bottom": 4, "containLabel": True},
         "legend": {
+            "type": "scroll",
+            "pageIconColor": INK,
+            "pageTextStyle": {"color": INK},
             "top": 0,
             "left": 0,
             "icon": "roundRect",

@@ -20,11 +20,16 @@ from edge_bridge.store import LoggedPrediction
 REFRESH_S: Final = 1.0
 CHARTS_S: Final = 5.0
 PREDICTIONS: Final = 12
+PHONE_DEVICES: Final = 30
+"""On a narrow screen each device is a card; those in trouble stand first."""
+_PHONE_COLUMNS: Final = [{"name": "device", "label": "Device", "field": "device"}]
 _ICON: Final = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='8' fill='#4f8cff'/>"
-    "<circle cx='16' cy='16' r='8' fill='none' stroke='#fff' stroke-width='3'/><circle cx='16' cy='16' r='2.5' fill='#fff'/>"
+    "<circle cx='16' cy='16' r='8' fill='none' stroke='#fff' stroke-width='3'/>"
+    "<circle cx='16' cy='16' r='2.5' fill='#fff'/>"
     "</svg>"
 )
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _STYLE: Final = """
 body { background: #f4f6f9; color: #1d2733; }
 body.body--dark { background: #0e1319; color: #e3e8ef; }
@@ -40,6 +45,7 @@ body.body--dark { background: #0e1319; color: #e3e8ef; }
 .banner { background: #fff3e0; color: #7a4b00; border-radius: 10px; padding: 10px 14px; }
 .body--dark .banner { background: #3a2a10; color: #ffd596; }
 .trouble { color: #c0392b; } .body--dark .trouble { color: #ff8d86; }
+.device-card + .device-card { border-top: 1px solid rgba(120,130,150,.18); }
 .step { counter-increment: step; display: flex; gap: 14px; align-items: flex-start; }
 .step::before { content: counter(step); flex: none; width: 26px; height: 26px; border-radius: 50%; text-align: center;
   line-height: 26px; font-weight: 600; color: #fff; background: #4f8cff; }
@@ -51,8 +57,22 @@ body.body--dark { background: #0e1319; color: #e3e8ef; }
 _STATE_CELL: Final = """(params) => {
   const cell = document.createElement('span'); cell.className = 'state ' + params.value;
   cell.append(document.createElement('i'), document.createTextNode(params.value)); return cell; }"""
+_PHONE_CARD: Final = """
+<div class="w-full py-3 device-card" :key="props.row.device">
+  <div class="row items-center no-wrap">
+    <span class="font-semibold ellipsis">{{ props.row.device }}</span><q-space />
+    <span class="state" :class="props.row.state"><i></i>{{ props.row.state }}</span>
+  </div>
+  <div class="row muted text-sm q-gutter-x-md">
+    <span>{{ props.row.model }} {{ props.row.release }}</span>
+    <span v-if="props.row.fps !== null">{{ props.row.fps }} fps</span>
+    <span v-if="props.row.p95 !== null">p95 {{ props.row.p95 }} ms</span>
+    <span>{{ props.row.seen }}</span>
+  </div>
+  <div class="text-sm" :class="props.row.trouble ? 'trouble' : 'muted'">{{ props.row.update }}</div>
+</div>"""
 _COLUMNS: Final[list[dict[str, Any]]] = [
-    {"field": "device", "headerName": "Device", "pinned": "left", "minWidth": 120, "flex": 2},
+    {"field": "device", "headerName": "Device", "minWidth": 130, "flex": 2},
     {"field": "state", "headerName": "State", "minWidth": 105, "flex": 1, ":cellRenderer": _STATE_CELL},
     {"field": "site", "headerName": "Site", "minWidth": 90, "flex": 1},
     {"field": "model", "headerName": "Model", "minWidth": 110, "flex": 1},
@@ -194,8 +214,11 @@ class _Page:
                     "tooltipShowDelay": 300,
                     "suppressCellFocus": True,
                 }
-            ).classes("w-full")
+            ).classes("w-full gt-xs")
             self._grid.style("height: auto" if len(view.devices) <= 12 else "height: 460px")
+            self._phone = ui.table(columns=_PHONE_COLUMNS, rows=view.devices[:PHONE_DEVICES], row_key="device")
+            self._phone.add_slot("item", _PHONE_CARD)
+            self._phone.props("grid flat hide-header").classes("w-full lt-sm")
             self._shown = view.devices
 
     def _predictions(self, view: View) -> None:
@@ -230,6 +253,7 @@ class _Page:
         if view.devices != self._shown:
             self._shown = view.devices
             self._grid.run_grid_method("setGridOption", "rowData", view.devices)
+            self._phone.rows = view.devices[:PHONE_DEVICES]
         if view.predictions != self._table.rows:
             self._table.rows = view.predictions
         self._table.set_visibility(bool(view.predictions))
@@ -263,12 +287,12 @@ def _first_steps(broker: str) -> ui.element:
             for text, words in (
                 (
                     "On the device, write the file agent.toml:",
-                    f'device = "cam-1"\nsite = "home"\n\n[broker]\n{_broker_lines(broker)}',
+                    _agent_settings(broker),
                 ),
                 ("See what it lacks, with a remedy for each line:", "edgewise-agent doctor --config agent.toml"),
                 ("Start it:", "edgewise-agent run --config agent.toml"),
             ):
-                with ui.element("div").classes("step"), ui.column().classes("gap-1 grow min-w-0"):
+                with ui.element("div").classes("step"), ui.column().classes("gap-1 grow min-w-0 items-stretch"):
                     ui.label(text)
                     ui.label(words).classes("words w-full")
         ui.label("No camera at hand? `make demo` in the checkout runs everything on this machine.").classes(
@@ -277,9 +301,15 @@ def _first_steps(broker: str) -> ui.element:
     return panel
 
 
-def _broker_lines(broker: str) -> str:
+def _agent_settings(broker: str) -> str:
     host, _, port = broker.rpartition(":")
-    return f'host = "{host}"\nport = {port}'
+    address = "127.0.0.1  # from another machine: this one's address" if host in _LOOPBACK else host
+    name, _, comment = address.partition("  #")
+    return (
+        '[device]\nid = "cam-1"\nsite = "home"\n\n'
+        f'[broker]\nhost = "{name}"{"  #" + comment if comment else ""}\nport = {port}\n\n'
+        '[source]\nurl = "0"  # a camera, a file, a folder or an address'
+    )
 
 
 def _turn(dark: ui.dark_mode) -> None:
