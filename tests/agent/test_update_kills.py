@@ -1,0 +1,113 @@
+"""A device killed at every step of an update, in a process of its own: it always comes back with a whole model."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from msgspec import json
+
+from demo.broker import Broker
+from edge_agent.slots import Slots
+from edge_agent.state import StateStore
+from edge_agent.update_machine import Phase, State, running
+from edge_contract.messages import Reported
+from tests.agent.update_bench import FIXTURES, ReleaseSide, tiny
+
+REPOSITORY = FIXTURES.parents[1]
+WALK = ["offered", "downloading", "verifying", "staged", "selftest", "activating", "probation", "committed"]
+
+
+@contextmanager
+def victim(folder: Path, port: int, *kill: str) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "tests.agent.update_victim", str(folder), str(port), *kill]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def survived(folder: Path) -> State:
+    """Read what is on the disk as the next start will: what has to run must be whole."""
+    store = StateStore(folder / "state.db")
+    state = store.update() or State()
+    store.close()
+    slots = Slots(folder, FIXTURES / "tiny-1.ewm")
+    slot = running(state)
+    model = slots.load(slot) if slot is not None else slots.load_factory()
+    assert model is not None
+    if (folder / "current").is_symlink():
+        assert slots.current() is not None
+    return state
+
+
+def settled(process: "subprocess.Popen[bytes]") -> Reported:
+    """The first report that says that the update ended."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        reported = json.decode(line, type=Reported)
+        if reported.target is not None and reported.state in {"committed", "rejected", "rolled-back"}:
+            return reported
+    pytest.fail("the device ended without a settled report")
+
+
+@pytest.fixture
+def side(tmp_path: Path, broker: Broker) -> ReleaseSide:
+    side = ReleaseSide(tmp_path / "fleet", broker.port)
+    (tmp_path / "root.json").write_bytes(side.repository.first_root())
+    side.push(tiny(2))
+    return side
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_around_every_transition_of_one_update_it_still_ends_committed(
+    tmp_path: Path, side: ReleaseSide, moment: str
+) -> None:
+    folder = tmp_path / "device"
+    for phase in WALK:
+        with victim(folder, side.port, phase, moment) as process:
+            assert process.wait(40) == -9, f"not killed {moment} {phase}"
+        state = survived(folder)
+        assert (state.phase == phase) == (moment == "after")
+    with victim(folder, side.port) as process:
+        reported = settled(process)
+    assert (reported.state, reported.active) == ("committed", tiny(2).manifest.ref)
+
+
+def test_killed_again_and_again_in_probation_it_gives_the_model_up_and_keeps_the_old_one(
+    tmp_path: Path, side: ReleaseSide
+) -> None:
+    folder = tmp_path / "device"
+    for boots in range(4):
+        with victim(folder, side.port, "probation", "after") as process:
+            assert process.wait(40) == -9
+        assert survived(folder).boots == boots
+    with victim(folder, side.port) as process:
+        reported = settled(process)
+    assert "did not survive 3 starts" in reported.reason
+    assert reported.active == tiny(1).manifest.ref
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_while_releases_come_and_go_it_never_loses_its_model(
+    tmp_path: Path, side: ReleaseSide
+) -> None:
+    folder, chance = tmp_path / "device", random.Random(20261123)  # noqa: S311  # when to kill
+    folder.mkdir()
+    kills = 60
+    for number in range(kills):
+        if number % 6 == 0:
+            side.push(tiny(1 + number // 6 % 2))
+        with victim(folder, side.port) as process, pytest.raises(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0.3, 1.6))
+        if (folder / "state.db").exists():
+            survived(folder)
+    last = side.push(tiny(2))
+    with victim(folder, side.port) as process:
+        while (reported := settled(process)).active != last:
+            assert reported.state == Phase.COMMITTED

@@ -1,0 +1,294 @@
+"""The pure update machine: its edges one by one, and rules that hold over every history."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import json
+from msgspec.structs import replace
+
+from edge_agent.update_machine import (
+    EDGES,
+    ON_TRIAL,
+    SETTLED,
+    Activated,
+    Admitted,
+    AlreadyRunning,
+    Booted,
+    Confirmed,
+    Damaged,
+    Event,
+    Fetched,
+    Phase,
+    Proven,
+    Reconsidered,
+    Refused,
+    Remember,
+    RollbackAsked,
+    Run,
+    SelfTestPassed,
+    Slot,
+    Spoiled,
+    Staged,
+    State,
+    Target,
+    Wanted,
+    Work,
+    running,
+    step,
+    work_of,
+)
+from edge_contract import limits
+from edge_contract.messages import ModelRef
+
+
+def model(release: int) -> ModelRef:
+    return ModelRef(name="m", release=release, digest=f"{release:064x}")
+
+
+def slot(release: int) -> Slot:
+    return Slot(name=f"m-{release}", model=model(release))
+
+
+def target(release: int, revision: int = 1, scope: str = "group/g") -> Target:
+    return Target(model=model(release), scope=scope, revision=revision)
+
+
+BASE = State(committed=slot(1), previous=slot(0), target=target(2))
+TRIAL = replace(BASE, trial=slot(2))
+
+HAPPY: list[tuple[Event, Phase, Work]] = [
+    (Wanted(target(2)), Phase.OFFERED, Work.ADMIT),
+    (Admitted(), Phase.DOWNLOADING, Work.FETCH),
+    (Fetched(), Phase.VERIFYING, Work.STAGE),
+    (Staged(slot(2)), Phase.STAGED, Work.CONFIRM),
+    (Confirmed(), Phase.SELFTEST, Work.SELFTEST),
+    (SelfTestPassed(), Phase.ACTIVATING, Work.ACTIVATE),
+    (Activated(), Phase.PROBATION, Work.WATCH),
+    (Proven(), Phase.COMMITTED, Work.TIDY),
+]
+
+
+def test_the_happy_path_walks_every_phase_and_ends_committed() -> None:
+    state = State(committed=slot(1), previous=slot(0))
+    for event, phase, work in HAPPY:
+        state, commands = step(state, event)
+        assert (state.phase, commands[-1]) == (phase, work)
+    assert (state.committed, state.previous, state.trial) == (slot(2), slot(1), None)
+
+
+@pytest.mark.parametrize(
+    ("phase", "end"),
+    [
+        (Phase.OFFERED, Phase.REJECTED),
+        (Phase.DOWNLOADING, Phase.REJECTED),
+        (Phase.VERIFYING, Phase.REJECTED),
+        (Phase.STAGED, Phase.REJECTED),
+        (Phase.SELFTEST, Phase.REJECTED),
+        (Phase.ACTIVATING, Phase.ROLLED_BACK),
+        (Phase.PROBATION, Phase.ROLLED_BACK),
+    ],
+)
+@pytest.mark.parametrize("blame", [True, False])
+def test_a_refusal_keeps_the_committed_model_and_remembers_only_a_model_at_fault(
+    phase: Phase, end: Phase, blame: bool
+) -> None:
+    after, commands = step(replace(TRIAL, phase=phase), Refused("why", blame))
+    assert (after.phase, after.reason, after.committed, after.trial) == (end, "why", slot(1), None)
+    assert (Remember(model(2).digest, "why") in commands) == blame
+    assert (Run() in commands) == (phase in ON_TRIAL)
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_a_newer_wish_supersedes_whatever_is_under_way_and_ends_a_trial(phase: Phase) -> None:
+    after, commands = step(replace(TRIAL, phase=phase, boots=2), Wanted(target(3, 2)))
+    assert after == replace(BASE, phase=Phase.OFFERED, target=target(3, 2))
+    assert commands == ((Run(), Work.ADMIT) if phase in ON_TRIAL else (Work.ADMIT,))
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in SETTLED] + [Phase.COMMITTED])
+def test_the_same_model_wished_again_does_not_disturb_what_is_under_way(phase: Phase) -> None:
+    state = replace(TRIAL, phase=phase)
+    assert step(state, Wanted(target(2, 9))) == (replace(state, target=target(2, 9)), ())
+
+
+@pytest.mark.parametrize("phase", [Phase.REJECTED, Phase.ROLLED_BACK])
+def test_the_same_model_wished_again_after_a_refusal_is_judged_again(phase: Phase) -> None:
+    assert step(replace(BASE, phase=phase), Wanted(target(2, 9)))[0].phase is Phase.OFFERED
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in {Phase.SELFTEST, *ON_TRIAL}])
+def test_a_start_runs_the_committed_model_and_goes_on_with_the_work(phase: Phase) -> None:
+    state = replace(BASE, phase=phase)
+    assert step(state, Booted()) == (state, (Run(), work_of(state)))
+
+
+@pytest.mark.parametrize("phase", [Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION])
+def test_a_model_that_the_agent_does_not_survive_three_starts_with_is_given_up(phase: Phase) -> None:
+    state = replace(TRIAL, phase=phase)
+    for boots in range(1, limits.PROBATION_BOOTS + 1):
+        state, commands = step(state, Booted())
+        assert (state.phase, state.boots, commands[-1]) == (phase, boots, work_of(state))
+        assert (Run() in commands) == (phase is not Phase.ACTIVATING)  # ACTIVATE runs it itself
+    state, commands = step(state, Booted())
+    assert state.phase is (Phase.REJECTED if phase is Phase.SELFTEST else Phase.ROLLED_BACK)
+    assert commands == (Remember(model(2).digest, state.reason), Run(), Work.TIDY)
+
+
+def test_a_damaged_committed_slot_gives_way_to_the_one_before_and_is_wished_for_anew() -> None:
+    after, commands = step(replace(BASE, phase=Phase.COMMITTED), Damaged("bits"))
+    assert (after.phase, after.committed, after.previous, after.target) == (Phase.IDLE, slot(0), None, None)
+    assert commands == (Run(),)
+    assert step(after, Damaged("bits"))[0].committed is None  # and then to the factory model
+
+
+def test_a_damaged_committed_slot_does_not_end_a_download() -> None:
+    after, _ = step(replace(BASE, phase=Phase.DOWNLOADING), Damaged("bits"))
+    assert (after.phase, after.target, after.committed) == (Phase.DOWNLOADING, target(2), slot(0))
+
+
+def test_a_rollback_asked_for_brings_the_previous_model_and_is_not_undone_by_new_metadata() -> None:
+    after, commands = step(replace(BASE, phase=Phase.COMMITTED), RollbackAsked("asked"))
+    assert (after.phase, after.committed, after.previous) == (Phase.ROLLED_BACK, slot(0), None)
+    assert commands == (Run(), Work.TIDY)
+    assert step(after, Reconsidered()) == (after, ())
+
+
+def test_damage_found_while_verifying_fetches_again_and_in_a_slot_starts_over() -> None:
+    assert step(replace(BASE, phase=Phase.VERIFYING), Spoiled())[0].phase is Phase.DOWNLOADING
+    for phase in (Phase.STAGED, Phase.SELFTEST):
+        after, _ = step(replace(TRIAL, phase=phase), Spoiled())
+        assert (after.phase, after.trial) == (Phase.OFFERED, None)
+
+
+PLAIN: list[Event] = [
+    Admitted(), AlreadyRunning(), Fetched(), Spoiled(), Staged(slot(2)), Confirmed(), SelfTestPassed(), Activated(),
+    Proven(), Refused("why", blame=True), Reconsidered(), RollbackAsked("asked"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("event", PLAIN, ids=lambda event: type(event).__name__)
+def test_an_event_without_an_edge_changes_nothing(phase: Phase, event: Event) -> None:
+    state = replace(TRIAL, phase=phase)
+    after, commands = step(state, event)
+    if (phase, type(event)) in EDGES:
+        assert after.phase is EDGES[phase, type(event)]
+    else:
+        assert (after, commands) == (state, ())
+
+
+def test_every_phase_can_be_left() -> None:
+    for phase in Phase:
+        assert step(replace(TRIAL, phase=phase), Wanted(target(3, 2)))[0].phase is Phase.OFFERED
+
+
+@given(st.builds(
+    State,
+    phase=st.sampled_from(Phase),
+    target=st.none() | st.builds(target, st.integers(1, 5), st.integers(1, 5)),
+    committed=st.none() | st.builds(slot, st.integers(1, 5)),
+    previous=st.none() | st.builds(slot, st.integers(1, 5)),
+    trial=st.none() | st.builds(slot, st.integers(1, 5)),
+    boots=st.integers(0, 5),
+    reason=st.text(max_size=20),
+))  # fmt: skip
+def test_a_state_survives_the_database(state: State) -> None:
+    assert json.decode(json.encode(state), type=State) == state
+
+
+class UpdateHistories(RuleBasedStateMachine):
+    """Any order of wishes, answers of the work, and power cuts; the "device" obeys the commands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = State()
+        self.in_pipeline: Slot | None = None
+        self.failed: set[str] = set()
+        self.proven: set[str | None] = {None}
+        self.starts_in_phase = 0
+        self.revision = 0
+
+    def _send(self, event: Event) -> None:
+        before = self.state
+        self.state, commands = step(before, event)
+        for command in commands:
+            if isinstance(command, Remember):
+                self.failed.add(command.digest)
+            elif isinstance(command, Run):
+                self.in_pipeline = running(self.state)
+            elif command is Work.ACTIVATE:
+                self.in_pipeline = self.state.trial
+        if isinstance(event, Proven) and before.phase is Phase.PROBATION:
+            assert before.trial is not None
+            self.proven.add(before.trial.name)
+
+    @rule(release=st.integers(1, 4), newer=st.booleans())
+    def wish(self, release: int, newer: bool) -> None:
+        self.revision += newer
+        self._send(Wanted(target(release, self.revision)))
+
+    @precondition(lambda self: self.state.target is not None)
+    @rule(answer=st.sampled_from(["good", "bad", "spoiled", "outdated"]), blame=st.booleans())
+    def work_ends(self, answer: str, blame: bool) -> None:
+        assert self.state.target is not None
+        wanted = self.state.target.model
+        same = self.state.committed is not None and self.state.committed.model.digest == wanted.digest
+        good: dict[Work, Event] = {
+            Work.ADMIT: AlreadyRunning() if same else Admitted(),
+            Work.FETCH: Fetched(),
+            Work.STAGE: Staged(Slot(name=f"m-{wanted.release}", model=wanted)),
+            Work.CONFIRM: Confirmed(),
+            Work.SELFTEST: SelfTestPassed(),
+            Work.ACTIVATE: Activated(),
+            Work.WATCH: Proven(),
+            Work.TIDY: Reconsidered(),
+        }
+        if work_of(self.state) is Work.ADMIT and wanted.digest in self.failed:
+            self._send(Refused("failed before", blame=False))
+        elif answer == "good":
+            self._send(good[work_of(self.state)])
+        elif answer == "outdated":
+            self._send(SelfTestPassed())  # the answer of a test that was superseded
+        else:
+            self._send(Spoiled() if answer == "spoiled" else Refused("why", blame))
+
+    @rule()
+    def power_cut(self) -> None:
+        self.in_pipeline = None
+        self._send(Booted())
+
+    @rule()
+    def disk_damage(self) -> None:
+        if self.state.phase not in ON_TRIAL:
+            self._send(Damaged("bits"))
+
+    @rule()
+    def asked_back(self) -> None:
+        self._send(RollbackAsked("asked"))
+
+    @invariant()
+    def the_pipeline_runs_what_the_state_says(self) -> None:
+        assert self.in_pipeline == running(self.state) or self.in_pipeline is None
+
+    @invariant()
+    def only_proven_models_are_committed_or_kept(self) -> None:
+        for kept in (self.state.committed, self.state.previous):
+            assert (kept.name if kept is not None else None) in self.proven
+
+    @invariant()
+    def a_trial_is_the_target_and_has_a_slot(self) -> None:
+        if self.state.phase in ON_TRIAL | {Phase.SELFTEST, Phase.STAGED}:
+            assert self.state.trial is not None
+            assert self.state.target is not None
+            assert self.state.trial.model.digest == self.state.target.model.digest
+
+    @invariant()
+    def boots_are_bounded(self) -> None:
+        assert self.state.boots <= limits.PROBATION_BOOTS
+
+
+UpdateHistories.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestUpdateHistories: Any = UpdateHistories.TestCase

@@ -1,0 +1,203 @@
+"""The small pure rules around an update: which wishes count, who is admitted, what time it is, when a trial ends."""
+
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import TargetFile
+
+from edge_agent.admission import RESERVE_BYTES, admit, confirm
+from edge_agent.metadata import TrustedMetadata
+from edge_agent.probation import Probation
+from edge_agent.selftest import Verdict, judge
+from edge_agent.trusted_time import TrustedClock
+from edge_agent.update_machine import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_agent.wishes import accept, in_force
+from edge_contract.errors import MessageError, TrustError
+from edge_contract.messages import ModelRef, Need
+from edge_contract.trust import DESIRED_TYPE, DesiredState, ReleaseTarget, release_to_custom, seal, target_path
+from edge_fleet.release import cut
+from tests.agent.update_bench import tiny
+
+SIGNER = CryptoSigner.generate_ed25519()
+OTHER = CryptoSigner.generate_ed25519()
+REF = tiny(1).manifest.ref
+STATE = DesiredState(scope="group/g", revision=5, model=REF, issued=100, expires=200)
+
+
+def _accept(state: DesiredState, known: DesiredState | None = None, scope: str = "group/g") -> DesiredState | None:
+    envelope = seal(state, DESIRED_TYPE, SIGNER)
+    return accept(envelope, scope, known, keys=[SIGNER.public_key], threshold=1, now=150)
+
+
+def test_a_newer_state_is_believed_and_the_same_one_said_again_is_no_news() -> None:
+    assert _accept(STATE) == STATE
+    assert _accept(STATE, replace(STATE, revision=4)) == STATE
+    assert _accept(STATE, STATE) is None
+
+
+def test_a_known_state_said_again_is_no_news_even_after_it_expired() -> None:
+    old = replace(STATE, expires=120)
+    assert _accept(old, old) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "scope", "reason"),
+    [
+        (STATE, replace(STATE, revision=6), "group/g", "older than revision 6"),
+        (replace(STATE, expires=999), STATE, "group/g", "differs"),
+        (STATE, None, "group/other", "signed for group/g arrived for group/other"),
+        (STATE, None, "device/g", "signed for group/g arrived for device/g"),
+        (replace(STATE, expires=150), None, "group/g", "has expired"),
+    ],
+)
+def test_what_is_not_believed(state: DesiredState, known: DesiredState | None, scope: str, reason: str) -> None:
+    with pytest.raises(TrustError, match=reason):
+        _accept(state, known, scope)
+
+
+def test_a_signature_counts_only_by_a_key_that_the_root_names() -> None:
+    envelope = seal(STATE, DESIRED_TYPE, OTHER)
+    with pytest.raises(TrustError, match="without the signature of a trusted key"):
+        accept(envelope, "group/g", None, keys=[SIGNER.public_key], threshold=1, now=150)
+    with pytest.raises(TrustError, match="without the signature of a trusted key"):
+        accept(envelope, "group/g", None, keys=[SIGNER.public_key, OTHER.public_key], threshold=2, now=150)
+
+
+def _state(scope: str, issued: float = 0, *, follow_group: bool = False) -> DesiredState:
+    return replace(STATE, scope=scope, issued=issued, follow_group=follow_group)
+
+
+@pytest.mark.parametrize(
+    ("states", "counts"),
+    [
+        ([], None),
+        ([_state("group/a", 1)], "group/a"),
+        ([_state("group/a", 1), _state("device/d", 0)], "device/d"),
+        ([_state("group/a", 1), _state("device/d", 2, follow_group=True)], "group/a"),
+        ([_state("group/a", 1), _state("group/b", 2)], "group/b"),
+        ([_state("group/a", 1), _state("group/b", 1)], "group/b"),
+        ([_state("group/elsewhere", 9)], None),
+        ([_state("device/other", 9)], None),
+    ],
+)
+def test_which_wish_counts(states: list[DesiredState], counts: str | None) -> None:
+    found = in_force({state.scope: state for state in states}, "d", ["a", "b"])
+    assert (found.scope if found else None) == counts
+
+
+def _metadata(path: str | None = None) -> TrustedMetadata:
+    model = tiny(1)
+    file = TargetFile.from_data(path or target_path(REF), model.model, ["sha256"])
+    file.unrecognized_fields["custom"] = release_to_custom(
+        ReleaseTarget(manifest=model.manifest, chunks=cut(model.model))
+    )
+    return TrustedMetadata({file.path: file}, 1, 1000.0)
+
+
+TARGET = Target(model=REF, scope="group/g", revision=1)
+PLENTY = 2**40
+
+
+def test_who_is_admitted() -> None:
+    assert admit(TARGET, _metadata(), running="0" * 64, failure=None, free=PLENTY) == Admitted()
+    assert admit(TARGET, _metadata(), running=None, failure=None, free=PLENTY) == Admitted()
+    assert admit(TARGET, _metadata(), running=REF.digest, failure=None, free=0) == AlreadyRunning()
+    assert confirm(TARGET, _metadata()) == Confirmed()
+
+
+@pytest.mark.parametrize(
+    ("model", "failure", "free", "reason"),
+    [
+        (REF, "it crashed.", PLENTY, "failed on this device before: it crashed."),
+        (REF, None, RESERVE_BYTES, "bytes of disk"),
+        (replace(REF, release=2), None, PLENTY, "not among the listed"),
+        (replace(REF, digest="0" * 64), None, PLENTY, "another model than the signed list"),
+    ],
+)
+def test_who_is_not_and_that_no_digest_is_blamed_for_it(
+    model: ModelRef, failure: str | None, free: int, reason: str
+) -> None:
+    refused = admit(replace(TARGET, model=model), _metadata(), running=None, failure=failure, free=free)
+    assert isinstance(refused, Refused)
+    assert reason in refused.reason
+    assert not refused.blame
+
+
+def test_a_manifest_listed_under_another_release_is_refused() -> None:
+    ref = replace(REF, release=7)
+    with pytest.raises(TrustError, match="that of another release"):
+        _metadata(target_path(ref)).release(ref)
+
+
+def _ticking() -> Iterator[float]:
+    seconds = 0.0
+    while True:
+        yield seconds
+        seconds += 1.0
+
+
+def test_trusted_time_is_the_latest_of_system_kept_and_signed_and_goes_on_by_itself() -> None:
+    assert TrustedClock(lambda: 500.0, lambda: 0.0, known=100.0).now() == 500.0
+    assert TrustedClock(lambda: 0.0, lambda: 0.0, known=100.0).now() == 100.0
+    seconds = _ticking()
+    clock = TrustedClock(lambda: 0.0, lambda: next(seconds), known=100.0)
+    first = clock.now()
+    assert clock.now() > first
+    clock.learn(900.0)
+    assert clock.now() > 900.0
+    clock.learn(50.0)
+    assert clock.now() > 900.0
+
+
+def test_a_clock_set_to_a_far_year_is_not_kept_past_what_is_signed() -> None:
+    clock = TrustedClock(lambda: 9e9, lambda: 0.0)
+    assert clock.worth_keeping(expiry=1e9) == 1e9
+
+
+def test_a_trial_is_proven_by_frames_and_disproved_only_by_failures_in_a_row() -> None:
+    probation = Probation(frames=3, failures=2)
+    probation.good()
+    assert probation.verdict() is None  # no trial, no evidence
+    probation.begin()
+    for event in ("good", "bad", "good"):
+        probation.good() if event == "good" else probation.bad("why")
+    assert probation.verdict() is None
+    probation.good()
+    assert probation.verdict() == ""
+    probation.begin()
+    probation.bad("why")
+    probation.bad("no answer")
+    assert "no answer" in (probation.verdict() or "")
+    probation.end()
+    assert probation.verdict() is None
+
+
+CRASHED = "the interpreter did not survive this model here"
+MUTE = "and no answer."
+
+
+@pytest.mark.parametrize(
+    ("returncode", "output", "verdict"),
+    [
+        (-11, b"", Verdict(passed=False, reason=f"{CRASHED} (SIGSEGV).")),
+        (-6, b'{"passed": true}', Verdict(passed=False, reason=f"{CRASHED} (SIGABRT).")),
+        (0, b'noise\n{"passed": true}\n', Verdict(passed=True)),
+        (1, b"", Verdict(passed=False, reason=f"the self-test ended with 1 {MUTE}", blame=False)),
+        (0, b'{"passed": tr', Verdict(passed=False, reason=f"the self-test ended with 0 {MUTE}", blame=False)),
+        (0, b'{"other": 1}', Verdict(passed=False, reason=f"the self-test ended with 0 {MUTE}", blame=False)),
+    ],
+)
+def test_what_an_ended_self_test_means(returncode: int, output: bytes, verdict: Verdict) -> None:
+    assert judge(returncode, output) == verdict
+
+
+@pytest.mark.parametrize("chunks", [[], [0], [7, 8], [511], list(range(512))])
+def test_missing_chunks_travel_as_a_bitmap(chunks: list[int]) -> None:
+    assert Need.of("d", "0" * 64, chunks).chunks() == chunks
+
+
+def test_a_bitmap_that_is_no_base64_is_refused() -> None:
+    with pytest.raises(MessageError, match="not base64"):
+        Need(device="d", digest="0" * 64, missing="%%%").chunks()
