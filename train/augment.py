@@ -30,6 +30,10 @@ class Augment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise: float = 6.0  # standard deviation up to this many grey levels
     mixup: float = 0.2  # alpha of the Beta distribution (Zhang et al. 2018)
 
+    def changes_pixels(self) -> bool:
+        """Whether `apply` would do anything; mixup is not its business."""
+        return any(getattr(self, name) for name in self.__struct_fields__ if name != "mixup")
+
 
 # One row of `draw`: what each column holds.
 COLUMNS = (

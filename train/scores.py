@@ -97,6 +97,12 @@ def expected_calibration_error(labels: Labels, probabilities: Probabilities, bin
     return float(np.sum(count * np.abs(confidence - accuracy)) / len(labels))
 
 
+def log_loss(labels: Labels, probabilities: Probabilities) -> float:
+    """Mean negative log-likelihood of the labels, nats."""
+    chosen = probabilities[np.arange(len(labels)), labels]
+    return float(-np.mean(np.log(np.maximum(chosen, 1e-9))))
+
+
 def mcnemar(right_first: NDArray[np.bool_], right_second: NDArray[np.bool_]) -> McNemar:
     """Exact McNemar test on paired answers (binomial with p = 1/2 over the discordant pairs)."""
     only_first = int(np.sum(right_first & ~right_second))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import msgspec
 
+from train.interruptions import StoppedError
 from train.machine import cpu_name
 from train.scores import Scores
 from train.settings import TrainParams
@@ -27,10 +28,10 @@ class Run:
             if name != "epoch":
                 self.client.log_metric(self.run_id, name, value, step=int(row["epoch"]))
 
-    def finish(self, result: Scores, model: Any, macs: int) -> None:
-        """Log the final selection score, the network's size and the pictures."""
+    def finish(self, result: Scores, sizes: dict[str, float]) -> None:
+        """Log the final selection score, the network's sizes and the pictures."""
         final = {"final_selection_accuracy": result.accuracy.value, "final_selection_ece": result.calibration_error}
-        for name, value in {**final, "weights": model.count_params(), "mmac": macs / 1e6}.items():
+        for name, value in {**final, **sizes}.items():
             self.client.log_metric(self.run_id, name, value)
         for picture in sorted(self.output.glob("*.png")):
             self.client.log_artifact(self.run_id, str(picture), "pictures")
@@ -55,7 +56,7 @@ def open_run(params: TrainParams, source_digest: str, output: Path) -> Iterator[
     try:
         yield Run(run_id, client, output)
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, StoppedError):
         status = "KILLED"
         raise
     finally:

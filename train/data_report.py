@@ -1,0 +1,112 @@
+"""What is in a dataset and what is odd about it: counts, equal pictures, conflicting labels, files left out."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.dataset import SPLITS, Dataset
+from train.sources import Problem, Rows
+
+LISTED = 1000  # places named in a list of the report; the counts are always of all
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """Duplicates are counted before training rows that equal a test picture were left out; `counts` after."""
+
+    source_digest: str
+    duplicates_within: dict[str, int]
+    duplicates_across: dict[str, int]
+    conflicting: list[str]
+    left_out_for_tests: list[str]
+    resized: list[Problem]
+    problems: list[Problem]
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def with_counts(self, dataset: Dataset) -> "DataReport":
+        """The same report with pictures per split and class."""
+        counts = {}
+        for split in SPLITS:
+            found = np.bincount(dataset.labels[dataset.split_indices(split)], minlength=len(dataset.label_names))
+            if found.any():
+                counts[split] = dict(zip(dataset.label_names, map(int, found), strict=True))
+        return dataclasses.replace(self, counts=counts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "source_digest": self.source_digest,
+            "counts": self.counts,
+            "duplicates_within": self.duplicates_within,
+            "duplicates_across": self.duplicates_across,
+            "conflicting_labels": _listed(self.conflicting),
+            "left_out_because_in_a_test": _listed(self.left_out_for_tests),
+            "other_size": _listed([str(problem) for problem in self.resized]),
+            "left_out_because_unusable": _listed([str(problem) for problem in self.problems]),
+        }
+
+
+def describe(rows: Rows, digests: list[bytes], split: NDArray[np.uint8], left_out: NDArray[np.bool_]) -> DataReport:
+    """Compare every picture with every other by digest."""
+    groups: dict[bytes, list[int]] = {}
+    for row, digest in enumerate(digests):
+        groups.setdefault(digest, []).append(row)
+    within: dict[str, int] = {}
+    across: dict[str, int] = {}
+    conflicting = []
+    for members in groups.values():
+        if len(members) == 1:
+            continue
+        present = sorted({int(split[row]) for row in members})
+        for number in present:
+            repeated = sum(int(split[row]) == number for row in members) - 1
+            if repeated:
+                within[SPLITS[number]] = within.get(SPLITS[number], 0) + repeated
+        if len(present) > 1:
+            name = " and ".join(SPLITS[number] for number in present)
+            across[name] = across.get(name, 0) + 1
+        if len({int(rows.labels[row]) for row in members}) > 1:
+            conflicting.append(", ".join(f"{rows.places[row]} {rows.label_names[rows.labels[row]]}" for row in members))
+    return DataReport(
+        source_digest=rows.digest,
+        duplicates_within=within,
+        duplicates_across=across,
+        conflicting=conflicting,
+        left_out_for_tests=[rows.places[row] for row in np.flatnonzero(left_out)],
+        resized=rows.resized,
+        problems=rows.problems,
+    )
+
+
+def readable(report: DataReport, *, long: bool = True) -> str:
+    """The report for people: a table of counts, then a sentence for each oddity, then (if long) each by name."""
+    names = list(next(iter(report.counts.values()), {}))
+    width = max([9, *map(len, names)]) + 1
+    lines = [f"{'':10}" + "".join(f"{name:>{width}}" for name in [*names, "all"])]
+    for split, counts in report.counts.items():
+        values = [*counts.values(), sum(counts.values())]
+        lines.append(f"{split:10}" + "".join(f"{value:>{width}}" for value in values))
+    for split, count in report.duplicates_within.items():
+        lines.append(f"{count} pictures of {split} repeat another picture of {split} pixel for pixel.")
+    for splits, count in report.duplicates_across.items():
+        lines.append(f"{count} different pictures stand in {splits}.")
+    lists = {
+        "training pictures were left out because they also stand in a test": report.left_out_for_tests,
+        "groups of equal pictures carry different labels": report.conflicting,
+        "pictures have another size and were scaled": [str(problem) for problem in report.resized],
+        "rows or files could not be used and were left out": [str(problem) for problem in report.problems],
+    }
+    for sentence, places in lists.items():
+        if places:
+            lines.append(f"{len(places)} {sentence}{':' if long else '.'}")
+            if long:
+                lines += [f"  {place}" for place in places[:LISTED]]
+                lines += [f"  and {len(places) - LISTED} more"] if len(places) > LISTED else []
+    return "\n".join(lines) + "\n"
+
+
+def _listed(places: list[str]) -> dict[str, Any]:
+    return {"count": len(places), "first": places[:LISTED]}

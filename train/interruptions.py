@@ -1,0 +1,11 @@
+"""Why a training ended before its last epoch."""
+
+from edge_contract.errors import EdgewiseError
+
+
+class DivergedError(EdgewiseError):
+    """The loss stopped being a number."""
+
+
+class StoppedError(EdgewiseError):
+    """SIGTERM came; the checkpoint of the last whole epoch stands."""

@@ -1,0 +1,156 @@
+"""`make data SOURCE=…`: one dataset file and a report on it from whatever form the pictures are in.
+
+    python -m train.prepare [--source S] [--ferplus F] [--params params.yaml]
+
+Splits are fixed here, once: training rows that equal a test picture are left out, and the selection split takes a
+stratified tenth of Training whose equal pictures never stand on both sides.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import EdgewiseError, UsageError
+from train.data_report import DataReport, describe, readable
+from train.dataset import SPLITS, Dataset, image_digests, save
+from train.params import load_section
+from train.sources import PictureFormat, Rows, read_source
+from train.splits import stratified_share, training_rows_in_tests
+
+TRAIN, SELECTION, TEST, PRIVATE = range(len(SPLITS))
+SHOWN_PROBLEMS = 5
+
+
+class PrepareParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `prepare` section of params.yaml."""
+
+    source: str = "synthetic:2100"
+    ferplus: str = ""
+    output: str = "data"
+    height: int = 48
+    width: int = 48
+    colour: Literal["grey", "rgb"] = "grey"
+    max_bad: int = 20
+    selection_share: float = 0.1
+    test_share: float = 0.1
+    seed: int = 2013
+
+
+def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
+    """Read the source, decide the splits, count; nothing is written.
+
+    Raises:
+        UsageError: The source cannot be used, or has more unusable rows than `max_bad`.
+    """
+    form = PictureFormat(params.height, params.width, params.colour)
+    rows = read_source(params.source, params.ferplus, form, params.seed)
+    refuse_too_many_problems(rows, params.max_bad)
+    digests = image_digests(rows.images)
+    split = rows.split.copy()
+    rng = np.random.default_rng(params.seed)
+    if not np.isin(split, (TEST, PRIVATE)).any():
+        _draw(split, TEST, params.test_share, rows, digests, rng)
+    left_out = training_rows_in_tests(digests, split, (TEST, PRIVATE))
+    report = describe(rows, digests, split, left_out)
+    kept = ~left_out
+    kept_rows = _subset(rows, kept)
+    kept_digests = [digest for digest, keep in zip(digests, kept, strict=True) if keep]
+    kept_split = split[kept]
+    _draw(kept_split, SELECTION, params.selection_share, kept_rows, kept_digests, rng)
+    dataset = Dataset(
+        kept_rows.images, kept_rows.labels, kept_split, rows.label_names, kept_rows.votes, rows.vote_names, rows.digest
+    )
+    _refuse_missing_class(dataset)
+    return dataset, report.with_counts(dataset)
+
+
+def refuse_too_many_problems(rows: Rows, max_bad: int) -> None:
+    """Stop where so much is unusable that the source is probably not what it should be.
+
+    Raises:
+        UsageError: More than `max_bad` problems; the first few are named.
+    """
+    if len(rows.problems) > max_bad:
+        first = "; ".join(str(problem) for problem in rows.problems[:SHOWN_PROBLEMS])
+        raise UsageError(
+            f"{len(rows.problems)} unusable rows or files, prepare.max_bad allows {max_bad}: {first}"
+            f"{'; …' if len(rows.problems) > SHOWN_PROBLEMS else ''}"
+        )
+
+
+def _draw(
+    split: NDArray[np.uint8], into: int, share: float, rows: Rows, digests: list[bytes], rng: np.random.Generator
+) -> None:
+    """Move a stratified share of the training rows into another split, in place."""
+    training = np.flatnonzero(split == TRAIN)
+    chosen = stratified_share(rows.labels[training], [digests[row] for row in training], share, rng)
+    split[training[chosen]] = into
+
+
+def _subset(rows: Rows, kept: NDArray[np.bool_]) -> Rows:
+    return Rows(
+        images=rows.images[kept],
+        labels=rows.labels[kept],
+        split=rows.split[kept],
+        label_names=rows.label_names,
+        places=[place for place, keep in zip(rows.places, kept, strict=True) if keep],
+        votes=rows.votes[kept],
+        vote_names=rows.vote_names,
+        resized=rows.resized,
+        problems=rows.problems,
+        digest=rows.digest,
+    )
+
+
+def _refuse_missing_class(dataset: Dataset) -> None:
+    for split in ("train", "selection"):
+        counts = np.bincount(dataset.labels[dataset.split_indices(split)], minlength=len(dataset.label_names))
+        for name, count in zip(dataset.label_names, counts, strict=True):
+            if count == 0:
+                raise UsageError(
+                    f"class `{name}` is empty in split {split}: a class needs at least two different pictures that do "
+                    "not also stand in a test."
+                )
+
+
+def write(dataset: Dataset, report: DataReport, output: Path) -> None:
+    """The dataset file, and the report for machines and for people."""
+    save(dataset, output / "dataset.npz")
+    (output / "report.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    (output / "report.txt").write_text(readable(report))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m train.prepare`."""
+    parser = argparse.ArgumentParser(
+        description="Write data/dataset.npz and a report from fer2013.csv, folders or synthetic:N."
+    )
+    parser.add_argument(
+        "--source", help="fer2013.csv, a folder of class folders, or synthetic:N; before prepare.source"
+    )
+    parser.add_argument("--ferplus", help="FER+ votes for fer2013.csv: fer2013new.csv")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    options = parser.parse_args(arguments)
+    try:
+        params = load_section(options.params, "prepare", PrepareParams)
+        if options.source:
+            params = msgspec.structs.replace(params, source=options.source, ferplus=options.ferplus or "")
+        elif options.ferplus:
+            params = msgspec.structs.replace(params, ferplus=options.ferplus)
+        dataset, report = prepare(params)
+        write(dataset, report, Path(params.output))
+    except EdgewiseError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
+        return int(error.exit_code)
+    print(readable(report, long=False))  # noqa: T201 - the command's answer
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
