@@ -15,7 +15,7 @@ from rich.table import Table
 from convert import artifacts, decision, measure
 from convert.measurements import Measurements
 from convert.runtimes import MATRIX, Runtime
-from convert.settings import GateSettings
+from convert.settings import SYNTHETIC, GateSettings
 from edge_contract import package
 from edge_contract.errors import EdgewiseError, ExitCode, UsageError
 from edge_contract.manifest import GateResult
@@ -74,7 +74,7 @@ def judge(
 def is_synthetic(champion: ModelPackage) -> bool:
     """Was this package's model scored on rendered faces only?"""
     accuracy = champion.manifest.accuracy
-    return accuracy is not None and accuracy.int8.dataset.startswith("synthetic")
+    return accuracy is not None and accuracy.int8.dataset.startswith(SYNTHETIC)
 
 
 def read(folder: Path) -> GateRecord:
@@ -123,7 +123,7 @@ def rendered(report: Path) -> bool:
         document = json.loads(report.read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(document, dict) and str(document.get("source", "")).startswith("synthetic")
+    return isinstance(document, dict) and str(document.get("source", "")).startswith(SYNTHETIC)
 
 
 def selection_accuracy(history: Path) -> float | None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from convert import artifacts, card, gate
 from convert.comparison import Comparison
 from convert.lineage import trace
-from convert.settings import PackageSettings
+from convert.settings import SYNTHETIC, PackageSettings
 from edge_contract import package
 from edge_contract.errors import EdgewiseError, GateRefusedError, UsageError
 from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
@@ -36,6 +36,7 @@ def assemble(
         raise UsageError("the gate judged another model than the one converted last; run `make gate` again.")
     if not record.result.passed:
         raise GateRefusedError(f"the gate refused this model ({record.result.reasons[0]}) and it is not packaged.")
+    _check_honest(settings, synthetic=record.measurements.synthetic)
     comparison = record.measurements.comparison
     if comparison is None:
         raise UsageError("the gate's record holds no accuracy; run `make gate` again.")
@@ -73,6 +74,21 @@ def write(packaged: ModelPackage, folder: Path) -> Path:
     if not path.exists():
         artifacts.write_file(path, data)
     return path
+
+
+def _check_honest(settings: PackageSettings, *, synthetic: bool) -> None:
+    """A model of drawn faces says so in its name and in its scores, and no other does.
+
+    Raises:
+        UsageError: the parameters call it otherwise.
+    """
+    for key, said in (("name", settings.name), ("dataset", settings.dataset)):
+        if said.startswith(SYNTHETIC) != synthetic:
+            was = "drawn faces" if synthetic else "other data than drawn faces"
+            must = f"start with `{SYNTHETIC}`" if synthetic else f"not start with `{SYNTHETIC}`"
+            raise UsageError(
+                f"this model was trained on {was}: package.{key} in params.yaml must {must}, not `{said}`."
+            )
 
 
 def _accuracy(found: Comparison, split: str, settings: PackageSettings) -> Accuracy:

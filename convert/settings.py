@@ -1,10 +1,13 @@
 """The sections `quantize`, `gate` and `package` of params.yaml."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from edge_contract.manifest import Budget, FaceCrop
+
+SYNTHETIC: Final = "synthetic"
+"""How name and data set of a model of drawn faces begin."""
 
 
 class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +62,12 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
 class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The release's name and what its card and manifest say."""
 
-    name: str = "emotion"
+    name: str = "synthetic"
     release: int = 1
-    folder: str = "models"
-    dataset: str = "FER2013"
+    folder: str = "build/packages"
+    dataset: str = "synthetic faces"
     """The data set's name, as scores and card print it."""
-    label_set: str = "FER"
+    label_set: str = "drawn"
     """Whose labels the scores count."""
     intended_use: str = ""
     caveat: str = ""
