@@ -1,0 +1,317 @@
+"""The whole agent, as a process, over a real mosquitto: what it says, how it ends, and what it can be told."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.broker import Broker, free_port
+from edge_contract import topics
+from edge_contract.messages import (
+    Ack,
+    Availability,
+    Command,
+    CommandResult,
+    Info,
+    Prediction,
+    Reported,
+    Telemetry,
+    decode,
+)
+from edge_contract.trust import COMMAND_TYPE, SignedCommand, seal
+from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Ear, eventually, render_clip
+from tests.agent.update_bench import ReleaseSide, tiny
+
+OFTEN = "[telemetry]\ninterval_s = 1\n"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a real face, 60 frames."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    assert render_clip(path, 2.0) == 60
+    return path
+
+
+def test_a_clip_is_looked_at_to_its_end_and_every_frame_is_accounted_for(
+    broker: Broker, tmp_path: Path, clip: Path
+) -> None:
+    ear = Ear(broker.port)
+    with AgentProcess(tmp_path, broker.port, clip, extra='pace = "fast"\n') as agent:
+        status, summary = agent.wait()
+    ear.link.stop()
+    assert status == 0, agent.log
+    assert (summary["frames"], summary["dropped"], summary["errors"]) == (60, 0, 0)
+    assert summary["releases"] == [f"tiny 1 {tiny(1).manifest.digest[:12]}"]
+    predictions = ear.messages("prediction", Prediction)
+    assert len(predictions) == summary["predictions"] > 0
+    assert predictions[0].model == tiny(1).manifest.ref
+    assert predictions[0].label in tiny(1).manifest.labels
+    last = ear.messages("telemetry", Telemetry)[-1]
+    assert last.counters["frames"] == 60
+    assert sum(last.stages["whole"].counts) == 60
+    assert sum(last.emotions.values()) == sum(last.confidence.counts) == sum(last.stages["invoke"].counts)
+    assert last.gauges["rss_bytes"] > 1e6
+    states = [message.state for message in ear.messages("availability", Availability)]
+    assert states == ["online", "stopped"]
+    (info,) = ear.messages("info", Info)
+    assert (info.device, info.groups, info.camera) == (DEVICE, ("shop",), "clip.avi")
+    assert ear.messages("reported", Reported)[-1].active == tiny(1).manifest.ref
+
+
+def test_its_log_is_one_json_object_a_line(broker: Broker, tmp_path: Path, clip: Path) -> None:
+    with AgentProcess(tmp_path, broker.port, clip, extra='pace = "fast"\n') as agent:
+        agent.wait()
+    lines = [line for line in agent.log.splitlines() if not line.startswith("INFO: Created TensorFlow")]
+    entries = [json.loads(line) for line in lines]
+    assert {"time", "level", "logger", "message"} <= entries[0].keys()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_a_last_word(
+    broker: Broker, tmp_path: Path, clip: Path, ending: signal.Signals
+) -> None:
+    ear = Ear(broker.port)
+    with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n") as agent:
+        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        agent.signal(ending)
+        status, summary = agent.wait()
+    ear.link.stop()
+    assert status == 0
+    assert summary["frames"] > 0
+    assert ear.messages("availability", Availability)[-1].state == "stopped"
+    assert "Traceback" not in agent.log
+
+
+def test_a_kill_leaves_the_will_and_the_next_run_has_a_newer_session_and_sends_what_was_left(
+    broker: Broker, tmp_path: Path, clip: Path
+) -> None:
+    ear = Ear(broker.port)
+    with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n" + OFTEN) as agent:
+        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        agent.signal(signal.SIGKILL)
+        agent.process.wait()  # type: ignore[union-attr]
+        eventually(lambda: ear.messages("availability", Availability)[-1].state == "offline")
+        first = ear.messages("prediction", Prediction)[0]
+        before = len(ear.messages("prediction", Prediction))
+        agent.configure('pace = "fast"\n')
+        status, summary = agent.start().wait()
+    ear.link.stop()
+    assert status == 0, agent.log
+    again = ear.messages("prediction", Prediction)[before:]
+    assert (first.session, first.sequence) in {(message.session, message.sequence) for message in again}
+    sessions = [message.session for message in ear.messages("availability", Availability)]
+    assert sessions[0] == sessions[1] < sessions[2]
+    assert summary["spool_rows"] > 0  # nobody acknowledged anything
+
+
+def test_a_real_bridge_empties_the_spool(broker: Broker, tmp_path: Path, clip: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="the bridge's packages are not installed")
+    database = tmp_path / "predictions.db"
+    port = free_port()
+    arguments = ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--listen", f"127.0.0.1:{port}"]
+    code = "import sys; from edge_bridge.cli import main; sys.exit(main())"
+    bridge = subprocess.Popen(
+        [sys.executable, "-c", code, "run", *arguments, "--database", f"sqlite:///{database}"], cwd=REPOSITORY
+    )
+    try:
+        eventually(lambda: ready(port))
+        with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n" + OFTEN) as agent:
+            ear = Ear(broker.port)
+            eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+            eventually(lambda: ear.messages("ack", Ack), lambda: agent.log)
+            eventually(lambda: held(tmp_path / "state" / "spool.db") == 0, lambda: agent.log)
+            status, _ = agent.stop()
+            ear.link.stop()
+    finally:
+        bridge.terminate()
+        bridge.wait()
+    assert status == 0
+    assert sqlite3.connect(database).execute("SELECT count(*) FROM predictions").fetchone()[0] > 0
+
+
+def ready(port: int) -> bool:
+    """Whether the bridge has subscribed and can store."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def held(spool: Path) -> int:
+    """Messages in a spool that somebody else is using."""
+    with closing(sqlite3.connect(f"file:{spool}?mode=ro", uri=True, timeout=10)) as database:
+        return int(database.execute("SELECT count(*) FROM message").fetchone()[0])
+
+
+def test_two_releases_pushed_to_a_running_agent_become_active_and_no_frame_fails(
+    broker: Broker, tmp_path: Path, clip: Path
+) -> None:
+    side = ReleaseSide(tmp_path / "fleet", broker.port)
+    root = tmp_path / "root.json"
+    root.write_bytes(_first_root(tmp_path / "fleet"))
+    ear = Ear(broker.port, topics.device(DEVICE, "reported"))
+    model = f"trust_root = {json.dumps(str(root))}"
+
+    def committed(release: int) -> bool:
+        said = ear.messages("reported", Reported)
+        ref = tiny(release).manifest.ref
+        return bool(said) and said[-1].state == "committed" and said[-1].active == ref
+
+    with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n", model=model) as agent:
+        for release in (1, 2):
+            side.push(tiny(release))
+            eventually(lambda release=release: committed(release), lambda: agent.log)  # type: ignore[misc]
+        status, summary = agent.stop()
+    ear.link.stop()
+    assert status == 0, agent.log
+    assert [name.rpartition(" ")[0] for name in summary["releases"]] == ["tiny 1", "tiny 2"]
+    assert summary["errors"] == 0
+
+
+def _first_root(fleet: Path) -> bytes:
+    return next(fleet.rglob("1.root.json")).read_bytes()
+
+
+def test_signed_commands_are_done_once_and_answered_and_unsigned_ones_are_not(
+    broker: Broker, tmp_path: Path, clip: Path
+) -> None:
+    side = ReleaseSide(tmp_path / "fleet", broker.port)
+    (tmp_path / "root.json").write_bytes(_first_root(tmp_path / "fleet"))
+    stranger = ReleaseSide(tmp_path / "stranger", broker.port)
+    model = f"trust_root = 'root.json'\nfactory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
+    ear = Ear(broker.port)
+
+    def send(number: str, name: Any, signer: ReleaseSide = side, **arguments: Any) -> None:
+        now = time.time()
+        command = SignedCommand(
+            device=DEVICE, id=number, command=Command(name=name, arguments=arguments), issued=now, expires=now + 600
+        )
+        envelope = seal(command, COMMAND_TYPE, signer.repository.online_signer())
+        assert ear.link.publish(topics.command(DEVICE, number), envelope)
+
+    def answer(number: str) -> CommandResult:
+        topic = topics.command_result(DEVICE, number)
+        eventually(lambda: any(said == topic for said, _ in ear.heard), lambda: agent.log)
+        answers = [decode(payload, CommandResult) for said, payload in ear.heard if said == topic]
+        assert len(answers) == 1
+        return answers[0]
+
+    with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n", model=model) as agent:
+        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        send("c1", "identify", stranger)
+        send("c2", "identify")
+        send("c2", "identify")
+        assert DEVICE in answer("c2").detail
+        send("c3", "set-config", **{"telemetry.interval_s": 1, "log.level": "debug"})
+        assert answer("c3").ok
+        eventually(lambda: len(ear.messages("telemetry", Telemetry)) >= 2, lambda: agent.log)
+        send("c4", "set-config", **{"broker.host": "elsewhere"})
+        assert not answer("c4").ok
+        send("c5", "selftest")
+        assert "known inputs rightly" in answer("c5").detail
+        send("c6", "restart")
+        assert "service manager" in answer("c6").detail
+        send("c7", "rollback")
+        assert answer("c7").ok
+        status, _ = agent.stop()
+    ear.link.stop()
+    assert status == 0
+    assert not [topic for topic, _ in ear.heard if topic == topics.command_result(DEVICE, "c1")]
+    assert answer("c2").ok  # the second delivery got no second answer
+    assert json.loads((tmp_path / "state" / "set-config.json").read_text())["telemetry.interval_s"] == 1
+
+
+def test_sighup_reloads_what_is_safe_and_names_what_is_not(broker: Broker, tmp_path: Path, clip: Path) -> None:
+    ear = Ear(broker.port)
+    with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n[telemetry]\ninterval_s = 3600\n") as agent:
+        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        agent.configure("loop = true\nfps = 15\n[telemetry]\ninterval_s = 1\n[log]\nlevel = 'debug'\n")
+        agent.signal(signal.SIGHUP)
+        eventually(lambda: "a restart is needed for source.fps" in agent.log, lambda: agent.log)
+        agent.configure("loop = maybe\n")
+        agent.signal(signal.SIGHUP)
+        eventually(lambda: "the settings were not reloaded" in agent.log, lambda: agent.log)
+        status, _ = agent.stop()
+    ear.link.stop()
+    assert status == 0
+
+
+def test_the_service_manager_hears_ready_alive_and_stopping(broker: Broker, tmp_path: Path, clip: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        path = str(tmp_path / "notify")
+        manager.bind(path)
+        manager.settimeout(60)
+        with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n") as agent:
+            agent.process.kill()  # type: ignore[union-attr]
+            agent.process.wait()  # type: ignore[union-attr]
+            agent.start(NOTIFY_SOCKET=path, WATCHDOG_USEC="30000000")
+            heard = [manager.recv(1000).decode(), manager.recv(1000).decode()]
+            status, _ = agent.stop()
+            while not heard[-1].startswith("STOPPING"):
+                heard.append(manager.recv(1000).decode())
+    assert status == 0
+    assert heard[0].startswith("READY=1\nSTATUS=looking through")
+    assert heard[1] == "WATCHDOG=1"
+
+
+def test_without_a_broker_it_looks_and_keeps_and_ends_as_well(tmp_path: Path, clip: Path) -> None:
+    with AgentProcess(tmp_path, free_port(), clip, extra='pace = "fast"\n') as agent:
+        status, summary = agent.wait()
+    assert status == 0
+    assert summary["frames"] == 60
+    assert summary["connects"] == 0
+    assert summary["spool_rows"] >= summary["predictions"] + 1
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "status", "sentence"),
+    [
+        (None, "nowhere.avi", 2, "is no camera index, URL, file or folder"),
+        ("threads = 1", "clip", 2, "the settings name no model"),
+        ("trust_root = 'none.json'", "clip", 2, "none.json cannot be read"),
+        ("factory = 'agent.toml'", "clip", 2, "damaged or no .ewm package"),
+        (None, "agent.toml", 1, "agent.toml"),
+    ],
+)
+def test_what_cannot_run_ends_with_one_sentence_and_the_right_status(
+    tmp_path: Path, clip: Path, *, model: str | None, source: str, status: int, sentence: str
+) -> None:
+    path = clip if source == "clip" else tmp_path / source
+    with AgentProcess(tmp_path, free_port(), path, model=model) as agent:
+        ended, _ = agent.wait()
+    last = agent.log.splitlines()[-1]
+    assert ended == status, agent.log
+    assert last.startswith("edgewise-agent: ")
+    assert sentence in last
+    assert "Traceback" not in agent.log
+
+
+def test_importing_the_agent_and_its_command_line_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, edge_agent, edge_agent.cli, edge_agent.agent, edge_agent.doctor\n"
+        "heavy = {'tensorflow', 'mlflow', 'dvc', 'prometheus_client', 'pandas', 'nicegui', 'keras', 'torch',\n"
+        "         'sqlalchemy', 'matplotlib', 'typer', 'rich', 'edge_fleet', 'edge_bridge', 'train', 'convert'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_alone_loads_neither_opencv_nor_an_interpreter() -> None:
+    code = "import sys, edge_agent.cli; print(sorted({'cv2', 'numpy', 'ai_edge_litert', 'tuf'} & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "[]"
