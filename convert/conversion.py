@@ -73,7 +73,7 @@ def to_float(network: Any) -> bytes:
     Raises:
         UsageError: an operator has no TFLite form.
     """
-    return _convert(_prepared(network, plan(network), "uint8"), lambda _: None)
+    return _convert(prepared(network, plan(network), "uint8"), lambda _: None)
 
 
 def to_dynamic_range(network: Any) -> bytes:
@@ -88,7 +88,7 @@ def to_dynamic_range(network: Any) -> bytes:
 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
-    return _convert(_prepared(network, plan(network), "uint8"), quantize)
+    return _convert(prepared(network, plan(network), "uint8"), quantize)
 
 
 def to_int8(network: Any, calibration: Images, progress: Callable[[int], None] = lambda _: None) -> bytes:
@@ -126,10 +126,10 @@ def to_int8(network: Any, calibration: Images, progress: Callable[[int], None] =
         converter.inference_output_type = tf.uint8
 
     # A float input here: from a uint8 one the converter would keep a cast, and with it a float island in the graph.
-    return _convert(_prepared(network, centering, "float32"), quantize)
+    return _convert(prepared(network, centering, "float32"), quantize)
 
 
-def _prepared(network: Any, centering: Centering | None, dtype: str) -> Any:
+def prepared(network: Any, centering: Centering | None, dtype: str) -> Any:
     """The same network behind an input of batch one and this type, its rescaling folded where it can be.
 
     With uint8 the graph itself takes the zero point off the pixel; with float32 the caller's tensor has it off.

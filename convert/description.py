@@ -7,7 +7,7 @@ import msgspec
 
 from convert import goldens
 from convert.flatbuffer import Graph, parse
-from convert.runtimes import LITERT, ask
+from convert.runtimes import LITERT, TFLITE_RUNTIME, ask
 from convert.skew import input_of
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import Budget, FaceCrop, ModelManifest, Output, digest_of
@@ -47,7 +47,10 @@ def describe(model: bytes, labels: tuple[str, ...], images: Images, crop: FaceCr
     if exact.outputs is None or delegated.outputs is None:
         failure = exact.failure or delegated.failure
         raise EdgewiseError(f"the converted model does not run on the reference runtime: {failure}.")
-    chosen = goldens.choose(exact.outputs, delegated.outputs)
+    # The two runtimes' reference kernels round a softmax differently now and then; what is known of both is kept.
+    older = ask(TFLITE_RUNTIME, model, manifest, pictures, delegates=False).outputs if TFLITE_RUNTIME.present else None
+    alike = (exact.outputs == (exact.outputs if older is None else older)).all(axis=1)
+    chosen = goldens.choose(exact.outputs, delegated.outputs, alike)
     return msgspec.structs.replace(manifest, goldens=goldens.pack(pictures[chosen], exact.outputs[chosen]))
 
 

@@ -6,7 +6,7 @@ the runtimes (see `runtimes`).
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -18,6 +18,8 @@ _OPERATORS: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
 _TYPES: dict[int, str] = {code: name for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+WEIGHTED: Final = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Operators that multiply by weights."""
 _NUMPY = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64, "FLOAT32": np.float32}
 
 
@@ -105,7 +107,7 @@ class Graph:
         return sum(self._macs(operator) for operator in self.operators)
 
     def _macs(self, operator: Operator) -> int:
-        if operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"):
+        if operator.name not in WEIGHTED:
             return 0
         output = math.prod(self.tensors[operator.outputs[0]].shape)
         weights = self.tensors[operator.inputs[1]].shape

@@ -3,7 +3,7 @@
 Smooth ones look like light on a surface; noise drives the network to its edges, where a wrong kernel shows. Nothing of
 a data set is in them, so they may travel with every release.
 
-They are chosen among many for being well conditioned. Delegates round inside the network otherwise than the built-in
+They are chosen among many for being well conditioned. Delegates round inside the network otherwise than the reference
 kernels, and where the model is undecided one step of a logit is several steps of a probability: over a set of faces
 an int8 network of twelve layers answers up to 7 steps of 256 apart, none the better. On a golden the answer must hold
 still, so that a difference on a board speaks of the board.
@@ -33,11 +33,16 @@ def candidates(image: ImageInput, seed: int = 7) -> NDArray[np.uint8]:
     return np.stack(pictures)
 
 
-def choose(exact: NDArray[np.generic], delegated: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Which candidates become goldens, from their raw answers [N, labels] without and with delegates."""
+def choose(exact: NDArray[np.generic], delegated: NDArray[np.generic], alike: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Which candidates become goldens, from their raw answers [N, labels] without and with delegates.
+
+    `alike` [N]: the other runtimes answer exactly so too; the rest is chosen only when there is nothing else.
+    """
+    off = np.abs(exact.astype(np.float64) - delegated.astype(np.float64)).max(axis=1)
+    off = np.where(alike, np.maximum(off, WITH_DELEGATES), np.inf)
     smooth = np.arange(SMOOTH * CANDIDATES)
     noise = np.arange(len(smooth), len(exact))
-    return np.concatenate([_best(exact, delegated, smooth, SMOOTH), _best(exact, delegated, noise, NOISE)])
+    return np.concatenate([_best(exact, off, smooth, SMOOTH), _best(exact, off, noise, NOISE)])
 
 
 def pack(pictures: NDArray[np.uint8], answers: NDArray[np.generic]) -> tuple[Golden, ...]:
@@ -47,23 +52,24 @@ def pack(pictures: NDArray[np.uint8], answers: NDArray[np.generic]) -> tuple[Gol
 
 
 def _best(
-    exact: NDArray[np.generic], delegated: NDArray[np.generic], rows: NDArray[np.int64], count: int
+    exact: NDArray[np.generic], off: NDArray[np.float64], rows: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """The best conditioned `count` of `rows`, in turn from each label that is answered: variety before comfort."""
+    """The best conditioned `count` of `rows`, in turn from each label that is answered: variety before comfort.
+
+    `off` [N]: how far another way to compute the answer is from the exact one; the nearest come first.
+    """
     said = exact[rows].astype(np.float64)
-    off = np.abs(said - delegated[rows].astype(np.float64)).max(axis=1)
     shares = said / np.maximum(said.sum(axis=1, keepdims=True), 1e-9)
     # d p / d logit is p (1 - p): how far a rounding step inside the network moves the answer.
     trembling = (shares * (1 - shares)).max(axis=1)
-    order = np.lexsort((trembling, np.maximum(off, WITH_DELEGATES)))
+    order = np.lexsort((trembling, off[rows]))
     label = said.argmax(axis=1)
     turn = np.zeros(len(rows), np.int64)  # the n-th best of its label
     seen: dict[int, int] = {}
     for position in order:
         turn[position] = seen.get(int(label[position]), 0)
         seen[int(label[position])] = int(turn[position]) + 1
-    within = np.maximum(off, WITH_DELEGATES)
-    chosen = np.lexsort((trembling, turn, within))[:count]
+    chosen = np.lexsort((trembling, turn, off[rows]))[:count]
     return np.asarray(rows[np.sort(chosen)], np.int64)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.flatbuffer import Graph, Tensor, parse
+from convert.flatbuffer import WEIGHTED, Graph, Tensor, parse
 
 _SILENT: Final = 1e-20  # below this mean square there is no signal to speak of
 
@@ -126,7 +126,16 @@ def _shared_outputs(float_graph: Graph, int8_graph: Graph) -> list[tuple[int, in
         tensor = int8_graph.tensors[operator.outputs[0]]
         if tensor.name in floats and tensor.quantization is not None:
             pairs.append((floats[tensor.name], operator.outputs[0]))
-    return pairs
+    return pairs or _weighted_outputs(float_graph, int8_graph)
+
+
+def _weighted_outputs(float_graph: Graph, int8_graph: Graph) -> list[tuple[int, int]]:
+    """Output pairs of the layers that have weights, by position: a network trained anew has names of its own."""
+    floats, quantized = (
+        [operator.outputs[0] for operator in graph.operators if operator.name in WEIGHTED] + list(graph.outputs)
+        for graph in (float_graph, int8_graph)
+    )
+    return list(zip(floats, quantized, strict=True)) if len(floats) == len(quantized) else []
 
 
 def _step(tensor: Tensor) -> tuple[float, float]:

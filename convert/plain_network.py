@@ -22,7 +22,6 @@ _KEPT: Final = {
     "ReLU": ("max_value",),
     "Activation": ("activation",),
     "Softmax": ("axis",),
-    "Dropout": ("rate",),
     "ZeroPadding2D": ("padding",),
     "Flatten": (),
     "Add": (),
@@ -40,37 +39,43 @@ class PlainLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlainNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """Layers in an order in which each hears only earlier ones; the first is the rescaled picture."""
+    """Layers in an order in which each hears only earlier ones or the `picture`."""
 
     shape: tuple[int, int, int]
-    scale: float
-    offset: float
-    """The network's rescaling: pixel * scale + offset."""
+    zero_point: int
+    """The picture is the pixel less this."""
     layers: tuple[PlainLayer, ...]
     output: str
 
 
-def describe_network(network: Any) -> tuple[PlainNetwork, dict[str, NDArray[np.float32]]]:
+def describe_network(network: Any, zero_point: int) -> tuple[PlainNetwork, dict[str, NDArray[np.float32]]]:
     """A functional Keras 3 network as data, and its weights named `LAYER/NUMBER` in Keras' own order.
+
+    `network` hears `pixel - zero_point`: its rescaling is folded (see `centering`).
 
     Raises:
         UsageError: it holds a layer that quantization-aware training cannot carry.
     """
     layers: list[PlainLayer] = []
     weights: dict[str, NDArray[np.float32]] = {}
-    scale, offset = 1.0, 0.0
-    alias: dict[str, str] = {}  # the picture under the names that input and rescaling have
+    alias: dict[str, str] = {}  # layers that only pass on what they hear
     for layer in network.layers:
         kind = type(layer).__name__
         heard = tuple(alias.get(name, name) for name in _inputs(layer))
         if kind == "InputLayer":
             alias[layer.name] = "picture"
-        elif kind == "Rescaling" and heard == ("picture",):
-            scale, offset = float(layer.scale), float(layer.offset)
-            alias[layer.name] = "picture"
+        elif (kind == "Activation" and layer.get_config()["activation"] == "linear") or kind == "Dropout":
+            alias[layer.name] = heard[0]
         elif kind in _KEPT:
             settings = {key: value for key, value in layer.get_config().items() if key in _KEPT[kind]}
+            if split := kind == "Dense" and settings["activation"] == "softmax":
+                settings["activation"] = "linear"  # the range to learn is that of the logits
             layers.append(PlainLayer(name=layer.name, kind=kind, settings=settings, inputs=heard))
+            if split:
+                after = f"{layer.name}_softmax"
+                softmax = {"activation": "softmax"}
+                layers.append(PlainLayer(name=after, kind="Activation", settings=softmax, inputs=(layer.name,)))
+                alias[layer.name] = after
             for number, weight in enumerate(layer.get_weights()):
                 weights[f"{layer.name}/{number}"] = np.asarray(weight, np.float32)
         else:
@@ -82,8 +87,7 @@ def describe_network(network: Any) -> tuple[PlainNetwork, dict[str, NDArray[np.f
     shape = tuple(int(side) for side in network.input_shape[1:])
     plain = PlainNetwork(
         shape=(shape[0], shape[1], shape[2]),
-        scale=scale,
-        offset=offset,
+        zero_point=zero_point,
         layers=tuple(layers),
         output=layers[-1].name,
     )

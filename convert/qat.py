@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from convert.centering import plan
+from convert.conversion import prepared
 from convert.plain_network import describe_network
 from convert.settings import QuantizeSettings
 from edge_contract.errors import EdgewiseError, UsageError
@@ -35,7 +37,10 @@ def to_int8(network: Any, data: Dataset, settings: QuantizeSettings, python: Pat
     if not python.is_file():
         raise UsageError(f"quantization-aware training needs {python.parents[1]}; make it with `make setup-qat`.")
     rows = data.split_indices("train")
-    layers, weights = describe_network(network)
+    centering = plan(network)
+    if centering is None:
+        raise UsageError("quantization-aware training needs a network that begins with a rescaling; use method ptq.")
+    layers, weights = describe_network(prepared(network, centering, "float32"), centering.zero_point)
     images = data.images[rows]
     targets = np.asarray(network.predict(images, batch_size=128, verbose=0), np.float32)
     with tempfile.TemporaryDirectory(prefix="edgewise-qat-") as name:

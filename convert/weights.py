@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from convert.flatbuffer import Graph, Tensor
+from convert.flatbuffer import WEIGHTED, Graph, Tensor
 
 _ROUNDING: Final = 0.51  # steps: half, and what float32 arithmetic in the converter adds
 _BIAS_STEPS: Final = 1.51
@@ -51,9 +51,7 @@ def compare(float_graph: Graph, int8_graph: Graph) -> WeightReport:
 
 def _layers(graph: Graph) -> dict[tuple[int, int], Tensor]:
     """Weights and biases by (position among layers with weights, input number): names repeat, positions do not."""
-    layers = [
-        operator for operator in graph.operators if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-    ]
+    layers = [operator for operator in graph.operators if operator.name in WEIGHTED]
     return {
         (position, number): graph.tensors[index]
         for position, operator in enumerate(layers)
