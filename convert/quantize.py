@@ -25,7 +25,7 @@ from train.dataset import Dataset, load, write_archive
 from train.params import load_section
 
 # A probability. Folding the rescaling moves what the first convolution pads with by at most half a grey level, which
-# small training sets amplify to some 0.002; float32 sums in another order differ by far less, another network by far more.
+# small training sets amplify to some 0.002; sums in another order differ by far less, another network by far more.
 _SAME = 1e-2
 
 

@@ -25,19 +25,21 @@ class DataReport:
     resized: list[Problem]
     problems: list[Problem]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    source: str = ""  # `synthetic:N`, or the file's or folder's name; the gate tells drawn faces from real ones by it
 
-    def with_counts(self, dataset: Dataset) -> "DataReport":
-        """The same report with pictures per split and class."""
+    def with_counts(self, dataset: Dataset, source: str) -> "DataReport":
+        """The same report with pictures per split and class, and the source's name."""
         counts = {}
         for split in SPLITS:
             found = np.bincount(dataset.labels[dataset.split_indices(split)], minlength=len(dataset.label_names))
             if found.any():
                 counts[split] = dict(zip(dataset.label_names, map(int, found), strict=True))
-        return dataclasses.replace(self, counts=counts)
+        return dataclasses.replace(self, counts=counts, source=source)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
+            "source": self.source,
             "source_digest": self.source_digest,
             "counts": self.counts,
             "duplicates_within": self.duplicates_within,

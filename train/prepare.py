@@ -67,7 +67,7 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
         kept_rows.images, kept_rows.labels, kept_split, rows.label_names, kept_rows.votes, rows.vote_names, rows.digest
     )
     _refuse_missing_class(dataset)
-    return dataset, report.with_counts(dataset)
+    return dataset, report.with_counts(dataset, Path(params.source).name)
 
 
 def refuse_too_many_problems(rows: Rows, max_bad: int) -> None:
