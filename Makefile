@@ -24,7 +24,7 @@ setup-tflite:
 	@deploy/setup-host.sh .venv-tflite requirements/edge-tflite.txt --python python3.11
 
 # --- the main job ---------------------------------------------------------------------------------------------------
-demo: setup  ## Everything at once: train, quantize, release, push, run, watch (DEMO_SECONDS=60, CAMERA=0)
+demo: setup setup-tflite  ## Everything at once: train, quantize, release, push, run, watch (DEMO_SECONDS=60, CAMERA=0)
 	@$(PYTHON) -m demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(if $(CAMERA),--camera $(CAMERA))
 
 data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N

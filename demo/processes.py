@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from edge_contract.errors import EdgewiseError
 
@@ -14,7 +13,7 @@ STOP_SECONDS = 15
 
 
 class Processes:
-    """Starts processes and ends them, whatever happens in between; a context manager."""
+    """Starts processes and ends them, the last started first."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -32,7 +31,10 @@ class Processes:
         """
         self._logs.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("wb") as output:
-            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            # A session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
+            process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
         self._running.append((name, process))
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
@@ -65,12 +67,8 @@ class Processes:
                 return _end(process)
         raise KeyError(name)
 
-    def __enter__(self) -> "Processes":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop_all(self) -> None:
+        """End what still runs, the last started first."""
         while self._running:
             _end(self._running.pop()[1])
 

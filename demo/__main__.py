@@ -1,0 +1,49 @@
+"""`python -m demo`: the main job on one machine, with real parts.
+
+Synthetic faces → training → int8 → gate → package → registry; then broker, bridge and agent; then the shipped models
+are released, pushed and activated one after the other while the agent looks at a face. The last line printed is JSON
+with what was measured.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from demo.fleet import Fleet, measured
+from demo.pipeline import Pipeline
+from demo.steps import Steps
+from edge_contract.errors import EdgewiseError, ExitCode
+
+FOLDER = Path(".demo")
+MODELS = Path("models")
+
+
+def main() -> int:
+    """Run it all; return the exit code."""
+    parser = argparse.ArgumentParser(prog="demo", description="The main job, end to end, on this machine.")
+    parser.add_argument("--seconds", type=float, help="end by itself after watching for so long; else until Ctrl-C")
+    parser.add_argument("--camera", help="a camera's index, path or URL instead of the generated clip")
+    given = parser.parse_args()
+    steps = Steps()
+    try:
+        Pipeline(FOLDER, steps).train_and_register()
+        with Fleet(FOLDER, steps, camera=given.camera) as fleet:
+            fleet.start()
+            before = fleet.push(MODELS / "emotion-1.ewm")
+            fleet.watch(given.seconds / 2 if given.seconds else 15.0)
+            after = fleet.push(MODELS / "emotion-2.ewm")
+            fleet.watch(given.seconds / 2 if given.seconds else None)
+            result = measured(fleet, before, after)
+    except EdgewiseError as error:
+        sys.stderr.write(f"edgewise: {error}\n")
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nedgewise: stopped.\n")
+        return int(ExitCode.ERROR)
+    sys.stdout.write(json.dumps(result) + "\n")
+    return int(ExitCode.OK)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

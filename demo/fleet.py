@@ -1,0 +1,198 @@
+"""The second half: broker, bridge and agent as real processes, releases pushed to the running agent."""
+
+import contextlib
+import json
+import shutil
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from demo import clip
+from demo.broker import Broker, free_port
+from demo.processes import Processes, tool
+from demo.steps import Steps, run
+from edge_contract.errors import EdgewiseError
+from edge_contract.package import read_file
+
+DEVICE = "demo-camera"
+GROUP = "demo"
+UPDATE_SECONDS = 120.0
+
+
+class Fleet:
+    """One broker, one bridge, one agent, and the release side's folder, all under one directory; a context manager."""
+
+    def __init__(self, folder: Path, steps: Steps, *, camera: str | None) -> None:
+        self._folder = folder.resolve()
+        self._processes = Processes(self._folder / "logs")
+        self._steps = steps
+        self._camera = camera
+        self._http = free_port()
+        self._broker = Broker(self._folder / "broker")
+        self._repository = self._folder / "fleet"
+
+    @property
+    def dashboard(self) -> str:
+        """Where the dashboard is."""
+        return f"http://127.0.0.1:{self._http}/"
+
+    def start(self) -> None:
+        """Make keys, start broker, bridge and agent, each ready before the next; a new device each time."""
+        for left in ("broker", "device", "logs"):
+            shutil.rmtree(self._folder / left, ignore_errors=True)
+        root = self._repository / "root.json"
+        if not root.exists():
+            with self._steps.step("signing keys") as result:
+                self._edgewise("keys", "init", "--repository", str(self._repository))
+                result.text = "root 2 of 3, release, online"
+        source = self._camera or str(self._clip())
+        with self._steps.step("broker") as result:
+            self._broker.start()
+            result.text = f"mosquitto on 127.0.0.1:{self._broker.port}"
+        with self._steps.step("bridge and dashboard") as result:
+            self._processes.start("bridge", self._bridge_arguments(), lambda: self._get("-/ready") is not None)
+            result.text = self.dashboard
+        with self._steps.step("agent") as result:
+            config = self._agent_config(source, root)
+            arguments = [tool("edgewise-agent"), "run", "--config", str(config)]
+            self._processes.start("agent", arguments, lambda: self._metric("edgewise_device_up") == 1)
+            result.text = f"watching {'camera ' + source if self._camera else 'a generated clip of a real face'}"
+
+    def push(self, package: Path) -> int:
+        """Sign, push and wait until the running agent has made this release its own; return its number.
+
+        Raises:
+            EdgewiseError: the agent did not take it; the text says why.
+        """
+        manifest = read_file(package).manifest
+        with self._steps.step(f"release and push {manifest.name} {manifest.release}") as result:
+            self._edgewise("release", "add", str(package), "--repository", str(self._repository))
+            wish = ("push", manifest.name, str(manifest.release), "--group", GROUP, "--broker", self._address)
+            self._edgewise(*wish, "--wait", str(UPDATE_SECONDS), "--repository", str(self._repository))
+            self._processes.check()
+            result.text = f"{manifest.size / 1e6:.2f} MB, verified, self-tested, active"
+        return self._active_release()
+
+    def watch(self, seconds: float | None) -> None:
+        """Let it run, for so long or until Ctrl-C, and say what the dashboard shows."""
+        end = time.monotonic() + seconds if seconds is not None else None
+        if end is None:
+            self._steps.say(f"Open {self.dashboard} and press Ctrl-C to end.")
+        with contextlib.suppress(KeyboardInterrupt):
+            while end is None or time.monotonic() < end:
+                self._processes.check()
+                time.sleep(min(1.0, max(0.0, end - time.monotonic())) if end is not None else 1.0)
+
+    def end_agent(self) -> dict[str, Any]:
+        """Stop the agent and return the summary it ends its log with.
+
+        Raises:
+            EdgewiseError: it ended badly or without a summary.
+        """
+        status = self._processes.stop("agent")
+        if status != 0:
+            raise EdgewiseError(f"the agent ended with status {status}:\n{self._processes.tail('agent')}")
+        for line in reversed(self._processes.log("agent").read_text().splitlines()):
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and "frames" in entry:
+                    return entry
+        raise EdgewiseError("the agent ended without a summary; see .demo/logs/agent.log")
+
+    def scraped(self) -> bool:
+        """Whether `/metrics` parses and counts this device's frames."""
+        return (self._metric("edgewise_frames_total") or 0) > 0
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._processes.stop_all()
+        self._broker.stop()
+
+    @property
+    def _address(self) -> str:
+        return f"mqtt://127.0.0.1:{self._broker.port}"
+
+    def _active_release(self) -> int:
+        """The release that the device itself reports to run, read back through the broker."""
+        devices = self._edgewise("fleet", "ls", "--broker", self._address)["devices"]
+        reported = next(device["reported"] for device in devices if device["device"] == DEVICE)
+        return int(reported["active"]["release"])
+
+    def _clip(self) -> Path:
+        path = self._folder / "clip.avi"
+        if not path.exists():
+            with self._steps.step("a clip of a real face") as result:
+                part = path.with_name("clip.part.avi")
+                frames = clip.render(part)
+                part.replace(path)
+                result.text = f"{frames} frames of {clip.WIDTH}x{clip.HEIGHT}"
+        return path
+
+    def _bridge_arguments(self) -> list[str]:
+        database = f"sqlite:///{self._folder / 'predictions.db'}"
+        listen = f"127.0.0.1:{self._http}"
+        return [tool("edgewise-bridge"), "run", "--broker", self._address, "--listen", listen, "--database", database]
+
+    def _agent_config(self, source: str, root: Path) -> Path:
+        path = self._folder / "agent.toml"
+        text = json.dumps  # a TOML basic string is written as JSON writes one
+        path.write_text(
+            f'[device]\nid = "{DEVICE}"\nsite = "demo"\ngroups = ["{GROUP}"]\n'
+            f"state_dir = {text(str(self._folder / 'device'))}\n\n"
+            f"[broker]\nport = {self._broker.port}\n\n"
+            f"[source]\nurl = {text(source)}\nloop = true\n\n"
+            f"[model]\ntrust_root = {text(str(root))}\n\n"
+            '[telemetry]\ninterval_s = 2.0\n\n[log]\nformat = "json"\n'
+        )
+        tomllib.loads(path.read_text())
+        return path
+
+    def _edgewise(self, *arguments: str) -> dict[str, Any]:
+        log = self._folder / "logs" / "edgewise.log"
+        done = run([tool("edgewise"), *arguments, "--json"], log)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def _get(self, path: str) -> str | None:
+        try:
+            with urllib.request.urlopen(self.dashboard + path, timeout=5) as response:  # noqa: S310  # 127.0.0.1
+                body: bytes = response.read()
+                return body.decode()
+        except (urllib.error.URLError, OSError):
+            return None
+
+    def _metric(self, name: str) -> float | None:
+        """The sum of a metric's samples for this device, or None when there is none."""
+        text = self._get("metrics")
+        values = [
+            sample.value
+            for family in text_string_to_metric_families(text or "")
+            for sample in family.samples
+            if sample.name == name and sample.labels.get("device") == DEVICE
+        ]
+        return sum(values) if values else None
+
+
+def measured(fleet: Fleet, before: int, after: int) -> dict[str, Any]:
+    """What this run measured, ending the agent."""
+    scraped = fleet.scraped()
+    summary = fleet.end_agent()
+    return {
+        "frames": summary["frames"],
+        "dropped": summary["dropped"],
+        "predictions": summary["predictions"],
+        "release_before": before,
+        "release_after": after,
+        "p95_ms": summary["p95_ms"],
+        "metrics_scraped": scraped,
+    }
