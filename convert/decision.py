@@ -44,6 +44,10 @@ def _checks(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
     yield from _labels(measured)
     if measured.weights is not None:
         yield from _weights(measured.weights)
+    asked = {run.runtime for run in measured.goldens}
+    for name in limits.required_runtimes:
+        if name not in asked:
+            yield Check(f"goldens_{name}", "not run", f"goldens: {name} is required and was not asked.")
     for run in measured.goldens:
         yield from _goldens(run, required=run.runtime in limits.required_runtimes)
     if measured.run_failure:

@@ -113,9 +113,9 @@ def _layers(graph: Graph, sums: dict[int, _Sums]) -> tuple[Layer, ...]:
 
 
 def short_name(name: str) -> str:
-    """The layer in a converter's tensor name: "network_1/conv_2_1/Relu;network…" is "conv_2_1"."""
+    """The layer in a converter's tensor name: "network_1/conv_2_1/Relu;network…" is "conv_2"."""
     parts = name.partition(";")[0].split("/")
-    return "answer" if len(parts) == 1 else parts[1]
+    return "answer" if len(parts) == 1 else parts[1].removesuffix("_1")  # the copy's scope, not the layer's name
 
 
 def _shared_outputs(float_graph: Graph, int8_graph: Graph) -> list[tuple[int, int]]:

@@ -1,0 +1,133 @@
+"""The package: same input, same bytes; honest names; a release number is never used twice."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from convert import artifacts, gate, lineage, package
+from convert.artifacts import Converted
+from convert.settings import GateSettings, PackageSettings
+from edge_contract import package as packages
+from edge_contract.errors import GateRefusedError, UsageError
+from edge_contract.manifest import Lineage
+from edge_vision import goldens
+from edge_vision.classifier import Classifier
+from tests.convert.shapes import Trained
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+SETTINGS = PackageSettings(name="stripes", release=4, dataset="stripes", label_set="drawn", caveat="Drawn here.")
+LINEAGE = Lineage(git_commit="c" * 40, dataset="stripes-3", trained_on="a test")
+
+
+@pytest.fixture(scope="module")
+def record(_converted: Path, trained: Trained) -> gate.GateRecord:
+    settings = GateSettings(required_runtimes=("litert",), timed=20)
+    judged = gate.judge(artifacts.read(_converted), trained.data, settings, synthetic=False)
+    assert judged.result.passed, judged.result.reasons
+    return judged
+
+
+def test_the_same_conversion_gives_the_same_bytes(converted: Converted, record: gate.GateRecord) -> None:
+    first, second = (packages.write(package.assemble(converted, record, SETTINGS, LINEAGE)) for _ in range(2))
+    assert first == second
+
+
+def test_a_slower_machine_gives_the_same_bytes(converted: Converted, record: gate.GateRecord) -> None:
+    checks = record.result.checks | {"latency_s": 0.09, "memory": 3e7}
+    slower = msgspec.structs.replace(record, result=msgspec.structs.replace(record.result, checks=checks))
+    first, second = (package.assemble(converted, one, SETTINGS, LINEAGE) for one in (record, slower))
+    assert packages.write(first) == packages.write(second)
+
+
+def test_the_package_answers_its_goldens_and_says_what_it_is(
+    converted: Converted, record: gate.GateRecord, tmp_path: Path
+) -> None:
+    path = package.write(package.assemble(converted, record, SETTINGS, LINEAGE), tmp_path)
+    assert path.name == "stripes-4.ewm"
+    read = packages.read_file(path)
+    manifest = read.manifest
+    assert len(manifest.goldens) == 16
+    assert goldens.check(Classifier(read.model, manifest, delegates=False), manifest, goldens.EXACT).ok
+    assert goldens.check(Classifier(read.model, manifest), manifest, goldens.WITH_DELEGATES).ok
+    assert manifest.accuracy is not None
+    assert manifest.accuracy.int8.n == 500
+    assert sum(manifest.reference.predictions.values()) == pytest.approx(1)
+    assert sum(manifest.reference.confidence) == pytest.approx(1)
+    assert manifest.lineage == LINEAGE
+    for said in ("stripes 4", "n = 500", "Drawn here.", manifest.digest, "c" * 40):
+        assert said in read.card
+
+
+def test_a_release_number_is_not_used_twice(converted: Converted, record: gate.GateRecord, tmp_path: Path) -> None:
+    assembled = package.assemble(converted, record, SETTINGS, LINEAGE)
+    path = package.write(assembled, tmp_path)
+    written = path.stat().st_mtime_ns
+    assert package.write(assembled, tmp_path) == path  # the same again is nothing new
+    other = package.assemble(converted, record, SETTINGS, Lineage(git_commit="d" * 40))
+    with pytest.raises(UsageError, match="different package of the same release"):
+        package.write(other, tmp_path)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_what_the_gate_refused_is_not_packaged(converted: Converted, record: gate.GateRecord) -> None:
+    refused = msgspec.structs.replace(record.result, passed=False, reasons=("size: too large.",))
+    with pytest.raises(GateRefusedError, match="size: too large"):
+        package.assemble(converted, msgspec.structs.replace(record, result=refused), SETTINGS, LINEAGE)
+
+
+def test_a_judgement_of_another_model_is_not_taken(converted: Converted, record: gate.GateRecord) -> None:
+    with pytest.raises(UsageError, match="another model"):
+        package.assemble(converted, msgspec.structs.replace(record, digest="0" * 64), SETTINGS, LINEAGE)
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "name", "dataset", "fits"),
+    [
+        (True, "synthetic", "synthetic faces", True),
+        (True, "emotion", "synthetic faces", False),
+        (True, "synthetic", "FER2013", False),
+        (False, "synthetic", "FER2013", False),
+        (False, "emotion", "synthetic faces", False),
+    ],
+)
+def test_a_model_of_drawn_faces_says_so_and_no_other_does(
+    converted: Converted, record: gate.GateRecord, *, synthetic: bool, name: str, dataset: str, fits: bool
+) -> None:
+    judged = msgspec.structs.replace(record, measurements=replace(record.measurements, synthetic=synthetic))
+    settings = msgspec.structs.replace(SETTINGS, name=name, dataset=dataset)
+    if fits:
+        assert package.assemble(converted, judged, settings, LINEAGE).file_name == f"{name}-4.ewm"
+    else:
+        with pytest.raises(UsageError, match="drawn faces"):
+            package.assemble(converted, judged, settings, LINEAGE)
+
+
+@pytest.mark.parametrize("name", ["Emotion", "", "a/b"])
+def test_a_name_that_no_topic_takes_is_refused(converted: Converted, record: gate.GateRecord, name: str) -> None:
+    with pytest.raises(UsageError, match="no valid manifest"):
+        package.assemble(converted, record, msgspec.structs.replace(SETTINGS, name=name), LINEAGE)
+
+
+def test_the_gate_s_record_reads_back_as_written(record: gate.GateRecord, tmp_path: Path) -> None:
+    gate.write(record, tmp_path)
+    assert gate.read(tmp_path) == record
+
+
+def test_lineage_is_empty_where_nothing_is_known(tmp_path: Path) -> None:
+    nowhere = tmp_path / "absent"
+    found = lineage.trace(tmp_path, params=nowhere, dataset="d", run=nowhere, trained_on="")
+    assert found == Lineage(dataset="d")
+
+
+def test_a_champion_that_is_better_on_the_same_images_is_not_replaced(
+    converted: Converted, record: gate.GateRecord, trained: Trained
+) -> None:
+    champion = package.assemble(converted, record, SETTINGS, LINEAGE)
+    settings = GateSettings(required_runtimes=("litert",), timed=20)
+    sound = gate.judge(converted, trained.data, settings, synthetic=False, champion=champion)
+    assert sound.result.passed, sound.result.reasons
+    drawn = gate.judge(converted, trained.data, settings, synthetic=True, champion=champion)
+    assert [reason.partition(":")[0] for reason in drawn.result.reasons] == ["champion"]

@@ -1,0 +1,146 @@
+"""The stage `quantize`: what it writes, the same bytes each time, and what it refuses without writing anything."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from convert import artifacts, conversion, flatbuffer, quantize, weights
+from convert.centering import plan
+from edge_contract.errors import ExitCode, UsageError
+from edge_contract.manifest import Budget, FaceCrop
+from tests.convert.conftest import SETTINGS
+from tests.convert.shapes import Trained, network
+from train.dataset import Dataset, save
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+
+def run(path: Path, data: Dataset, folder: Path, **changes: Any) -> artifacts.Converted:
+    settings = msgspec.structs.replace(SETTINGS, **changes)
+    return quantize.quantize(path, data, folder, settings, crop=FaceCrop(), budget=Budget())
+
+
+def test_the_int8_file_is_static_whole_numbers_and_takes_the_pixel_itself(converted: artifacts.Converted) -> None:
+    graph = flatbuffer.parse(converted.int8_model)
+    assert graph.input.shape == (1, 48, 48, 1)
+    assert graph.input.dtype == graph.output.dtype == "UINT8"
+    assert graph.input.quantization is not None
+    assert float(graph.input.quantization.scale[0]) == 1.0
+    assert {tensor.dtype for tensor in graph.tensors} <= {"UINT8", "INT8", "INT32"}
+    assert not any(tensor.dynamic for tensor in graph.tensors)
+
+
+def test_no_operator_is_left_of_the_rescaling(converted: artifacts.Converted) -> None:
+    names = [operator.name for operator in flatbuffer.parse(converted.int8_model).operators]
+    assert "MUL" not in names
+    assert "ADD" not in names
+
+
+def test_every_weight_is_the_rounded_float(converted: artifacts.Converted) -> None:
+    report = weights.compare(flatbuffer.parse(converted.float_model), flatbuffer.parse(converted.int8_model))
+    assert report.compared > 15_000
+    assert report.missing == report.damaged == ()
+
+
+def test_every_layer_is_reported_with_its_noise(converted_folder: Path, converted: artifacts.Converted) -> None:
+    layers = {layer.name: layer for layer in converted.record.layers}
+    assert {"conv0", "conv1", "conv2", "dense", "head"} <= set(layers)
+    assert all(10 < layer.sqnr < 70 for layer in converted.record.layers)
+    assert (converted_folder / "layers.png").read_bytes().startswith(b"\x89PNG")
+    assert "conv1" in (converted_folder / "layers.md").read_text()
+
+
+def test_the_same_network_gives_the_same_files(trained: Trained, converted_folder: Path, tmp_path: Path) -> None:
+    run(trained.path, trained.data, tmp_path)
+    for name in (artifacts.FLOAT, artifacts.INT8, artifacts.CANDIDATE, artifacts.REFERENCE):
+        assert (tmp_path / name).read_bytes() == (converted_folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.0), (1 / 127.5, -1.0), (2.0, -100.3)])
+def test_folding_the_rescaling_keeps_what_the_network_computes(scale: float, offset: float) -> None:
+    import keras  # noqa: PLC0415
+
+    pixels = keras.Input((8, 8, 1), dtype="uint8")
+    x = keras.layers.Rescaling(scale, offset)(pixels)
+    x = keras.layers.Conv2D(4, 3, padding="valid", bias_initializer="random_normal", name="first")(x)
+    x = keras.layers.Flatten()(x)
+    model = keras.Model(pixels, keras.layers.Dense(3, activation="softmax")(x))
+    centering = plan(model)
+    assert centering is not None
+    folded = conversion.prepared(model, centering, "float32")
+    pictures = np.random.default_rng(2).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
+    for picture in pictures:
+        seen = picture[np.newaxis].astype(np.float32) - centering.zero_point
+        assert np.asarray(folded(seen)) == pytest.approx(np.asarray(model(picture[np.newaxis])), abs=1e-4)
+
+
+def keras_file(folder: Path, build: Callable[[Any], Any]) -> Path:
+    import keras  # noqa: PLC0415
+
+    path = folder / "model.keras"
+    build(keras).save(path)
+    return path
+
+
+def open_size(keras: Any) -> Any:
+    pixels = keras.Input((None, None, 1), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(pixels))
+    return keras.Model(pixels, keras.layers.Dense(7, activation="softmax")(x))
+
+
+def without_int8_form(keras: Any) -> Any:
+    pixels = keras.Input((48, 48, 1), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    x = keras.ops.erfinv(keras.layers.Dense(7, activation="tanh")(x))
+    return keras.Model(pixels, keras.layers.Softmax()(x))
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        pytest.param(open_size, "fixed", id="a size left open"),
+        pytest.param(lambda keras: network(keras, classes=5), "5 classes, the data set has 7", id="a label count"),
+        pytest.param(lambda keras: network(keras, channels=3), r"\(48, 48, 3\)", id="other images"),
+        pytest.param(without_int8_form, "cannot be converted: .*[Ee]rfinv", id="an unsupported operator"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_and_nothing_is_written(
+    trained: Trained, tmp_path: Path, build: Callable[[Any], Any], said: str
+) -> None:
+    path = keras_file(tmp_path, build)
+    with pytest.raises(UsageError, match=said) as caught:
+        run(path, trained.data, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_network_is_refused_and_nothing_is_written(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"not a network")
+    for path in (tmp_path / "model.keras", tmp_path / "absent.keras"):
+        with pytest.raises(UsageError, match=path.name):
+            run(path, trained.data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_calibration_set_is_refused_and_nothing_is_written(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        run(trained.path, trained.data, tmp_path / "out", calibration_images=0)
+    nothing_to_train_on = replace(trained.data, split=np.full_like(trained.data.split, 2))
+    with pytest.raises(UsageError, match="empty"):
+        run(trained.path, nothing_to_train_on, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_ends_with_two_and_one_sentence(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(trained.data, tmp_path / "dataset.npz")
+    (tmp_path / "params.yaml").write_text("quantize: {calibration_image: 3}\npackage: {}\n")
+    code = quantize.main(["--params", str(tmp_path / "params.yaml"), "--data", str(tmp_path / "dataset.npz")])
+    assert code == ExitCode.USAGE
+    assert "did you mean `calibration_images`?" in capsys.readouterr().err
