@@ -10,17 +10,18 @@ import platform
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edge_agent import rehearsal, settings_file
+from edge_agent import settings_file
+from edge_agent.actions import Actions
 from edge_agent.board import Board
-from edge_agent.commands import Action, Arguments, Commands
+from edge_agent.commands import Commands
 from edge_agent.delivery import Delivery
 from edge_agent.discovery import discovery
 from edge_agent.link import Link
+from edge_agent.liveness import Liveness
 from edge_agent.logs import set_level
 from edge_agent.models import open_models
 from edge_agent.notify import ServiceManager
@@ -36,7 +37,8 @@ from edge_agent.state import StateStore
 from edge_agent.summary import RunSummary, summarize
 from edge_agent.telemetry import Meter, Windows
 from edge_agent.updates import ModelUpdates
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_agent.version import version
+from edge_contract.errors import UsageError
 from edge_contract.messages import Info
 from edge_vision.classifier import Classifier, runtime
 from edge_vision.faces import open_detector
@@ -89,6 +91,7 @@ class Agent:
         device, state_dir = settings.device, settings.device.state_dir
         _make_private(state_dir)
         source = open_source(settings.source)
+        self._liveness = Liveness(state_dir, clock)
         self._store = StateStore(state_dir / "state.db")
         session = self._store.next_session(now)
         self._meter, self._board = Meter(), Board(monotonic=clock)
@@ -109,7 +112,7 @@ class Agent:
             settings, self._store, session, on_activate=self._activate, report=self._presence.report
         )
         self._models.attach(self._link)
-        self._commands = self._listen(self._models)
+        self._commands = self._listen(info)
         self._delivery = Delivery(
             Spool(state_dir / "spool.db", settings.spool, now),
             self._link,
@@ -194,6 +197,7 @@ class Agent:
             now = self._clock()
             if now - self._heartbeat.asked < _STALLED_S:
                 self._manager.alive()
+                self._liveness.alive()
             if self._reload:
                 self._reload = False
                 self._apply_reload()
@@ -217,6 +221,7 @@ class Agent:
         self._presence.say_stopped()
         self._link.stop()
         self._store.close()
+        self._liveness.release()
 
     def _run_pipeline(self) -> None:
         try:
@@ -256,58 +261,20 @@ class Agent:
         self._pipeline.configure(settings.pipeline.consensus)
         _log.info("settings reloaded%s", f"; a restart is needed for {', '.join(restart)}" if restart else "")
 
-    def _listen(self, models: object) -> Commands | None:
+    def _listen(self, info: Info) -> Commands | None:
         """Signed commands, where somebody is trusted to sign them."""
+        models = self._models
         if not isinstance(models, ModelUpdates):
             return None
-        device = self._settings.device
-
-        def roll_back(arguments: Arguments) -> str:
-            models.roll_back(str(arguments.get("reason", "a signed command asked for it.")))
-            return "going back to the model before; the reported state says how it ends."
-
-        actions: Mapping[str, Action] = {
-            "identify": self._identify,
-            "selftest": self._self_test,
-            "rollback": roll_back,
-            "restart": self._restart,
-            "set-config": self._set_config,
-        }
+        actions = Actions(info, models, manager=self._manager, stop=self.stop, reload=self.reload, file=self._file)
         return Commands(
-            device.id,
+            info.device,
             self._link,
             keys=models.online_keys,
             now=models.trusted_time,
-            actions=actions,
-            memory=device.state_dir / "commands.json",
+            actions=actions.by_name(),
+            memory=self._settings.device.state_dir / "commands.json",
         )
-
-    def _identify(self, _arguments: Arguments) -> str:
-        device = self._settings.device
-        _log.warning("somebody asks which device this is: %s", device.id)
-        return f"{device.id} at {device.site}: {self._board.model()}, looking through {self._settings.source.url}."
-
-    def _self_test(self, _arguments: Arguments) -> str:
-        model = self._models.active()
-        if model is None:
-            raise EdgewiseError("there is no model to test; push a release.")
-        verdict = rehearsal.rehearse(model)
-        if not verdict.passed:
-            raise EdgewiseError(rehearsal.told(model, verdict))
-        return rehearsal.told(model, verdict)
-
-    def _restart(self, _arguments: Arguments) -> str:
-        if not self._manager.present:
-            raise EdgewiseError("nobody would start this agent again: it does not run under a service manager.")
-        self.stop()
-        return "ending; the service manager starts it again."
-
-    def _set_config(self, arguments: Arguments) -> str:
-        if self._file is None or not arguments:
-            raise UsageError("set-config needs at least one key and its value.")
-        self._file.override(self._settings.device.state_dir, arguments)
-        self.reload()
-        return f"set {', '.join(sorted(arguments))}."
 
 
 def _inventory(settings: Settings, session: int, camera: str, board: Board, started: float) -> Info:
@@ -317,7 +284,7 @@ def _inventory(settings: Settings, session: int, camera: str, board: Board, star
         site=device.site,
         groups=device.groups,
         session=session,
-        agent=version("edgewise-toolkit"),
+        agent=version(),
         board=board.model(),
         os=board.system(),
         python=platform.python_version(),

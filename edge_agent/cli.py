@@ -5,13 +5,16 @@
 import argparse
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from edge_agent.version import version
 from edge_contract.errors import EdgewiseError, ExitCode
 
 _CONFIG: Final = Path("/etc/edgewise/agent.toml")
@@ -32,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgewise-agent", description="Runs an Edgewise model on this device.")
+    parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, default=_CONFIG, help=f"settings file (default: {_CONFIG})")
@@ -50,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", parents=[common], help="what runs here and what waits to be sent")
     status.add_argument("--json", action="store_true", help="one JSON object")
+    status.add_argument("--check", action="store_true", help="say nothing; exit status 0 if a healthy agent runs")
     status.set_defaults(command=_status)
 
     cameras = commands.add_parser("cameras", help="the cameras that this machine shows")
@@ -88,6 +93,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from edge_agent import doctor, settings_file  # noqa: PLC0415
 
     marks = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
+    logging.getLogger("edge_agent").setLevel(logging.CRITICAL)  # the findings say it all
     settings = settings_file.load(options.config)
     failed = False
     for finding in doctor.examine(settings):
@@ -118,8 +124,13 @@ def _selftest(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge_agent import settings_file, status  # noqa: PLC0415
+    from edge_agent import liveness, settings_file, status  # noqa: PLC0415
 
+    if options.check:
+        trouble = liveness.trouble(settings_file.load(options.config).device.state_dir, time.time())
+        if trouble:
+            raise EdgewiseError(trouble)
+        return ExitCode.OK
     found = dataclasses.asdict(status.read(settings_file.load(options.config)))
     if options.json:
         print(json.dumps(found))

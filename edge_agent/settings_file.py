@@ -46,9 +46,9 @@ class SettingsFile:
         """As `load`."""
         return load(self._path, self._environ)
 
-    def override(self, state_dir: Path, changes: Mapping[str, Scalar]) -> None:
+    def override(self, changes: Mapping[str, Scalar]) -> None:
         """As `override`."""
-        override(state_dir, changes, self._path, self._environ)
+        override(self.read().device.state_dir, changes, self._path, self._environ)
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ, *, hostname: str | None = None) -> Settings:

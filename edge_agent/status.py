@@ -1,12 +1,13 @@
 """What this device runs and holds, read from its state directory while an agent may be running: nothing is changed."""
 
 import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from edge_agent import settings_file, update_machine
+from edge_agent import liveness, settings_file, update_machine
 from edge_agent.settings import Settings
 from edge_agent.slots import ActiveModel, read_slot
 from edge_agent.state import StateStore
@@ -20,6 +21,8 @@ class Status:
 
     device: str
     state_dir: str
+    running: str
+    """`yes`, or why no healthy agent is."""
     model: str
     """Name and release that would run, or why none would."""
     digest: str
@@ -51,6 +54,7 @@ def read(settings: Settings) -> Status:
     return Status(
         device=settings.device.id,
         state_dir=str(state_dir),
+        running=liveness.trouble(state_dir, time.time()) or "yes",
         model=named,
         digest=model.manifest.digest if model is not None else "",
         origin=model.origin if model is not None else "",

@@ -1,0 +1,87 @@
+"""One agent a state directory, and whether it is alive: a lock that the kernel lets go of, and a file's time.
+
+Two agents on one spool would send everything twice; the lock makes the second refuse to start. `status --check`, the
+container's health check, asks here.
+"""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from edge_contract.errors import EdgewiseError
+
+_FILE: Final = "agent.lock"
+TOUCH_S: Final = 20.0
+"""How often a living agent says so; seldom enough for an SD card."""
+_TRIES: Final = 5
+SILENT_S: Final = 90.0
+"""Without a sign for so long it hangs."""
+
+
+class Liveness:
+    """Held by a running agent."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the directory.
+
+        Raises:
+            EdgewiseError: another agent has it, or it cannot be written.
+        """
+        self._clock = clock
+        try:
+            self._descriptor = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise EdgewiseError(
+                f"the state directory {directory} cannot be written ({error.strerror}); set device.state_dir."
+            ) from error
+        if not self._locked():
+            os.close(self._descriptor)
+            raise EdgewiseError(
+                f"another agent is running on {directory}; stop it, or give this one its own device.state_dir."
+            )
+        self._touched = -TOUCH_S
+        self.alive()
+
+    def _locked(self) -> bool:
+        for _ in range(_TRIES):
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(0.1)  # a health check may be looking just now
+        return False
+
+    def alive(self) -> None:
+        """Say so; call it as often as you like."""
+        if self._clock() - self._touched >= TOUCH_S:
+            self._touched = self._clock()
+            os.utime(self._descriptor)
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._descriptor)
+
+
+def trouble(directory: Path, now: float) -> str:
+    """Why no healthy agent runs on this directory; empty when one does. `now`: seconds since 1970.
+
+    Raises:
+        EdgewiseError: this user may not look.
+    """
+    try:
+        descriptor = os.open(directory / _FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return f"no agent has run on {directory}."
+    except OSError as error:
+        raise EdgewiseError(f"{directory} cannot be read ({error.strerror}); run this as the agent's user.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        silent = now - os.fstat(descriptor).st_mtime
+        return f"the agent has not moved for {silent:.0f} s." if silent > SILENT_S else ""
+    finally:
+        os.close(descriptor)
+    return f"no agent is running on {directory}."

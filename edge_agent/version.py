@@ -1,0 +1,14 @@
+"""Which agent this is."""
+
+from importlib import metadata
+from typing import Final
+
+_DISTRIBUTION: Final = "edgewise-toolkit"
+
+
+def version() -> str:
+    """The installed version; `checkout` where the source runs without being installed."""
+    try:
+        return metadata.version(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "checkout"
