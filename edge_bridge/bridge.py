@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from edge_bridge import web
 from edge_bridge.dashboard import page
@@ -101,6 +101,7 @@ def run(settings: BridgeSettings) -> None:
         EdgewiseError: the bridge cannot start; the text says why.
     """
     host, port = settings.listen_address
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
     bridge = Bridge(settings)
     config = uvicorn.Config(bridge.app, host=host, port=port, log_config=None, access_log=False)
     try:

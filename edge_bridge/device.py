@@ -94,7 +94,7 @@ def up(device: Device, now: float, silent_after: float) -> bool:
 
 def heard(device: Device, session: int, now: float) -> Device:
     """Something of this session arrived: it may open a new session."""
-    if session > device.session:
+    if session > device.session and session not in device.superseded:
         return replace(_succeeded(device, session), presence="online", last_seen=now)
     if session == device.session and device.presence == "unknown":
         return replace(device, presence="online", last_seen=now)
@@ -103,10 +103,10 @@ def heard(device: Device, session: int, now: float) -> Device:
 
 def available(device: Device, message: Availability, now: float) -> Device | None:
     """The device, or its last will, says whether it is there; None when a superseded session speaks."""
-    if message.session < device.session:
-        wiped = message.state == "online" and message.session not in device.superseded
-        if not wiped:
-            return None
+    if message.session in device.superseded:
+        return None
+    if message.session < device.session and message.state != "online":
+        return None  # an older will of a session that was never seen
     if message.session != device.session:
         device = _succeeded(device, message.session)
     # A retained last will was said in the past: only a device that is there is seen now.

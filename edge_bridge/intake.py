@@ -228,7 +228,7 @@ class Intake:
             return
         try:
             with self._metrics.commits.time():
-                added = self._store.write(Batch(self._unsaved, self._next, changes.devices, changes.sums))
+                self._store.write(Batch(self._unsaved, self._next, changes.devices, changes.sums))
         except StoreError as error:
             self._fleet.put_back(changes)
             self._failed(error)
@@ -244,8 +244,8 @@ class Intake:
             (topics.device(device, "ack"), encode(Ack(session=each.mark[0], sequence=each.mark[1])))
             for device, each in self._next.items()
         ]
+        self._metrics.predictions.inc(len(self._unsaved))
         self._unsaved, self._next = [], {}
-        self._metrics.predictions.inc(added)
         self._metrics.acknowledged.inc(len(acks))
         self._acknowledge(acks)
 

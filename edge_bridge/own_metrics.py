@@ -19,7 +19,9 @@ class BridgeMetrics:
             "edgewise_bridge_messages_refused", "Messages left out, by reason.", ["reason"], registry=registry
         )
         self.predictions = Counter(
-            "edgewise_bridge_predictions_stored", "Predictions added to the log.", registry=registry
+            "edgewise_bridge_predictions_committed",
+            "Predictions committed to the log; one that a device repeats counts again.",
+            registry=registry,
         )
         self.forgotten = Counter(
             "edgewise_bridge_predictions_forgotten", "Predictions deleted by retention.", registry=registry

@@ -1,13 +1,14 @@
 """The bridge's settings: an optional TOML file and command-line options, read once into frozen dataclasses.
 
 Rules: an unknown key is refused with the nearest known one, a wrong type or range with the key's name; an option wins
-over the file. Secrets come from the environment or systemd's credentials, never from the command line, where every
-user of the machine could read them. The only place of the bridge that reads the environment.
+over the file. Paths are relative to the file; systemd's credentials are looked through first. Secrets come from the
+environment or those credentials, never from the command line, where every user of the machine could read them. The
+only place of the bridge that reads the environment.
 """
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -134,7 +135,7 @@ def read(
     if database is None and (url := _secret(environment, DATABASE_VARIABLE, DATABASE_CREDENTIAL)) is not None:
         table["database"] = url
     try:
-        settings = msgspec.convert(table, BridgeSettings)
+        settings = msgspec.convert(table, BridgeSettings, dec_hook=_path_reader(file, environment))
     except msgspec.ValidationError as error:
         raise UsageError(f"the bridge's settings cannot be used: {error}.") from error
     return _checked(settings)
@@ -209,6 +210,19 @@ def _secret(environment: Mapping[str, str], variable: str, credential: str) -> s
     if folder is None or not (path := Path(folder) / credential).is_file():
         return None
     return path.read_text(encoding="utf-8").strip()
+
+
+def _path_reader(file: Path | None, environment: Mapping[str, str]) -> Callable[[type, Any], Any]:
+    """Paths are relative to the settings file, and looked for among systemd's credentials first."""
+    folders = [Path(environment[name]) for name in ("CREDENTIALS_DIRECTORY",) if name in environment]
+    base = file.parent if file is not None else Path()
+
+    def read_path(kind: type, value: Any) -> Any:
+        if kind is not Path or not isinstance(value, str):
+            raise NotImplementedError(kind)
+        return next((folder / value for folder in folders if (folder / value).is_file()), base / value)
+
+    return read_path
 
 
 def _checked(settings: BridgeSettings) -> BridgeSettings:

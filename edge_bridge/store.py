@@ -149,18 +149,15 @@ class Store:
         with self._transaction() as connection:
             self._touch(connection, now)
 
-    def write(self, batch: Batch) -> int:
-        """Commit a batch, all or nothing; the number of predictions that were not there before.
+    def write(self, batch: Batch) -> None:
+        """Commit a batch, all or nothing; predictions that are there already stay as they are.
 
         Raises:
             StoreError: nothing was written.
         """
         with self._transaction() as connection:
-            added = 0
             if batch.predictions:
-                added = connection.execute(
-                    self._insert_predictions, [_row(each) for each in batch.predictions]
-                ).rowcount
+                connection.execute(self._insert_predictions, [_row(each) for each in batch.predictions])
             if rows := self._device_rows(connection, batch):
                 connection.execute(self._upserts["devices"], rows)
             if batch.sums:
@@ -171,7 +168,6 @@ class Store:
                         for key, total in sorted(batch.sums.items())
                     ],
                 )
-        return max(added, 0)
 
     def remembered(self) -> Remembered:
         """The records of the last commit.

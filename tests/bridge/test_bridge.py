@@ -1,0 +1,210 @@
+"""The bridge as a process, beside a real mosquitto: what it stores, acknowledges, refuses and survives."""
+
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from demo.broker import Broker
+from edge_bridge.store import Store
+from edge_contract import limits, messages, topics
+from edge_contract.messages import Key
+from tests.bridge.process import BridgeProcess
+from tests.bridge.publisher import Publisher, prediction, telemetry
+
+
+def _value(text: str, name: str, **labels: str) -> float | None:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return float(sample.value)
+    return None
+
+
+def _stored(database: str, device: str) -> list[Key]:
+    store = Store(database)
+    found = [(each.message.session, each.message.sequence) for each in store.recent(1_000_000)]
+    store.close()
+    return sorted(found)
+
+
+@pytest.fixture
+def device(broker: Broker) -> Iterator[Publisher]:
+    """A connected device, `cam-1`, that has said hello."""
+    with Publisher(broker.port, "cam-1", 1000) as connected:
+        connected.say_hello()
+        yield connected
+
+
+def test_what_a_device_says_is_stored_acknowledged_and_shown(bridge: BridgeProcess, device: Publisher) -> None:
+    device.send(telemetry("cam-1", (1000, 1), 150), "telemetry")
+    device.send(prediction("cam-1", (1000, 2), oldest=(1000, 1)), "prediction")
+    device.wait_for_ack((1000, 2))
+    assert _stored(bridge.database, "cam-1") == [(1000, 2)]
+    text = bridge.metrics()
+    assert _value(text, "edgewise_up", device="cam-1", site="home") == 1
+    assert _value(text, "edgewise_frames_total", device="cam-1") == 150
+    assert _value(text, "edgewise_stage_duration_seconds_count", stage="whole", model="emotion-2") == 150
+    assert _value(text, "edgewise_bridge_broker_connected") == 1
+
+
+def test_what_was_sent_before_the_bridge_existed_is_still_told_by_retained_state(
+    broker: Broker, device: Publisher, tmp_path: Path
+) -> None:
+    with BridgeProcess(tmp_path, broker.port) as bridge:
+        bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-1"} 1')
+        bridge.wait_for("/metrics", 'edgewise_device_model_info{site="home",device="cam-1",model="emotion-2"')
+
+
+def test_a_device_that_vanishes_is_down_by_its_last_will(
+    bridge: BridgeProcess, broker: Broker, device: Publisher
+) -> None:
+    bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-1"} 1')
+    device.drop()
+    bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-1"} 0')
+
+
+def test_a_gap_is_not_acknowledged_until_it_is_filled(bridge: BridgeProcess, device: Publisher) -> None:
+    device.send(prediction("cam-1", (1000, 1)), "prediction")
+    device.send(prediction("cam-1", (1000, 3), oldest=(1000, 1)), "prediction")
+    device.wait_for_ack((1000, 1))
+    bridge.wait_for("/metrics", "edgewise_bridge_predictions_committed_total 2.0")
+    assert max(device.acks) == (1000, 1)
+    device.send(telemetry("cam-1", (1000, 2), 10, oldest=(1000, 1)), "telemetry")
+    device.wait_for_ack((1000, 3))
+
+
+_UNUSABLE: tuple[tuple[str, topics.DeviceLeaf, bytes], ...] = (
+    ("malformed", "telemetry", b"{"),
+    ("malformed", "prediction", b"\xff\xfe\x00"),
+    ("malformed", "prediction", b'{"session":1000,"sequence":1,"oldest":[1000,1]}'),
+    ("malformed", "prediction", messages.encode(prediction("cam-1", (1000, 1), label="\0"))),
+    ("malformed", "info", b"[" * 100_000),
+    ("empty", "reported", b""),
+    ("size", "reported", b" " * (limits.MESSAGE_BYTES + 1)),
+    ("device-mismatch", "prediction", messages.encode(prediction("cam-2", (1000, 1)))),
+    ("shape", "telemetry", messages.encode(telemetry("cam-1", (1000, 1), 1)).replace(b'"counts":[0,', b'"counts":[')),
+)
+
+
+def test_what_cannot_be_used_is_counted_by_reason_and_holds_up_nothing(
+    bridge: BridgeProcess, device: Publisher
+) -> None:
+    for _, leaf, payload in _UNUSABLE:
+        device.send_bytes(payload, leaf)
+    # One of them could be read as far as its key, (1000, 1), so it counts as done and holds nothing back.
+    device.send(prediction("cam-1", (1000, 2), oldest=(1000, 1)), "prediction")
+    device.wait_for_ack((1000, 2))
+    for reason, count in Counter(reason for reason, _, _ in _UNUSABLE).items():
+        assert f'edgewise_bridge_messages_refused_total{{reason="{reason}"}} {count}.0' in bridge.metrics()
+    assert bridge.get("/-/healthy")[0] == 200
+
+
+def test_killed_in_the_middle_of_a_stream_nothing_is_missing_and_nothing_twice(
+    broker: Broker, tmp_path: Path, database: str
+) -> None:
+    """A device with a spool sends 600 messages and repeats what is not acknowledged; the bridge dies three times."""
+    bridge = BridgeProcess(tmp_path, broker.port, database=database).start()
+    last = 600
+    with Publisher(broker.port, "cam-1", 1000) as device:
+        device.say_hello()
+        done = threading.Event()
+
+        def deliver() -> None:
+            """What the agent does: a window of messages at a time, again from the oldest when no answer comes."""
+            while not done.is_set():
+                first = max(device.acks, default=(1000, 0))[1] + 1
+                for sequence in range(first, min(first + 40, last + 1)):
+                    key, oldest = (1000, sequence), (1000, first)
+                    if sequence % 5 == 0:
+                        device.send(telemetry("cam-1", key, sequence * 10, oldest=oldest), "telemetry")
+                    else:
+                        device.send(prediction("cam-1", key, oldest=oldest), "prediction")
+                done.wait(0.1)
+
+        sender = threading.Thread(target=deliver)
+        sender.start()
+        try:
+            for acknowledged in (80, 200, 350):
+                device.wait_for_ack((1000, acknowledged))
+                bridge.kill()
+                bridge.start()
+            device.wait_for_ack((1000, last))
+        finally:
+            done.set()
+            sender.join()
+        bridge.wait_for("/metrics", 'edgewise_frames_total{site="home",device="cam-1"} 6000')
+        text = bridge.metrics()
+        assert bridge.stop() == 0
+    assert _stored(database, "cam-1") == [(1000, each) for each in range(1, last + 1) if each % 5]
+    assert _value(text, "edgewise_stage_duration_seconds_count", stage="whole", model="emotion-2") == 6000
+
+
+def test_a_restarted_bridge_goes_on_counting_where_it_was(
+    bridge: BridgeProcess, broker: Broker, device: Publisher
+) -> None:
+    device.send(telemetry("cam-1", (1000, 1), 150), "telemetry")
+    device.wait_for_ack((1000, 1))
+    assert bridge.stop() == 0
+    device.send(telemetry("cam-1", (1000, 2), 250, oldest=(1000, 1)), "telemetry")
+    bridge.start()
+    device.wait_for_ack((1000, 2))
+    bridge.wait_for("/metrics", 'edgewise_frames_total{site="home",device="cam-1"} 250')
+    assert _value(bridge.metrics(), "edgewise_stage_duration_seconds_count", stage="whole") == 250
+
+
+def test_a_broker_that_goes_away_makes_the_bridge_unready_and_comes_back(
+    bridge: BridgeProcess, broker: Broker, tmp_path: Path
+) -> None:
+    broker.kill()
+    while bridge.get("/-/ready")[0] != 503:
+        pass
+    assert bridge.get("/-/ready")[1] == "broker connected: no\ndatabase writable: yes\n"
+    assert bridge.get("/-/healthy")[0] == 200
+    broker.start()
+    bridge.wait_for("/-/ready", "broker connected: yes")
+    with Publisher(broker.port, "cam-1", 1000) as device:
+        device.send(prediction("cam-1", (1000, 1)), "prediction")
+        device.wait_for_ack((1000, 1))
+
+
+def test_a_locked_database_delays_acknowledgements_and_loses_nothing(
+    broker: Broker, device: Publisher, bridge: BridgeProcess
+) -> None:
+    holder = sqlite3.connect(bridge.database.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    device.send(telemetry("cam-1", (1000, 1), 150), "telemetry")
+    device.send(prediction("cam-1", (1000, 2), oldest=(1000, 1)), "prediction")
+    bridge.wait_for("/metrics", 'edgewise_frames_total{site="home",device="cam-1"} 150')  # metrics go on
+    assert device.acks == []
+    holder.execute("ROLLBACK")
+    holder.close()
+    device.wait_for_ack((1000, 2))
+    assert _stored(bridge.database, "cam-1") == [(1000, 2)]
+
+
+def test_a_persistent_session_keeps_what_arrives_while_the_bridge_is_away(
+    bridge: BridgeProcess, device: Publisher
+) -> None:
+    bridge.kill()
+    device.send(prediction("cam-1", (1000, 1)), "prediction")
+    bridge.start()
+    device.wait_for_ack((1000, 1))
+
+
+def test_the_fleet_is_limited_and_a_device_past_it_keeps_its_messages(broker: Broker, tmp_path: Path) -> None:
+    with (
+        BridgeProcess(tmp_path, broker.port, config="[limits]\ndevices = 1\n") as bridge,
+        Publisher(broker.port, "cam-1", 1) as first,
+        Publisher(broker.port, "cam-2", 1) as second,
+    ):
+        first.send(prediction("cam-1", (1, 1)), "prediction")
+        first.wait_for_ack((1, 1))
+        second.send(prediction("cam-2", (1, 1)), "prediction")
+        bridge.wait_for("/metrics", 'edgewise_bridge_messages_refused_total{reason="device-limit"} 1.0')
+        assert second.acks == []
+        assert "cam-2" not in bridge.metrics()

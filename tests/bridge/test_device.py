@@ -1,0 +1,222 @@
+"""A device's record: sessions supersede, totals only grow."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_bridge import device as record
+from edge_bridge.device import Device
+from edge_bridge.fleet import FleetState, Key, Outcome
+from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_contract.messages import STAGE_BOUNDS, Availability, Histogram, ModelRef
+from tests.bridge.publisher import MODEL, histogram, info, prediction, reported, telemetry
+
+
+def _fleet(**limits: int) -> FleetState:
+    return FleetState(LimitSettings(**limits), MetricSettings())
+
+
+def _said(state: Any, session: int) -> Availability:
+    return Availability(state=state, session=session)
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "presence", "session"),
+    [
+        ("online", [("online", 5)], "online", 5),
+        ("its last will", [("online", 5), ("offline", 5)], "offline", 5),
+        ("an old will cannot bury a new session", [("online", 5), ("online", 6), ("offline", 5)], "online", 6),
+        ("nor an old farewell", [("online", 6), ("stopped", 5)], "online", 6),
+        ("the will of a session never seen online", [("offline", 5)], "offline", 5),
+        ("a repeated greeting of a superseded session", [("online", 5), ("online", 6), ("online", 5)], "online", 6),
+        ("a wiped device whose clock is behind", [("online", 900), ("online", 3)], "online", 3),
+        ("whose former will comes late", [("online", 900), ("online", 3), ("offline", 900)], "online", 3),
+    ],
+)
+def test_presence(what: str, said: list[tuple[str, int]], presence: str, session: int) -> None:
+    fleet = _fleet()
+    for state, number in said:
+        fleet.apply("cam", _said(state, number), 100.0)
+    assert (fleet.devices["cam"].presence, fleet.devices["cam"].session) == (presence, session), what
+
+
+def test_a_message_of_a_new_session_means_the_device_is_there() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", _said("offline", 5), 100.0)
+    fleet.apply("cam", prediction("cam", (6, 1)), 101.0)
+    assert fleet.devices["cam"].presence == "online"
+
+
+def test_a_late_message_of_an_offline_device_does_not_bring_it_back() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", _said("online", 5), 100.0)
+    fleet.apply("cam", _said("offline", 5), 101.0)
+    fleet.apply("cam", telemetry("cam", (5, 9), 10), 102.0)
+    assert fleet.devices["cam"].presence == "offline"
+
+
+def test_a_silent_device_is_not_up() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", _said("online", 5), 100.0)
+    assert record.up(fleet.devices["cam"], 150.0, silent_after=60)
+    assert not record.up(fleet.devices["cam"], 161.0, silent_after=60)
+
+
+def test_a_restart_bends_no_total() -> None:
+    fleet, seen = _fleet(), []
+    for session, sequence, frames in [(5, 1, 100), (5, 2, 250), (6, 3, 40), (6, 4, 90)]:
+        fleet.apply("cam", telemetry("cam", (session, sequence), frames), 100.0)
+        seen.append(fleet.devices["cam"].counters["frames"])
+    assert seen == [100, 250, 290, 340]
+    assert sum(fleet.sums[Key("home", "emotion-2")].stages["whole"].counts) == 340
+
+
+def test_a_lost_window_is_made_up_by_the_next() -> None:
+    fleet = _fleet()
+    for sequence, frames in [(1, 100), (3, 300)]:
+        fleet.apply("cam", telemetry("cam", (5, sequence), frames), 100.0)
+    assert fleet.devices["cam"].counters["frames"] == 300
+
+
+def test_repeated_and_overtaken_windows_count_once() -> None:
+    fleet = _fleet()
+    outcomes = [
+        fleet.apply("cam", telemetry("cam", (5, sequence), frames), 100.0)
+        for sequence, frames in [(1, 100), (2, 200), (1, 100), (2, 200)]
+    ]
+    assert outcomes == [Outcome.APPLIED, Outcome.APPLIED, Outcome.REPEATED, Outcome.REPEATED]
+    assert fleet.devices["cam"].counters["frames"] == 200
+
+
+def test_windows_of_the_former_run_that_come_late_are_counted_once() -> None:
+    """A device was away for an hour, restarted, and its spool now delivers what the former run counted."""
+    fleet = _fleet()
+    fleet.apply("cam", telemetry("cam", (5, 1), 100), 100.0)
+    fleet.apply("cam", _said("online", 6), 200.0)
+    for session, sequence, frames in [(5, 2, 180), (6, 4, 50), (5, 3, 220), (5, 2, 180), (6, 5, 60)]:
+        fleet.apply("cam", telemetry("cam", (session, sequence), frames), 201.0)
+    assert fleet.devices["cam"].counters["frames"] == 220 + 60
+
+
+def test_gauges_are_those_of_the_running_session() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", _said("online", 6), 200.0)
+    fleet.apply("cam", telemetry("cam", (6, 4), 50, gauges={"fps": 20.0}), 201.0)
+    fleet.apply("cam", telemetry("cam", (5, 3), 220, gauges={"fps": 3.0}), 202.0)
+    assert fleet.devices["cam"].gauges == {"fps": 20.0}
+
+
+def test_a_change_of_model_leaves_what_the_former_counted() -> None:
+    fleet, newer = _fleet(), ModelRef(name="emotion", release=3, digest="cd" * 32)
+    fleet.apply("cam", telemetry("cam", (5, 1), 100), 100.0)
+    fleet.apply("cam", telemetry("cam", (5, 2), 160, model=newer), 100.0)
+    assert {key.model: sum(each.stages["whole"].counts) for key, each in fleet.sums.items()} == {
+        "emotion-2": 100,
+        "emotion-3": 60,
+    }
+    assert fleet.devices["cam"].emotions == {"emotion-2": {"happy": 100}, "emotion-3": {"happy": 60}}
+
+
+def test_records_keep_a_bounded_number_of_models_and_labels() -> None:
+    fleet = _fleet(emotions=3)
+    for release in range(1, 10):
+        model = ModelRef(name="emotion", release=release, digest="cd" * 32)
+        labels = {f"label-{index}": 10 * release for index in range(20)}
+        fleet.apply("cam", telemetry("cam", (5, release), 10, model=model, emotions=labels), 100.0)
+    kept = fleet.devices["cam"].emotions
+    assert list(kept) == ["emotion-6", "emotion-7", "emotion-8", "emotion-9"]
+    assert kept["emotion-9"] == {"label-0": 10, "label-1": 10, "label-2": 10, "other": 170}
+
+
+def test_devices_past_the_limit_are_refused_and_known_ones_are_not() -> None:
+    fleet = _fleet(devices=2)
+    outcomes = [fleet.apply(name, _said("online", 1), 1.0) for name in ("a", "b", "c", "a")]
+    assert outcomes == [Outcome.APPLIED, Outcome.APPLIED, Outcome.REFUSED_DEVICE, Outcome.APPLIED]
+
+
+def test_sites_and_models_past_the_limit_share_one_sum() -> None:
+    fleet = _fleet(series_groups=2)
+    for index in range(5):
+        fleet.apply(f"cam-{index}", telemetry(f"cam-{index}", (1, 1), 10, site=f"site-{index}"), 1.0)
+    assert {key.site: sum(each.stages["whole"].counts) for key, each in fleet.sums.items()} == {
+        "site-0": 10,
+        "site-1": 10,
+        "other": 30,
+    }
+
+
+def test_a_histogram_with_other_buckets_is_refused() -> None:
+    wrong = {"whole": Histogram(counts=(1, 2, 3), sum=1.0)}
+    assert _fleet().apply("cam", telemetry("cam", (1, 1), 1, stages=wrong), 1.0) is Outcome.REFUSED_SHAPE
+
+
+def test_reports_of_a_superseded_session_are_ignored() -> None:
+    fleet = _fleet()
+    for session in (5, 6):
+        fleet.apply("cam", _said("online", session), 1.0)
+        fleet.apply("cam", info("cam", session, site=f"site-{session}"), 1.0)
+    outcomes = {
+        fleet.apply("cam", info("cam", 5), 1.0),
+        fleet.apply("cam", reported("cam", 5), 1.0),
+    }
+    assert outcomes == {Outcome.REPEATED}
+    assert fleet.devices["cam"].site == "site-6"
+
+
+def test_changes_are_taken_once_and_again_when_they_could_not_be_stored() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", telemetry("cam", (5, 1), 100), 1.0)
+    changes = fleet.take_changes()
+    assert set(changes.devices) == {"cam"}
+    assert set(changes.sums) == {("home", "emotion-2")}
+    assert fleet.take_changes() == ({}, {})
+    fleet.put_back(changes)
+    fleet.apply("cam", telemetry("cam", (5, 2), 150), 1.0)
+    assert fleet.take_changes().devices["cam"].counters["frames"] == 150
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 50)), min_size=1, max_size=40), st.randoms())
+def test_totals_never_shrink_and_never_exceed_what_was_counted(runs: list[tuple[int, int]], random: Any) -> None:
+    """Any number of restarts, losses, repetitions and overtakings."""
+    sequence, frames, windows = 0, 0, []
+    for session, (length, gain) in enumerate(runs, start=1):
+        frames = 0
+        for _ in range(length):
+            sequence, frames = sequence + 1, frames + gain
+            windows.append(telemetry("cam", (session, sequence), frames))
+    arrived = [each for each in windows if random.random() < 0.8]
+    arrived += [each for each in arrived if random.random() < 0.2]
+    arrived.sort(key=lambda each: each.sequence + random.uniform(0, 4))
+    fleet, before = _fleet(), 0
+    for each in arrived:
+        fleet.apply("cam", each, 1.0)
+        total = fleet.devices["cam"].counters.get("frames", 0)
+        assert total >= before
+        before = total
+    assert before <= sum(length * gain for length, gain in runs)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.5, 0.0025), (0.95, STAGE_BOUNDS[5] * 0.95 + STAGE_BOUNDS[4] * 0.05), (1.0, 0.003)]
+)
+def test_quantile_interpolates_within_a_bucket_as_prometheus_does(share: float, expected: float) -> None:
+    assert record.quantile(histogram(len(STAGE_BOUNDS), 5, 100).counts, share) == pytest.approx(expected)
+
+
+def test_quantile_without_frames_and_beyond_the_last_bucket() -> None:
+    assert record.quantile((), 0.5) is None
+    assert record.quantile((0,) * (len(STAGE_BOUNDS) + 1), 0.5) is None
+    assert record.quantile(histogram(len(STAGE_BOUNDS), len(STAGE_BOUNDS), 10).counts, 0.5) == STAGE_BOUNDS[-1]
+
+
+def test_the_model_is_the_one_reported_or_else_measured() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", telemetry("cam", (5, 1), 1), 1.0)
+    assert fleet.devices["cam"].active == MODEL
+    newer = ModelRef(name="emotion", release=3, digest="cd" * 32)
+    fleet.apply("cam", reported("cam", 5, active=newer), 1.0)
+    assert fleet.devices["cam"].active == newer
+    assert record.short(None) == "none"
+    assert Device(id="x").active is None

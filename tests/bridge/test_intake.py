@@ -1,0 +1,143 @@
+"""The pipeline without its thread: what happens while the database refuses, with a clock of the test's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from edge_bridge import intake
+from edge_bridge.fleet import FleetState
+from edge_bridge.intake import Clock, Intake
+from edge_bridge.link import Arrival
+from edge_bridge.own_metrics import BridgeMetrics
+from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
+from edge_bridge.store import Store
+from edge_contract import messages, topics
+from edge_contract.messages import Ack, Message
+from tests.bridge.publisher import prediction, telemetry
+
+
+class _Pipeline:
+    """An intake on a real SQLite file; a dropped table stands for a database that refuses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1000.0
+        self.acks: list[Ack] = []
+        self.store = Store(f"sqlite:///{folder / 'log.db'}")
+        self.store.open(self.now)
+        self.metrics = BridgeMetrics(CollectorRegistry())
+        self.fleet = FleetState(LimitSettings(), MetricSettings())
+        self.intake = Intake(
+            self.fleet,
+            self.store,
+            metrics=self.metrics,
+            settings=LogSettings(),
+            clock=Clock(lambda: self.now, lambda: self.now),
+            acknowledge=self._acknowledged,
+            progress={},
+        )
+
+    def say(self, *said: tuple[topics.DeviceLeaf, Message]) -> None:
+        self.intake.take_in([Arrival(topics.device("cam", leaf), messages.encode(each)) for leaf, each in said])
+
+    def refuse(self, *, refusing: bool) -> None:
+        with self.store._engine.begin() as connection:
+            before, after = ("predictions", "elsewhere") if refusing else ("elsewhere", "predictions")
+            connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+    def commit(self) -> None:
+        self.now += 2 * intake.RETRY_S
+        self.intake.commit()
+
+    def _acknowledged(self, said: Sequence[tuple[str, bytes]]) -> None:
+        self.acks += [messages.decode(payload, Ack) for _, payload in said]
+
+
+def test_nothing_is_acknowledged_before_it_is_committed(tmp_path: Path) -> None:
+    pipeline = _Pipeline(tmp_path)
+    pipeline.say(("prediction", prediction("cam", (5, 1))))
+    assert pipeline.acks == []
+    pipeline.commit()
+    assert pipeline.acks == [Ack(session=5, sequence=1)]
+
+
+def test_what_the_database_refused_is_committed_and_acknowledged_later(tmp_path: Path) -> None:
+    pipeline = _Pipeline(tmp_path)
+    pipeline.refuse(refusing=True)
+    pipeline.say(("prediction", prediction("cam", (5, 1))), ("telemetry", telemetry("cam", (5, 2), 9, oldest=(5, 1))))
+    pipeline.commit()
+    assert (pipeline.acks, pipeline.intake.writable) == ([], False)
+    assert pipeline.fleet.devices["cam"].counters["frames"] == 9
+    pipeline.refuse(refusing=False)
+    pipeline.say(("prediction", prediction("cam", (5, 3), oldest=(5, 1))))
+    pipeline.commit()
+    assert (pipeline.acks, pipeline.intake.writable) == ([Ack(session=5, sequence=3)], True)
+    assert [each.message.sequence for each in pipeline.store.recent(9)] == [3, 1]
+    (device,) = pipeline.store.remembered().devices
+    assert device.counters["frames"] == 9
+
+
+def test_what_is_let_go_is_not_acknowledged_and_comes_again(tmp_path: Path) -> None:
+    pipeline = _Pipeline(tmp_path)
+    pipeline.refuse(refusing=True)
+    many = [("prediction", prediction("cam", (5, each), oldest=(5, 1))) for each in range(1, intake.UNSAVED + 2)]
+    pipeline.say(*many)  # type: ignore[arg-type]
+    pipeline.commit()
+    pipeline.refuse(refusing=False)
+    pipeline.say(("prediction", prediction("cam", (5, intake.UNSAVED + 2), oldest=(5, 1))))
+    pipeline.commit()
+    assert pipeline.acks == [Ack(session=5, sequence=0)]  # nothing of it: the device sends all again
+    pipeline.say(*many[:10])  # type: ignore[arg-type]
+    pipeline.commit()
+    assert pipeline.acks[-1] == Ack(session=5, sequence=10)
+
+
+def test_an_idle_pipeline_commits_nothing(tmp_path: Path) -> None:
+    pipeline = _Pipeline(tmp_path)
+    pipeline.say(("telemetry", telemetry("cam", (5, 1), 9)))
+    pipeline.commit()
+    before = pipeline.metrics.commits.collect()
+    pipeline.commit()
+    assert pipeline.metrics.commits.collect() == before
+
+
+_SHARED = Intake(
+    FleetState(LimitSettings(), MetricSettings()),
+    Store("sqlite://"),
+    metrics=BridgeMetrics(CollectorRegistry()),
+    settings=LogSettings(),
+    clock=Clock(lambda: 1.0, lambda: 1.0),
+    acknowledge=lambda _: None,
+    progress={},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(st.text(max_size=40), st.sampled_from([f"edgewise/v1/device/cam/{leaf}" for leaf in intake.KINDS])),
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["session", "sequence", "oldest", "device", "state"]), inner, max_size=5
+                )
+            ),
+            max_leaves=8,
+        ).map(lambda value: messages.json.encode(value) if _fits(value) else b""),
+    ),
+)
+def test_no_message_ends_the_pipeline(topic: str, payload: bytes) -> None:
+    _SHARED.take_in([Arrival(topic, payload)])
+
+
+def _fits(value: object) -> bool:
+    try:
+        messages.json.encode(value)
+    except (OverflowError, ValueError):
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""Settings and the command line: each mistake gets a sentence that names it."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_bridge import cli, settings
+from edge_contract.errors import UsageError
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "bridge.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    found = settings.read(None, {})
+    assert (found.broker.host, found.broker.port, found.listen_address) == ("127.0.0.1", 1883, ("127.0.0.1", 9108))
+
+
+def test_options_win_over_the_file_and_leave_its_other_keys(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'listen = "127.0.0.1:1"\n[broker]\nurl = "mqtt://a"\nkeepalive_s = 60\n')
+    found = settings.read(file, {}, broker="mqtt://b:1884", listen="[::1]:9109")
+    assert (found.broker.host, found.broker.port, found.broker.keepalive_s) == ("b", 1884, 60)
+    assert found.listen_address == ("::1", 9109)
+
+
+def test_secrets_come_from_the_environment_or_from_credentials(tmp_path: Path) -> None:
+    (tmp_path / "broker-password").write_text("from-file\n")
+    (tmp_path / "database-url").write_text("postgresql://u:p@h/d\n")
+    found = settings.read(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert (found.broker.password, found.database) == ("from-file", "postgresql://u:p@h/d")
+    found = settings.read(None, {"CREDENTIALS_DIRECTORY": str(tmp_path), "EDGEWISE_BROKER_PASSWORD": "from-variable"})
+    assert found.broker.password == "from-variable"  # noqa: S105  # made up here
+    assert "from-variable" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lisen = '127.0.0.1:1'", "no setting lisen; did you mean listen?"),
+        ("[broker]\nkeepalives = 3", "did you mean broker.keepalive_s?"),
+        ("broker = 3", "broker is a table"),
+        ("[broker]\nport = 'x'", "$.broker.port"),
+        ("[broker]\nkeepalive_s = 1", "$.broker.keepalive_s"),
+        ("[broker]\npassword = 'x'", "EDGEWISE_BROKER_PASSWORD"),
+        ("[log]\nretention_days = 0", "$.log.retention_days"),
+        ("database = 'mysql://h/d'", "not on mysql"),
+        ("database = 'nonsense'", "named by a URL"),
+        ("database = 'postgresql://u:p@h/d'", "EDGEWISE_DATABASE"),
+        ("listen = '9108'", "give HOST:PORT"),
+        ("listen = '127.0.0.1:99999'", "give HOST:PORT"),
+        ("[broker]\nca = '/x'", "need TLS"),
+        ("[broker]\ntls = true\nkey = '/x'", "belong together"),
+        ("= 3", "no TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        settings.read(_file(tmp_path, text), {})
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["http://h", "mqtt://", "mqtt://u:p@h", "mqtt://h:port", "mqtt://h/topic", "h:1883"])
+def test_an_address_that_is_none_or_tells_a_secret_is_refused(url: str) -> None:
+    with pytest.raises(UsageError):
+        settings.read(None, {}, broker=url)
+
+
+def test_the_command_says_one_sentence_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--database", "mysql://h/d"]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("edgewise-bridge: the prediction log runs on")
+
+
+def test_a_database_that_cannot_be_opened_is_named_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", "--database", f"sqlite:///{tmp_path}/absent/x.db"]) == 1
+    assert "absent/x.db" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket  # noqa: PLC0415
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status = cli.main(["run", "--database", f"sqlite:///{tmp_path}/x.db", "--listen", f"127.0.0.1:{port}"])
+    assert status == 2
+    assert f"127.0.0.1:{port} cannot be listened on" in capsys.readouterr().err
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["run", "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0
+    assert all(option in said for option in ("--broker", "--listen", "--database", "--config", "EDGEWISE_DATABASE"))

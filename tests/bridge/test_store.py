@@ -1,0 +1,144 @@
+"""The prediction log on SQLite and PostgreSQL: all or nothing, nothing twice, and what a restart remembers."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from edge_bridge.device import Device
+from edge_bridge.fleet import FleetState, Key, Sum
+from edge_bridge.progress import Progress
+from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_bridge.store import Batch, LoggedPrediction, Store, StoreError, predictions, schema
+from edge_contract.errors import UsageError
+from edge_contract.messages import Count
+from tests.bridge.publisher import prediction, telemetry
+
+LARGEST: Count = 2**63 - 1
+
+
+def _opened(url: str) -> Store:
+    store = Store(url)
+    store.open(1.0)
+    return store
+
+
+def _predictions(*sequences: int, received: float = 10.0) -> list[LoggedPrediction]:
+    return [LoggedPrediction(prediction("cam", (5, each)), received) for each in sequences]
+
+
+def _batch(*sequences: int, received: float = 10.0) -> Batch:
+    return Batch(_predictions(*sequences, received=received), {}, {}, {})
+
+
+def test_a_prediction_comes_back_as_it_went(database: str) -> None:
+    store = _opened(database)
+    message = prediction("cam", (5, 1), label="überrascht 😮 'x'", box=(-0.1, 0.0, 1.2, 1.0), track=LARGEST)
+    store.write(Batch([LoggedPrediction(message, 10.0)], {}, {}, {}))
+    ((found, received),) = store.recent(10)
+    assert (replace(found, oldest=message.oldest), received) == (message, 10.0)
+    store.close()
+
+
+def test_a_repeated_prediction_changes_nothing(database: str) -> None:
+    store = _opened(database)
+    store.write(_batch(1, 2))
+    store.write(_batch(2, 3))
+    assert sorted(each.message.sequence for each in store.recent(10)) == [1, 2, 3]
+    store.close()
+
+
+def test_the_largest_numbers_a_message_may_hold_fit(database: str) -> None:
+    store = _opened(database)
+    message = prediction("d" * 64, (LARGEST, LARGEST), site="s" * 64, label="😮" * 64)
+    key = Key("s" * 64, f"{'m' * 64}-{LARGEST}")
+    store.write(Batch([LoggedPrediction(message, 1.0)], {}, {}, {key: Sum()}))
+    assert store.remembered().sums == {key: Sum()}
+    store.close()
+
+
+def test_records_and_progress_survive_and_are_kept_apart(database: str) -> None:
+    store = _opened(database)
+    fleet = FleetState(LimitSettings(), MetricSettings(per_device=("all",)))
+    fleet.apply("cam", telemetry("cam", (5, 1), 100), 10.0)
+    changes = fleet.take_changes()
+    store.write(Batch([], {"cam": Progress((5, 1), (5,))}, changes.devices, changes.sums))
+    store.write(Batch([], {"cam": Progress((5, 2), (5,), ((5, 4),))}, {}, {}))  # the record stays
+    store.write(Batch([], {}, {"other": Device(id="other")}, {}))
+    store.close()
+    again = _opened(database)
+    remembered = again.remembered()
+    assert {each.id: each for each in remembered.devices} == {**changes.devices, "other": Device(id="other")}
+    assert remembered.progress == {"cam": Progress((5, 2), (5,), ((5, 4),)), "other": Progress()}
+    assert remembered.sums == changes.sums
+    again.close()
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(database: str) -> None:
+    store = _opened(database)
+    bad = {"cam": Progress((5, 2), (5,))}
+    too_long = {"x": Device(id="x")}
+    with pytest.raises(StoreError):
+        store.write(Batch(_predictions(1, 2), bad, too_long, {Key(None, "m"): Sum()}))  # type: ignore[arg-type]
+    assert store.recent(10) == []
+    assert store.remembered().devices == ()
+    store.close()
+
+
+def test_retention_deletes_by_age_and_by_number(database: str) -> None:
+    store = _opened(database)
+    for sequence in range(1, 11):
+        store.write(_batch(sequence, received=float(sequence)))
+    assert store.forget(before=3.0, keep_rows=1000) == 3
+    assert store.forget(before=3.0, keep_rows=1000) == 0
+    assert store.forget(before=0.0, keep_rows=4) == 3
+    assert [each.message.sequence for each in store.recent(10)] == [10, 9, 8, 7]
+    store.close()
+
+
+def test_a_database_of_a_newer_bridge_is_refused(database: str) -> None:
+    store = _opened(database)
+    with store._engine.begin() as connection:
+        connection.execute(sa.insert(schema), [{"version": 99, "written": 1.0}])
+    with pytest.raises(StoreError, match="newer bridge"):
+        store.open(2.0)
+    store.close()
+
+
+def test_a_damaged_record_is_named(database: str) -> None:
+    store = _opened(database)
+    store.write(Batch([], {}, {"cam": Device(id="cam")}, {}))
+    with store._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE devices SET record = progress"))
+        connection.execute(sa.text("UPDATE devices SET progress = '[]'" if "sqlite" in database else "SELECT 1"))
+    with pytest.raises(StoreError, match="damaged record"):
+        store.remembered()
+    store.close()
+
+
+def test_sqlite_commits_are_durable_before_they_are_acknowledged(tmp_path: Path) -> None:
+    store = _opened(f"sqlite:///{tmp_path / 'x.db'}")
+    with store._engine.connect() as connection:
+        assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2  # FULL
+        assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
+    store.close()
+
+
+def test_what_a_password_is_stays_out_of_errors() -> None:
+    store = Store("postgresql://user:secret@127.0.0.1:1/none")
+    with pytest.raises(StoreError) as error:
+        store.open(1.0)
+    assert "secret" not in str(error.value)
+
+
+def test_an_unknown_driver_is_a_sentence() -> None:
+    with pytest.raises(UsageError, match="psycopg"):
+        Store("postgresql+nothing://h/d")
+
+
+def test_every_column_that_is_not_a_number_is_bounded_on_the_wire() -> None:
+    """PostgreSQL refuses what is too long, and a refused row would be repeated for ever."""
+    lengths = {each.name: each.type.length for each in predictions.columns if isinstance(each.type, sa.String)}
+    bounded = {name: length for name, length in lengths.items() if length is not None}
+    assert bounded == {"device": 64, "site": 64, "label": 64, "model": 64, "digest": 64}
