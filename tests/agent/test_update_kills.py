@@ -13,7 +13,7 @@ from msgspec import json
 from demo.broker import Broker
 from edge_agent.slots import Slots
 from edge_agent.state import StateStore
-from edge_agent.update_machine import Phase, State, running
+from edge_agent.update_machine import SETTLED, State, running
 from edge_contract.messages import Reported
 from tests.agent.update_bench import FIXTURES, ReleaseSide, tiny
 
@@ -109,5 +109,8 @@ def test_killed_at_any_time_while_releases_come_and_go_it_never_loses_its_model(
             survived(folder)
     last = side.push(tiny(2))
     with victim(folder, side.port) as process:
-        while (reported := settled(process)).active != last:
-            assert reported.state == Phase.COMMITTED
+        while (reported := settled(process)).target != last:
+            pass
+    # Kills that met one trial too often may have condemned the release; then the one before still runs.
+    assert reported.active == last or "did not survive" in reported.reason
+    assert survived(folder).phase in SETTLED
