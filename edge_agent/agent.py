@@ -201,6 +201,7 @@ class Agent:
             if self._reload:
                 self._reload = False
                 self._apply_reload()
+                due = min(due, now + self._settings.telemetry.interval_s)
             if now >= due:
                 due = now + self._settings.telemetry.interval_s
                 self._cut_window()

@@ -118,8 +118,9 @@ class Commands:
         alive = {known: expires for known, expires in self._done.items() if expires > now}
         if len(alive) >= _KEPT:
             raise TrustError(f"command {command_id} is one too many: {_KEPT} are remembered and none has expired.")
-        self._done = {**alive, command_id: signed.expires}
-        write_file(self._memory, msgspec.json.encode(self._done))
+        done = {**alive, command_id: signed.expires}
+        write_file(self._memory, msgspec.json.encode(done))
+        self._done = done
         return signed
 
     def _do(self, signed: SignedCommand) -> CommandResult:
