@@ -105,7 +105,8 @@ class Agent:
             will=availability(device.id, "offline", session),
             on_connect=self._connected,
         )
-        info = _inventory(settings, session, source.traits.name, self._board, now())
+        self._camera = source.traits.name  # never with a password in it, as the URL may be
+        info = _inventory(settings, session, self._camera, self._board, now())
         further = [discovery(info, settings.home_assistant.prefix)] if settings.home_assistant.enabled else []
         self._presence = Presence(self._link, info, dict(further))
         self._models = open_models(
@@ -176,7 +177,7 @@ class Agent:
                 self._preview.start()
                 _log.info("preview at %s", self._preview.url)
             self._thread.start()
-            self._manager.ready(f"looking through {self._settings.source.url}")
+            self._manager.ready(f"looking through {self._camera}")
             self._watch()
         finally:
             self._end()

@@ -6,7 +6,9 @@ classifier alone fills the budget, k is the largest allowed.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 _SMOOTHING: Final = 0.2
 """Weight of the newest duration in the running means: about the last ten count."""
@@ -16,11 +18,11 @@ _SMOOTHING: Final = 0.2
 class CadenceSettings:
     """Bounds of k, and the time a frame may take."""
 
-    detect_every: int = 5
+    detect_every: Annotated[int, Meta(ge=1, le=10_000)] = 5
     """Smallest k: at 30 frames a second a new face is found within a sixth of a second."""
-    detect_at_least_every: int = 30
+    detect_at_least_every: Annotated[int, Meta(ge=1, le=10_000)] = 30
     """Largest k."""
-    budget: float = 0.5
+    budget: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """Share of the time between two frames that one frame's work may take on average, 0 to 1."""
 
 

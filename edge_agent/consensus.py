@@ -7,8 +7,10 @@ leader for a while. Times are seconds of any clock that only grows.
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 
@@ -16,17 +18,17 @@ from numpy.typing import NDArray
 class ConsensusSettings:
     """How much evidence a published label needs."""
 
-    window: float = 0.8
+    window: Annotated[float, Meta(ge=0, le=3600)] = 0.8
     """Age in seconds at which evidence weighs 1/e of new evidence; 0 believes every frame by itself."""
-    threshold: float = 0.3
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.3
     """Least mean probability of a label that is published, 0 to 1."""
-    margin: float = 0.1
+    margin: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """How far a new label's mean probability must lead the published one's."""
-    evidence: int = 3
+    evidence: Annotated[int, Meta(ge=1, le=10_000)] = 3
     """Fewest classified frames before a face gets its first label."""
-    hold: float = 0.4
+    hold: Annotated[float, Meta(ge=0, le=3600)] = 0.4
     """Seconds a new label must have led before it replaces the published one."""
-    repeat: float = 10.0
+    repeat: Annotated[float, Meta(ge=0, le=86400)] = 10.0
     """An unchanged label is said again after this many seconds; 0 says it on every classified frame."""
 
 

@@ -4,6 +4,7 @@ Everything is kept first and sent from the spool, in order, `window` at a time; 
 sent are the two message types below: nothing on this path could carry an image.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -77,7 +78,8 @@ class Delivery:
 
     def stop(self, timeout: float) -> None:
         """Keep what was handed over, send what can be sent now, and close the spool."""
-        self._events.put(_Stop())
+        with contextlib.suppress(queue.Full):  # the disk hangs: what could not be kept is lost
+            self._events.put(_Stop(), timeout=timeout)
         self._thread.join(timeout)
 
     def send(self, message: Spooled) -> None:

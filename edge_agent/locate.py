@@ -6,6 +6,9 @@ Works on a small grey copy of the frame; boxes are in that copy's pixels. What a
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from edge_agent import cadence, tracks
 from edge_agent.cadence import Cadence, CadenceSettings
@@ -20,9 +23,9 @@ from edge_vision.picture import Pixels
 class LocateSettings:
     """When to look for faces."""
 
-    motion: float = 3.0
+    motion: Annotated[float, Meta(ge=0, le=255)] = 3.0
     """Mean difference of a block of the frame, in grey levels, that wakes detector and classifier; 0 never sleeps."""
-    still_detect: float = 2.0
+    still_detect: Annotated[float, Meta(ge=0, le=86400)] = 2.0
     """Seconds between detections while nothing moves."""
     cadence: CadenceSettings = field(default_factory=CadenceSettings)
 

@@ -9,9 +9,10 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Annotated, Final
 
 import cv2
+from msgspec import Meta
 
 from edge_agent.capture import Capture
 from edge_agent.consensus import Announcement, ConsensusSettings
@@ -33,7 +34,7 @@ _POLL: Final = 0.25
 class PipelineSettings:
     """How faces are found, followed and classified."""
 
-    max_faces: int = 4
+    max_faces: Annotated[int, Meta(ge=1, le=64)] = 4
     """Faces classified in a frame, the largest first."""
     locate: LocateSettings = field(default_factory=LocateSettings)
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)

@@ -28,6 +28,8 @@ from edge_contract.errors import UsageError
 
 PASSWORD_VARIABLE: Final = "EDGEWISE_BROKER_PASSWORD"  # noqa: S105  # the variable's name, not a password
 PASSWORD_CREDENTIAL: Final = "broker-password"  # noqa: S105  # the credential's name
+SOURCE_VARIABLE: Final = "EDGEWISE_SOURCE_URL"
+SOURCE_CREDENTIAL: Final = "source-url"
 OVERRIDES: Final = "set-config.json"
 UNSET: Final = "unset"
 """As a value of `set-config`: the key is again what the file says."""
@@ -161,6 +163,9 @@ def _completed(settings: Settings, base: Path, environ: Mapping[str, str], hostn
     if device.state_dir == Path():
         device = dataclasses.replace(device, state_dir=_state_directory(environ))
     password = environ.get(PASSWORD_VARIABLE) or _credential(PASSWORD_CREDENTIAL, environ)
+    secret_url = environ.get(SOURCE_VARIABLE) or _credential(SOURCE_CREDENTIAL, environ)
+    if secret_url:
+        source = dataclasses.replace(source, url=secret_url)
     broker = dataclasses.replace(broker, password=password)
     if broker.certificate is not None and not broker.tls:
         raise UsageError(f"{name}: broker.certificate is only shown over TLS; set broker.tls = true.")

@@ -38,6 +38,10 @@ def test_an_empty_file_gives_the_defaults_with_an_id_from_the_hostname(tmp_path:
         ("broker = 3", "broker: expected `object`, got `int`."),
         ("[device]\ngroups = ['a', 'B']", "device.groups[1]"),
         ("[model]\nfactory = 7", "model.factory: expected `path`, got `int`."),
+        ("[source]\nfps = 0", "source.fps: expected `float` > 0"),
+        ("[pipeline]\nmax_faces = 0", "pipeline.max_faces: expected `int` >= 1"),
+        ("[pipeline.consensus]\nthreshold = 1.5", "pipeline.consensus.threshold: expected `float` <= 1"),
+        ("[pipeline.locate.cadence]\ndetect_every = 0", "pipeline.locate.cadence.detect_every: expected `int` >= 1"),
         ("[source]\npace = 'slow'", "source.pace: invalid enum value 'slow'."),
         ("[broker]\npassword = 'x'", "broker.password does not belong in a file; set $EDGEWISE_BROKER_PASSWORD"),
         ("[broker]\ncertificate = 'c.pem'", "set broker.tls = true"),
@@ -63,6 +67,12 @@ def test_the_password_comes_from_the_environment_or_a_credential_and_never_shows
     settings = load(tmp_path, "", CREDENTIALS_DIRECTORY=str(tmp_path))
     assert settings.broker.password == "whisper"  # noqa: S105
     assert "whisper" not in repr(settings)
+
+
+def test_a_camera_address_with_a_password_in_it_may_come_from_a_credential(tmp_path: Path) -> None:
+    (tmp_path / "source-url").write_text("rtsp://user:hush@camera/1\n")
+    settings = load(tmp_path, "[source]\nurl = '0'", CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert settings.source.url == "rtsp://user:hush@camera/1"
 
 
 def test_a_credential_of_that_name_wins_over_a_file_beside_the_settings(tmp_path: Path) -> None:
