@@ -100,9 +100,10 @@ class Registry:
         self.history(name)  # a broken ledger is mended before anything more is promoted
         before = self.champion(name)
         with _translated(self.uri, f"promote {name} {release}"):
-            self._mlflow.set_registered_model_alias(name, CHAMPION, chosen.version)
+            # First what needs the greater permission (MANAGE, on a server with users): a refusal leaves all as it was.
             if CHALLENGER in chosen.aliases:
                 self._mlflow.delete_registered_model_alias(name, CHALLENGER)
+            self._mlflow.set_registered_model_alias(name, CHAMPION, chosen.version)
         previous = {"before": str(before.release)} if before else {}
         why = {"reason": reason} if reason else {}
         self._record("promote", name, release, chosen.digest, chosen.version, **previous, **why)
@@ -268,7 +269,10 @@ def _client(uri: str) -> Any:
         raise UsageError(
             f"{uri} is no registry: name a database such as {DEFAULT_URI}, or a server by its http address."
         )
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT  # noqa: PLC0415
+
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # stdout is the command's own, one JSON object with --json
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
