@@ -1,8 +1,8 @@
 """The one dataset file that every later stage reads: images, labels and who may look at which row.
 
 `data/dataset.npz` is a plain NumPy archive without pickles. Arrays: `images` uint8 [N,H,W,C], `labels` uint8 [N],
-`split` uint8 [N] (index into `SPLITS`), `label_names` and `vote_names` unicode, `votes` uint8 [N,V] (V is 0 without FER+),
-`source_digest` unicode. Training reads `train` and `selection` only; `test` and `private` are for `evaluate`.
+`split` uint8 [N] (index into `SPLITS`), `label_names` and `vote_names` unicode, `votes` uint8 [N,V] (V is 0 without
+FER+), `source_digest` unicode. Training reads `train` and `selection` only; `test` and `private` are for `evaluate`.
 """
 
 import hashlib
@@ -116,7 +116,7 @@ def load(path: Path) -> Dataset:
                 vote_names=tuple(str(name) for name in archive["vote_names"]),
                 source_digest=str(archive["source_digest"]),
             )
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"{path} is not a dataset file ({error}): write it again with `make data SOURCE=…`."
         ) from error

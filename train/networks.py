@@ -230,7 +230,7 @@ class MiniXception:
     def _separable(b: Builder, x: Tensor, name: str, width: int) -> Tensor:
         layer = keras.layers.SeparableConv2D(width, 3, padding="same", use_bias=False, dtype=b.policy, name=name)
         norm = Norm if b.training else keras.layers.BatchNormalization
-        return norm(dtype=b.policy, name=f"{name}_norm")(layer(x))
+        return norm(epsilon=1e-5, dtype=b.policy, name=f"{name}_norm")(layer(x))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,148 @@
+"""From a source to the dataset file and its report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_contract.errors import UsageError
+from tests.train.test_sources import write_csv
+from train import dataset
+from train.data_report import readable
+from train.prepare import PrepareParams, main, prepare
+
+
+def pixels(value: int) -> str:
+    return " ".join(str((value * 7 + i * (value + 1)) % 256) for i in range(2304))
+
+
+@pytest.fixture
+def fer(tmp_path: Path) -> Path:
+    """Seven classes of 12 Training rows; row 2 also stands in PublicTest, rows 3 and 4 are equal but labelled apart."""
+    rows = [f"{i % 7},{pixels(i)},Training" for i in range(84)]
+    rows[2] = f"{2 % 7},{pixels(1)},Training"
+    rows += [f"{i % 7},{pixels(i)},PublicTest" for i in (0, 100, 101)]
+    rows += [f"5,{pixels(102)},PrivateTest"]
+    return write_csv(tmp_path / "fer2013.csv", rows)
+
+
+def test_training_rows_that_equal_a_test_picture_are_left_out_and_reported(fer: Path) -> None:
+    data, report = prepare(PrepareParams(source=str(fer)))
+    assert report.left_out_for_tests == ["fer2013.csv row 2"]
+    digests = dataset.image_digests(data.images)
+    tests = {digests[row] for name in ("test", "private") for row in data.split_indices(name)}
+    assert not tests & {digests[row] for name in ("train", "selection") for row in data.split_indices(name)}
+    assert report.duplicates_across == {"train and test": 1}
+
+
+def test_repeated_and_conflicting_pictures_are_counted(fer: Path) -> None:
+    _, report = prepare(PrepareParams(source=str(fer)))
+    assert report.duplicates_within == {"train": 1}
+    assert report.conflicting == ["fer2013.csv row 3 disgust, fer2013.csv row 4 fear"]
+
+
+def test_every_class_stands_in_train_and_selection(fer: Path) -> None:
+    data, report = prepare(PrepareParams(source=str(fer)))
+    assert set(report.counts) == {"train", "selection", "test", "private"}
+    assert min(report.counts["selection"].values()) >= 1
+    assert sum(sum(counts.values()) for counts in report.counts.values()) == len(data.images)
+
+
+def test_a_source_without_tests_gives_a_stratified_tenth() -> None:
+    data, _ = prepare(PrepareParams(source="synthetic:700"))
+    assert np.bincount(data.labels[data.split_indices("test")]).tolist() == [10] * 7
+    assert np.bincount(data.labels[data.split_indices("selection")]).tolist() == [9] * 7
+
+
+def test_up_to_max_bad_rows_are_left_out_and_one_more_stops(fer: Path) -> None:
+    with fer.open("a") as file:
+        file.write("9,1,Training\n3,1 2,Training\n")
+    _, report = prepare(PrepareParams(source=str(fer), max_bad=2))
+    assert [problem.place for problem in report.problems] == ["fer2013.csv row 90", "fer2013.csv row 91"]
+    with pytest.raises(
+        UsageError, match=r"2 unusable rows or files, prepare.max_bad allows 1: fer2013.csv row 90: 1 pixels"
+    ):
+        prepare(PrepareParams(source=str(fer), max_bad=1))
+
+
+def test_a_class_that_only_stands_in_a_test_is_refused(tmp_path: Path) -> None:
+    rows = [f"{i % 6},{pixels(i)},Training" for i in range(24)] + [f"6,{pixels(50)},PublicTest"]
+    path = write_csv(tmp_path / "fer2013.csv", rows)
+    with pytest.raises(UsageError, match="class `neutral` is empty in split train"):
+        prepare(PrepareParams(source=str(path)))
+
+
+def test_the_command_writes_a_file_that_loads_back_equal(fer: Path, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text(f"prepare: {{source: nothing, output: {tmp_path / 'data'}}}\n")
+    assert main(["--params", str(params), "--source", str(fer)]) == 0
+    written = dataset.load(tmp_path / "data" / "dataset.npz")
+    expected, report = prepare(PrepareParams(source=str(fer)))
+    assert (written.images == expected.images).all()
+    assert (written.split == expected.split).all()
+    assert written.label_names == expected.label_names
+    assert written.source_digest == expected.source_digest
+    stored = json.loads((tmp_path / "data" / "report.json").read_text())
+    assert stored["counts"] == report.counts
+    text = (tmp_path / "data" / "report.txt").read_text()
+    assert text == readable(report)
+    assert "1 training pictures were left out because they also stand in a test" in text
+
+
+def test_the_same_source_gives_the_same_bytes(fer: Path, tmp_path: Path) -> None:
+    data, _ = prepare(PrepareParams(source=str(fer)))
+    dataset.save(data, tmp_path / "a.npz")
+    dataset.save(prepare(PrepareParams(source=str(fer)))[0], tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_bad_input_writes_nothing_and_ends_with_exit_code_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text(f"prepare: {{source: nothing, output: {tmp_path / 'data'}}}\n")
+    assert main(["--params", str(params)]) == 2
+    assert capsys.readouterr().err.startswith("nothing does not exist")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 broken"])
+def test_a_file_that_is_no_dataset_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "dataset.npz"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is not a dataset file"):
+        dataset.load(path)
+
+
+def test_a_pickle_inside_a_dataset_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.npz"
+    with path.open("wb") as file:
+        np.savez(file, images=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(UsageError, match="is not a dataset file"):
+        dataset.load(path)
+
+
+def test_the_majority_label_is_missing_where_votes_are_tied_or_for_none_of_the_classes() -> None:
+    votes = np.array([[5, 1, 0], [3, 3, 0], [0, 1, 9], [0, 0, 0]], np.uint8)
+    data = dataset.Dataset(
+        np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, np.uint8), np.zeros(4, np.uint8), ("sad", "happy"),
+        votes, ("happy", "sad", "contempt"), "x",
+    )  # fmt: skip
+    assert data.majority_labels().tolist() == [1, -1, -1, -1]
+
+
+@pytest.mark.slow
+def test_fer2013_itself_counts_as_published(shared_data: Path, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, shared_data / "unpack", tmp_path], check=True)
+    source, votes = tmp_path / "fer2013.csv", tmp_path / "fer2013new.csv"
+    data, report = prepare(PrepareParams(source=str(source), ferplus=str(votes)))
+    assert list(report.counts["test"].values()) == [467, 56, 496, 895, 653, 415, 607]
+    assert len(report.left_out_for_tests) == 316
+    assert report.duplicates_within["train"] == 1127
+    assert len(report.conflicting) == 42
+    clear = data.majority_labels()
+    assert 0.6 < (clear[clear >= 0] == data.labels[clear >= 0]).mean() < 0.75
