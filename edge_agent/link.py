@@ -12,7 +12,6 @@ Not here: what is said (`agent`), and what survives a power cut (`spool`).
 """
 
 import contextlib
-import enum
 import logging
 import queue
 import random
@@ -27,6 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_agent.reconnect import LinkState, failures_after, reconnect_wait
 from edge_agent.settings import BrokerSettings
 from edge_agent.tls import tls_context
 from edge_contract import limits
@@ -34,12 +34,6 @@ from edge_contract.errors import MessageError
 
 Handler = Callable[[str, bytes], None]
 
-RECONNECT_FIRST_S: Final = 1.0
-"""The first wait, up to halved by jitter, so that a restarted broker is not met by its whole fleet at once."""
-RECONNECT_LONGEST_S: Final = 60.0
-"""The longest wait: a device is back at most a minute after its broker."""
-STABLE_S: Final = 30.0
-"""A connection that broke sooner is a failure: two devices with one id then throw each other out ever less often."""
 CONNECT_S: Final = 10.0
 """From the start of an attempt to the broker's CONNACK."""
 STOP_S: Final = 3.0
@@ -56,16 +50,6 @@ LARGEST_INCOMING: Final = limits.METADATA_BYTES + limits.CHUNK_BYTES
 _log = logging.getLogger(__name__)
 
 
-class LinkState(enum.Enum):
-    """Where the connection stands."""
-
-    STOPPED = "stopped"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    WAITING = "waiting"
-    """Between two attempts; each failure doubles the wait."""
-
-
 class _Connected(NamedTuple):
     session_present: bool
 
@@ -80,12 +64,6 @@ class _Arrived(NamedTuple):
 
 
 _Event = _Connected | _Lost | _Arrived
-
-
-def reconnect_wait(failures: int, jitter: float) -> float:
-    """Seconds to wait before the next attempt after `failures` in a row; `jitter` is uniform in [0, 1)."""
-    wait = min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2.0 ** min(failures, 16))
-    return wait * (0.5 + jitter / 2)
 
 
 class Link:
@@ -266,9 +244,9 @@ class Link:
         failures = 0
         while not self._stopping.is_set():
             held = self._one_connection()
-            failures = 0 if held >= STABLE_S else failures + 1
+            failures = failures_after(failures, held)
             self.state = LinkState.WAITING
-            self._stopping.wait(reconnect_wait(max(failures - 1, 0), self._jitter()))
+            self._stopping.wait(reconnect_wait(failures, self._jitter()))
         self.state = LinkState.STOPPED
 
     def _one_connection(self) -> float:

@@ -15,7 +15,15 @@ import pytest
 
 from demo.broker import Broker, free_port
 from edge_agent import link as link_module
-from edge_agent.link import RECONNECT_FIRST_S, RECONNECT_LONGEST_S, Link, LinkState, reconnect_wait
+from edge_agent.link import Link
+from edge_agent.reconnect import (
+    RECONNECT_FIRST_S,
+    RECONNECT_LONGEST_S,
+    STABLE_S,
+    LinkState,
+    failures_after,
+    reconnect_wait,
+)
 from edge_agent.settings import BrokerSettings
 from edge_contract.errors import MessageError, UsageError
 
@@ -241,9 +249,15 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_and_tried_again(mon
 
 @pytest.mark.parametrize("failures", [0, 1, 2, 5, 10, 1000])
 def test_waits_double_up_to_the_longest_and_jitter_takes_at_most_half(failures: int) -> None:
-    full = min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2**failures)
+    full = min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2 ** max(failures - 1, 0))
     assert reconnect_wait(failures, 0.0) == full / 2
     assert full / 2 <= reconnect_wait(failures, 0.999) < full
+
+
+def test_only_a_connection_that_held_ends_a_row_of_failures() -> None:
+    assert failures_after(3, 0.0) == 4
+    assert failures_after(3, STABLE_S - 0.1) == 4
+    assert failures_after(3, STABLE_S) == 0
 
 
 def test_tls_names_the_missing_file(tmp_path: Path) -> None:

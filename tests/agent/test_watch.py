@@ -1,0 +1,144 @@
+"""The agent's watch over its own pipeline: a hang starves the watchdog, a break ends the run with its reason."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from demo.broker import free_port
+from edge_agent import agent as agent_module
+from edge_agent import settings_file
+from edge_agent.agent import Agent
+from edge_agent.liveness import SILENT_S, trouble
+from edge_agent.notify import ServiceManager
+from edge_vision.faces import Face
+from edge_vision.picture import Pixels
+from tests.agent.agent_process import FIXTURES, eventually
+
+
+class Manager:
+    """A service manager's ear."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.setblocking(False)
+        self.environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "60000000"}
+
+    def heard(self) -> list[str]:
+        """What was said since the last call."""
+        words = []
+        while True:
+            try:
+                words.append(self.socket.recv(1000).decode())
+            except BlockingIOError:
+                return words
+
+
+class HangingDetector:
+    """Stands for a driver or an interpreter that never comes back."""
+
+    name = "hanging"
+
+    def __init__(self) -> None:
+        self.entered, self.leave = threading.Event(), threading.Event()
+
+    def detect(self, picture: Pixels) -> list[Face]:  # noqa: ARG002
+        self.entered.set()
+        self.leave.wait(60)
+        return []
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    yield made
+    made.socket.close()
+
+
+def agent_of(folder: Path, manager: Manager, clock: Clock) -> Agent:
+    (folder / "pictures").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / "pictures" / f"{number}.png"), np.full((48, 64), 60 * number, np.uint8))
+    path = folder / "agent.toml"
+    path.write_text(
+        f"[device]\nid = 'cam-1'\nstate_dir = 'state'\n[broker]\nport = {free_port()}\n"
+        f"[model]\nfactory = '{FIXTURES / 'tiny-1.ewm'}'\n[source]\nurl = 'pictures'\nloop = true\n"
+    )
+    return Agent(settings_file.load(path, {}), manager=ServiceManager(manager.environ), clock=clock)
+
+
+def test_a_pipeline_that_hangs_starves_the_watchdog_and_the_end_still_comes(
+    tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, detector = Clock(), HangingDetector()
+    monkeypatch.setattr(agent_module, "open_detector", lambda *_: detector)
+    monkeypatch.setattr(agent_module, "_TICK_S", 0.02)
+    monkeypatch.setattr(agent_module, "_FLUSH_S", 0.2)
+    agent = agent_of(tmp_path, manager, clock)
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    assert detector.entered.wait(60)
+    eventually(lambda: "WATCHDOG=1" in manager.heard())
+    clock.now += agent_module._STALLED_S
+    hung = threading.Event()
+    hung.wait(0.2)  # what was on its way when the clock jumped
+    manager.heard()
+    hung.wait(0.3)  # fifteen looks around
+    assert manager.heard() == []
+    assert trouble(tmp_path / "state", 1e12) != ""
+    agent.stop()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert "STOPPING=1" in manager.heard()
+    detector.leave.set()
+
+
+def test_a_moving_pipeline_keeps_feeding_it(tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, detector = Clock(), HangingDetector()
+    detector.leave.set()
+    monkeypatch.setattr(agent_module, "open_detector", lambda *_: detector)
+    monkeypatch.setattr(agent_module, "_TICK_S", 0.02)
+    agent = agent_of(tmp_path, manager, clock)
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    for _ in range(3):
+        manager.heard()
+        clock.now += agent_module._STALLED_S
+        eventually(lambda: "WATCHDOG=1" in manager.heard())
+    agent.stop()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert SILENT_S > agent_module._STALLED_S
+
+
+def test_a_pipeline_that_breaks_ends_the_run_with_its_reason(
+    tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = agent_of(tmp_path, manager, Clock())
+
+    def broken(_stop: threading.Event) -> None:
+        raise RuntimeError("the mailbox is on fire")
+
+    monkeypatch.setattr(agent._pipeline, "run", broken)
+    with pytest.raises(RuntimeError, match="on fire"):
+        agent.run()
+    assert "STOPPING=1" in manager.heard()
+
+
+def test_a_second_agent_on_the_same_state_is_refused(tmp_path: Path, manager: Manager) -> None:
+    first = agent_of(tmp_path, manager, Clock())
+    with pytest.raises(Exception, match="another agent is running"):
+        Agent(first._settings, manager=ServiceManager({}), clock=Clock())
