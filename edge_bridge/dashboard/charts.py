@@ -38,6 +38,7 @@ def mix(counts: Mapping[str, int]) -> Options:
     ]
     return {
         "animationDuration": 300,
+        "title": _nothing("no faces yet", show=not data),
         "grid": {"left": 4, "right": 62, "top": 4, "bottom": 4, "containLabel": True},
         "tooltip": {"show": False},
         "xAxis": {"type": "value", "show": False, "max": max(shares, default=100)},
@@ -105,9 +106,21 @@ def _line(name: str, data: list[list[float | None]], color: str, *, area: bool =
     return line
 
 
+def _nothing(text: str, *, show: bool) -> Options:
+    """What stands in a chart that has nothing to draw."""
+    return {
+        "show": show,
+        "text": text,
+        "left": "center",
+        "top": "middle",
+        "textStyle": {"color": INK, "fontSize": 13, "fontWeight": "normal"},
+    }
+
+
 def _over_time(series: list[Options], unit: str) -> Options:
     return {
         "animation": False,
+        "title": _nothing("no frames yet", show=not any(y is not None for line in series for _, y in line["data"])),
         "grid": {"left": 8, "right": 12, "top": 30, "bottom": 4, "containLabel": True},
         "legend": {
             "type": "scroll",

@@ -18,11 +18,19 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class BridgeProcess:
     """`edgewise-bridge run` on ports and a database of its own; `start` after `kill` brings the same one back."""
 
-    def __init__(self, folder: Path, broker_port: int, *, database: str | None = None, config: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        broker_port: int,
+        *,
+        database: str | None = None,
+        config: str = "",
+        scheme: str = "mqtt",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.database = database or f"sqlite:///{folder / 'predictions.db'}"
-        self._broker = f"mqtt://127.0.0.1:{broker_port}"
+        self._broker = f"{scheme}://127.0.0.1:{broker_port}"
         self._config = folder / "bridge.toml"
         self._config.write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +81,7 @@ class BridgeProcess:
         assert status == 200, text
         return text
 
-    def wait_for(self, path: str, text: str, timeout: float = 20) -> str:
+    def wait_for(self, path: str, text: str, timeout: float = 60) -> str:
         """Until the body holds `text`."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

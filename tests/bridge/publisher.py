@@ -1,5 +1,6 @@
 """A device as the bridge sees one: real contract messages over a real broker, without a camera or a model."""
 
+import ssl
 import threading
 import time
 from types import TracebackType
@@ -113,11 +114,21 @@ def reported(device: str, session: int, **changed: Any) -> Reported:
 class Publisher:
     """One device's connection: publishes, and remembers what was acknowledged."""
 
-    def __init__(self, port: int, device: str, session: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        device: str,
+        session: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        client_id: str | None = None,
+    ) -> None:
         self.device, self.session = device, session
         self.acks: list[Key] = []
         self._acked = threading.Condition()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=device, protocol=mqtt.MQTTv5)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id or device, protocol=mqtt.MQTTv5)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.will_set(*self._availability("offline"), qos=1, retain=True)
         self._client.on_message = self._on_message
         self._client.max_inflight_messages_set(1000)
@@ -128,7 +139,7 @@ class Publisher:
         self._client.on_connect = lambda client, *_: client.subscribe(topics.device(device, "ack"), 1)
         self._client.connect("127.0.0.1", port, clean_start=False, properties=properties)
         self._client.loop_start()
-        assert ready.wait(10)
+        assert ready.wait(30)
 
     def say_hello(self) -> None:
         """What a device says on every connect."""
@@ -144,7 +155,7 @@ class Publisher:
         """Publish anything at all."""
         self._client.publish(topics.device(self.device, leaf), payload, qos=1, retain=retain)
 
-    def wait_for_ack(self, key: Key, timeout: float = 20) -> None:
+    def wait_for_ack(self, key: Key, timeout: float = 60) -> None:
         """Until everything up to `key` is acknowledged."""
         with self._acked:
             assert self._acked.wait_for(lambda: bool(self.acks) and max(self.acks) >= key, timeout), self.acks[-3:]
@@ -155,6 +166,11 @@ class Publisher:
         self._client.loop_stop()
         if sock is not None:
             sock.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands."""
+        return self._client.is_connected()
 
     def close(self) -> None:
         """Disconnect politely: the last will stays unsaid."""
