@@ -1,9 +1,9 @@
 """Bring a model file here in chunks: retained MQTT messages, each verified by itself, kept through a power cut.
 
 `PartFile` is the file under `parts/`: what is in it is not remembered but found out, by hashing every chunk's place
-again on opening. `Download` asks for a few chunks at a time and, when the missing ones do not come, says so on the
-`need` topic, and the release side publishes just those again. A chunk without its digest is dropped and counts as
-missing. Nothing here decides whether the file may be run.
+again on opening. `Download` asks for a few chunks at a time. When none comes it asks the broker again, for messages of
+QoS 0 get lost, and says on the `need` topic what is missing: the release side publishes just that again. A chunk
+without its digest is dropped and counts as missing. Nothing here decides whether the file may be run.
 """
 
 import logging
@@ -135,9 +135,13 @@ class Download:
         return True
 
     def tick(self, now: float) -> None:
-        """Name the missing chunks when none has come for long enough."""
+        """When none has come for long enough: subscribe anew, and name the missing chunks."""
         if self.complete or now < self._deadline:
             return
+        asked, self._asked = self._asked, set()
+        for number in asked:
+            self._link.unsubscribe(topics.blob(self.digest, number))
+        self._ask()
         self._say_need(encode(Need.of(self._device, self.digest, self.part.missing)))
         self._said = True
         self._deadline = now + self._wait

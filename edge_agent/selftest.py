@@ -34,7 +34,7 @@ _WARM_UP, _RUNS = 3, 40  # invocations: the first ones fault pages in
 _MEASURED_S: Final = 0.15  # CPU seconds to measure at least: fifteen of the coarsest ticks met
 _DELEGATE_STEPS: Final = 4  # of 255: delegates round by processor (2 were measured); garbage is off by dozens
 _SLACK: Final = 96 * 1024 * 1024  # bytes beside the budget before an allocation fails: arenas and packed weights
-_NICENESS: Final = 10  # the pipeline goes first
+_NICENESS: Final = 5  # the pipeline goes first; on a busy board the test still ends within its time
 _LONGEST_ANSWER: Final = 64 * 1024
 
 if TYPE_CHECKING:

@@ -71,7 +71,9 @@ class State(Struct, frozen=True, kw_only=True):
     trial: Slot | None = None
     """The target's slot, once it is staged."""
     boots: int = 0
-    """Starts of the agent since the target's model was first run."""
+    """Starts since the target's model was first run that followed a crash or a power cut."""
+    ended_cleanly: bool = False
+    """The agent was stopped on purpose: its next start says nothing about the model."""
     reason: str = ""
     """Why the target was rejected or rolled back, or what a download waits for."""
 
@@ -152,6 +154,11 @@ class Booted:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """The agent was told to end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Damaged:
     """The committed slot cannot be loaded any more."""
 
@@ -183,6 +190,7 @@ Event = (
     | Proven
     | Refused
     | Booted
+    | Stopped
     | Damaged
     | Reconsidered
     | RollbackAsked
@@ -274,6 +282,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             return _wanted(state, target)
         case Booted():
             return _booted(state)
+        case Stopped():
+            return replace(state, ended_cleanly=True), ()
         case Damaged(reason):
             return _damaged(state, reason)
     phase = EDGES.get((state.phase, type(event)))
@@ -306,9 +316,11 @@ def _wanted(state: State, target: Target) -> tuple[State, tuple[Command, ...]]:
 
 
 def _booted(state: State) -> tuple[State, tuple[Command, ...]]:
+    counted = state.phase in _COUNTED and not state.ended_cleanly
+    state = replace(state, ended_cleanly=False)
     if state.phase not in _COUNTED:
         return state, (Run(), work_of(state))
-    boots = state.boots + 1
+    boots = state.boots + counted
     if boots <= limits.PROBATION_BOOTS:
         after = replace(state, boots=boots)
         # ACTIVATE runs the trial itself; in PROBATION it has to be started, in SELFTEST the committed one.

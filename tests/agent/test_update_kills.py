@@ -71,7 +71,7 @@ def test_killed_around_every_transition_of_one_update_it_still_ends_committed(
     folder = tmp_path / "device"
     for phase in WALK:
         with victim(folder, side.port, phase, moment) as process:
-            assert process.wait(40) == -9, f"not killed {moment} {phase}"
+            assert process.wait(90) == -9, f"not killed {moment} {phase}"
         state = survived(folder)
         assert (state.phase == phase) == (moment == "after")
     with victim(folder, side.port) as process:
@@ -85,7 +85,7 @@ def test_killed_again_and_again_in_probation_it_gives_the_model_up_and_keeps_the
     folder = tmp_path / "device"
     for boots in range(4):
         with victim(folder, side.port, "probation", "after") as process:
-            assert process.wait(40) == -9
+            assert process.wait(90) == -9
         assert survived(folder).boots == boots
     with victim(folder, side.port) as process:
         reported = settled(process)

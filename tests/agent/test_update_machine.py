@@ -33,6 +33,7 @@ from edge_agent.update_machine import (
     Spoiled,
     Staged,
     State,
+    Stopped,
     Target,
     Wanted,
     Work,
@@ -135,6 +136,17 @@ def test_a_model_that_the_agent_does_not_survive_three_starts_with_is_given_up(p
     state, commands = step(state, Booted())
     assert state.phase is (Phase.REJECTED if phase is Phase.SELFTEST else Phase.ROLLED_BACK)
     assert commands == (Remember(model(2).digest, state.reason), Run(), Work.TIDY)
+
+
+@pytest.mark.parametrize("phase", [Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION])
+def test_starts_after_a_clean_stop_do_not_count_against_a_model(phase: Phase) -> None:
+    state = replace(TRIAL, phase=phase, boots=1)
+    for _ in range(10):
+        state, commands = step(state, Stopped())
+        assert commands == ()
+        state, _ = step(state, Booted())
+    assert (state.phase, state.boots) == (phase, 1)
+    assert step(state, Booted())[0].boots == 2  # the next one followed a crash
 
 
 def test_a_damaged_committed_slot_gives_way_to_the_one_before_and_is_wished_for_anew() -> None:
@@ -259,6 +271,14 @@ class UpdateHistories(RuleBasedStateMachine):
     def power_cut(self) -> None:
         self.in_pipeline = None
         self._send(Booted())
+
+    @rule()
+    def stop_and_start(self) -> None:
+        boots = self.state.boots
+        self._send(Stopped())
+        self.in_pipeline = None
+        self._send(Booted())
+        assert self.state.boots == boots
 
     @rule()
     def disk_damage(self) -> None:

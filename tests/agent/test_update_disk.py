@@ -1,0 +1,292 @@
+"""What updates keep on the disk, partial downloads, slots, the state database, as power cuts and bad cards leave it."""
+
+import os
+import random
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from edge_agent.blobs import AHEAD, SILENCE_S, Download, PartFile
+from edge_agent.durable import point_link, write_file
+from edge_agent.slots import Slots, read_slot
+from edge_agent.state import StateStore
+from edge_agent.update_machine import Phase, Slot, State
+from edge_contract import topics
+from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.manifest import digest_of
+from edge_contract.messages import Need, decode
+from edge_contract.trust import Chunks, DesiredState, ReleaseTarget
+from tests.agent.update_bench import FIXTURES, tiny
+
+CHUNK = 1024
+DATA = random.Random(1).randbytes(25 * CHUNK + 7)  # noqa: S311  # any bytes: 25 chunks and a short one
+PIECES = [DATA[start : start + CHUNK] for start in range(0, len(DATA), CHUNK)]
+RELEASE = ReleaseTarget(
+    manifest=replace(tiny(1).manifest, digest=digest_of(DATA), size=len(DATA)),
+    chunks=Chunks(size=CHUNK, digests=tuple(map(digest_of, PIECES))),
+)
+
+
+class Wire:
+    """Subscriptions as a broker sees them, and what a device says it needs."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.needs: list[bytes] = []
+
+    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:  # noqa: ARG002
+        parsed = topics.parse(topic_filter)
+        assert isinstance(parsed, topics.BlobTopic)
+        self.asked.append(parsed.chunk)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        parsed = topics.parse(topic_filter)
+        assert isinstance(parsed, topics.BlobTopic)
+        self.asked.remove(parsed.chunk)
+
+    def download(self, folder: Path) -> Download:
+        return Download(
+            PartFile(folder, RELEASE),
+            RELEASE.manifest.digest,
+            device="cam",
+            link=self,
+            deliver=lambda *_: None,
+            say_need=self.needs.append,
+            now=0.0,
+        )
+
+
+def test_only_a_few_chunks_are_asked_for_at_a_time_and_each_that_comes_asks_for_the_next(tmp_path: Path) -> None:
+    wire = Wire()
+    download = wire.download(tmp_path)
+    assert wire.asked == list(range(AHEAD))
+    assert download.arrived(3, PIECES[3], 0.0)
+    assert sorted(wire.asked) == [*range(3), *range(4, AHEAD + 1)]
+
+
+def test_chunks_that_were_not_asked_for_or_are_not_right_change_nothing(tmp_path: Path) -> None:
+    download = Wire().download(tmp_path)
+    before = list(download.part.missing)
+    for number, chunk in [(25, PIECES[25]), (999, b""), (0, PIECES[1]), (0, b""), (0, PIECES[0] + b"x")]:
+        assert not download.arrived(number, chunk, 0.0)
+    assert download.part.missing == before
+    assert download.refused == {0: 3}
+
+
+def test_silence_asks_the_broker_again_names_what_is_missing_and_waits_longer_each_time(tmp_path: Path) -> None:
+    wire = Wire()
+    download = wire.download(tmp_path)
+    for number in range(2, 26):
+        if number not in wire.asked:
+            break
+        download.arrived(number, PIECES[number], 0.0)
+    download.tick(SILENCE_S - 1)
+    assert wire.needs == []
+    asked = sorted(wire.asked)
+    download.tick(SILENCE_S)
+    assert sorted(wire.asked) == asked  # subscribed anew
+    assert decode(wire.needs[0], Need).chunks() == download.part.missing
+    download.tick(SILENCE_S * 2 - 1)
+    assert len(wire.needs) == 1
+    download.tick(SILENCE_S * 2)
+    download.tick(SILENCE_S * 4)
+    assert len(wire.needs) == 3
+    download.close()
+    assert (wire.asked, wire.needs[-1]) == ([], b"")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(data=st.data())
+def test_whatever_is_lost_repeated_damaged_or_cut_off_the_file_comes_out_right(tmp_path: Path, data: Any) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    wire = Wire()
+    download = wire.download(folder)
+    while not download.complete:
+        number = data.draw(st.sampled_from(wire.asked))
+        match data.draw(st.sampled_from(["right", "right", "right", "damaged", "cut", "power"])):
+            case "damaged":
+                assert not download.arrived(number, bytes([PIECES[number][0] ^ 1]) + PIECES[number][1:], 0.0)
+            case "cut":
+                assert not download.arrived(number, PIECES[number][:-1], 0.0)
+            case "power":
+                done = len(PIECES) - len(download.part.missing)
+                wire = Wire()
+                download = wire.download(folder)
+                assert len(PIECES) - len(download.part.missing) == done
+            case _:
+                assert download.arrived(number, PIECES[number], 0.0)
+    download.close()
+    assert download.part.path.read_bytes() == DATA
+
+
+def test_a_part_that_the_disk_spoilt_is_missing_again(tmp_path: Path) -> None:
+    part = PartFile(tmp_path, RELEASE)
+    for number, piece in enumerate(PIECES):
+        part.put(number, piece)
+    part.close(synced=True)
+    spoilt = bytearray(part.path.read_bytes())
+    spoilt[5 * CHUNK] ^= 1
+    part.path.write_bytes(bytes(spoilt) + b"more than there should be")
+    again = PartFile(tmp_path, RELEASE)
+    assert again.missing == [5]
+    again.put(5, PIECES[5])
+    again.close()
+    assert again.path.read_bytes() == DATA
+
+
+def staged(folder: Path) -> tuple[Slots, Slot]:
+    model = tiny(1)
+    (folder / "part").write_bytes(model.model)
+    slots = Slots(folder)
+    return slots, slots.stage(folder / "part", model.manifest)
+
+
+def test_a_slot_is_staged_once_and_holds_the_verified_model(tmp_path: Path) -> None:
+    slots, slot = staged(tmp_path)
+    loaded = slots.load(slot)
+    assert (loaded.manifest, loaded.model) == (tiny(1).manifest, tiny(1).model)
+    inode = (slots.path(slot) / "model.tflite").stat().st_ino
+    assert slots.stage(tmp_path / "part", tiny(1).manifest) == slot
+    assert (slots.path(slot) / "model.tflite").stat().st_ino == inode
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "longer", "gone"])
+def test_a_damaged_slot_is_not_loaded_and_is_staged_anew(tmp_path: Path, file: str, damage: str) -> None:
+    slots, slot = staged(tmp_path)
+    path = slots.path(slot) / file
+    content = path.read_bytes()
+    path.unlink()  # the part is a second name of the same bytes
+    if damage != "gone":
+        middle = len(content) // 2
+        path.write_bytes({
+            "flip": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "cut": content[:-1],
+            "longer": content + b" ",
+        }[damage])  # fmt: skip
+    with pytest.raises(TrustError, match=r"not loaded|refused"):
+        slots.load(slot)
+    assert slots.stage(tmp_path / "part", tiny(1).manifest) == slot
+    slots.load(slot)
+
+
+def test_a_slot_under_another_name_is_not_loaded(tmp_path: Path) -> None:
+    slots, slot = staged(tmp_path)
+    slots.path(slot).rename(slots.path(slot).with_name("tiny-1-000000000000"))
+    with pytest.raises(TrustError):
+        read_slot(tmp_path / "slots" / "tiny-1-000000000000")
+
+
+def test_a_file_that_is_not_the_manifests_model_makes_no_slot(tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(tiny(2).model)
+    with pytest.raises(TrustError, match="refused"):
+        Slots(tmp_path).stage(tmp_path / "part", tiny(1).manifest)
+    assert list((tmp_path / "slots").iterdir()) == []
+
+
+def test_links_that_point_outside_or_nowhere_name_no_slot(tmp_path: Path) -> None:
+    slots, slot = staged(tmp_path)
+    slots.point(slot, None)
+    assert slots.current() == slot
+    for target in ("slots/absent-1-000000000000", "../elsewhere", "/etc"):
+        point_link(tmp_path / "current", target)
+        assert slots.current() is None
+    slots.point(None, None)
+    assert slots.current() is None
+    slots.prune([])
+    assert list((tmp_path / "slots").iterdir()) == []
+
+
+def test_a_damaged_factory_model_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "factory.ewm"
+    file.write_bytes((FIXTURES / "tiny-1.ewm").read_bytes().replace(b"TFL3", b"TFL4", 1))
+    with pytest.raises(EdgewiseError, match="damaged"):
+        Slots(tmp_path, file).load_factory()
+    assert Slots(tmp_path).load_factory() is None
+
+
+def test_files_and_links_are_synced_before_and_after_they_take_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    sync, rename = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), sync(fd))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("rename"), rename(self, to))[1])
+    write_file(tmp_path / "file", b"new")
+    assert order == ["sync", "rename", "sync"]
+    order.clear()
+    point_link(tmp_path / "link", "file")
+    assert order == ["rename", "sync"]
+    order.clear()
+    point_link(tmp_path / "link", "file")
+    assert order == []
+
+
+def test_a_session_grows_even_when_the_clock_goes_back(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state.db")
+    sessions = [store.next_session(lambda seconds=seconds: seconds) for seconds in (1000.0, 5.0, 1001.0, 2000.0)]
+    assert sessions == [1000, 1001, 1002, 2000]
+    store.close()
+    assert StateStore(tmp_path / "state.db").next_session(lambda: 0.0) == 2001
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state.db")
+
+    def half_refused() -> None:
+        with store.transaction():
+            store.save_update(State(phase=Phase.COMMITTED))
+            store.remember_failure("0" * 64, "r", None)  # type: ignore[arg-type]  # the schema refuses it
+
+    with pytest.raises(sqlite3.Error):
+        half_refused()
+    assert store.update() is None
+    assert store.failure("0" * 64, "r") is None
+
+
+def test_a_failure_is_remembered_for_its_runtime(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state.db")
+    with store.transaction():
+        store.remember_failure("0" * 64, "litert 2.3.0", "why")
+    assert store.failure("0" * 64, "litert 2.3.0") == "why"
+    assert store.failure("0" * 64, "litert 2.4.0") is None
+    assert store.failure("1" * 64, "litert 2.3.0") is None
+
+
+def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
+    database = StateStore(tmp_path / "state.db")._database
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert database.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_a_database_of_a_newer_agent_is_left_alone(tmp_path: Path) -> None:
+    StateStore(tmp_path / "state.db").close()
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(EdgewiseError, match="newer agent"):
+        StateStore(tmp_path / "state.db")
+    assert not (tmp_path / "state.db.damaged").exists()
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\x00" + b"\xff" * 5000])
+def test_a_damaged_database_is_put_aside_and_begun_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.db").write_bytes(content)
+    store = StateStore(tmp_path / "state.db")
+    assert store.update() is None
+    assert (tmp_path / "state.db.damaged").read_bytes() == content
+
+
+def test_desired_states_survive_a_restart(tmp_path: Path) -> None:
+    state = DesiredState(scope="group/g", revision=7, model=tiny(1).manifest.ref, issued=1, expires=2)
+    store = StateStore(tmp_path / "state.db")
+    with store.transaction():
+        store.save_desired(state)
+    store.close()
+    assert StateStore(tmp_path / "state.db").desired() == {"group/g": state}
