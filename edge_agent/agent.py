@@ -110,7 +110,7 @@ class Agent:
         further = [discovery(info, settings.home_assistant.prefix)] if settings.home_assistant.enabled else []
         self._presence = Presence(self._link, info, dict(further))
         self._models = open_models(
-            settings, self._store, session, on_activate=self._activate, report=self._presence.report
+            settings, self._store, session, self._link, on_activate=self._activate, report=self._presence.report
         )
         self._models.attach(self._link)
         self._commands = self._listen(info)

@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import queue
 import shutil
+import socket
 import sqlite3
 import tempfile
 import threading
@@ -18,12 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from edge_agent import rehearsal, status
+from edge_agent import liveness, rehearsal, status
 from edge_agent.board import Board
 from edge_agent.link import CONNECT_S, Link
 from edge_agent.settings import Settings
 from edge_agent.sources import open_source
 from edge_agent.state import StateStore
+from edge_agent.tls import tls_context
 from edge_contract import limits
 from edge_contract.errors import EdgewiseError
 
@@ -182,16 +184,26 @@ def disk(settings: Settings) -> Finding:
 
 
 def broker(settings: Settings) -> Finding:
-    """Connect as this device would, under another client id so that a running agent is not thrown out."""
+    """Connect as this device; where an agent is running, only knock, for a second connection would throw it out."""
     where = f"{settings.broker.host}:{settings.broker.port}"
-    link = Link(settings.broker, f"{settings.device.id}-doctor", clean_start=True)
+    remedy = "check [broker] in the settings, the network, and the broker"
+    how = "over TLS" if settings.broker.tls else "without TLS"
+    if not liveness.trouble(settings.device.state_dir, time.time()):
+        try:
+            _knock(settings)
+        except OSError as error:
+            return Finding("broker", "failed", f"{where} cannot be reached ({error})", remedy)
+        return Finding("broker", "ok", f"{where} {how}, in use by the agent that is running")
+    # A session that lasts, as the agent's: where client ids come from certificates this is the agent's own session,
+    # and a clean start would empty it.
+    link = Link(settings.broker, f"{settings.device.id}-doctor", clean_start=False)
     link.start()
     try:
         deadline = time.monotonic() + CONNECT_S
         while not link.connected:
             if link.trouble or time.monotonic() > deadline:
                 text = f"{where} cannot be reached ({link.trouble or 'no answer'})"
-                return Finding("broker", "failed", text, "check [broker] in the settings, the network, and the broker")
+                return Finding("broker", "failed", text, remedy)
             time.sleep(0.02)
         largest = link.largest_packet
     finally:
@@ -202,8 +214,20 @@ def broker(settings: Settings) -> Finding:
         )
         return Finding("broker", "failed", text, f"set max_packet_size to {limits.MESSAGE_BYTES:,} or more there")
     limit = "without a packet limit" if largest is None else f"packets up to {largest:,} bytes"
-    how = "over TLS" if settings.broker.tls else "without TLS"
     return Finding("broker", "ok", f"{where} {how}, {limit}")
+
+
+def _knock(settings: Settings) -> None:
+    """A TCP connection, and a TLS handshake where TLS is asked for.
+
+    Raises:
+        OSError: there is none (TLS errors are OSErrors too).
+    """
+    address = (settings.broker.host, settings.broker.port)
+    with socket.create_connection(address, timeout=CONNECT_S) as plain:
+        if settings.broker.tls:
+            with tls_context(settings.broker).wrap_socket(plain, server_hostname=settings.broker.host):
+                pass
 
 
 def certificate(settings: Settings) -> Finding:

@@ -88,7 +88,7 @@ class Link:
         """
         self._settings, self._clean_start = settings, clean_start
         self._on_connect, self._jitter = on_connect, jitter
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, tuple[Handler, Literal[0, 1]]] = {}
         self._handlers_lock = threading.Lock()
         self._inbox: queue.Queue[_Event | None] = queue.Queue(INBOX)
         self._stopping = threading.Event()
@@ -152,13 +152,13 @@ class Link:
         self._last_sent = info
         return True
 
-    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+    def subscribe(self, topic_filter: str, handler: Handler, *, qos: Literal[0, 1] = 1) -> None:
         """Call `handler(topic, payload)` for what matches, on the link's thread; asked for again on every connect."""
         with self._handlers_lock:
-            self._handlers[topic_filter] = handler
+            self._handlers[topic_filter] = (handler, qos)
             connected = self.connected  # otherwise `_resume` finds the handler
         if connected:
-            self._client.subscribe(topic_filter, qos=1)
+            self._client.subscribe(topic_filter, qos=qos)
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Undo `subscribe`; what already waits in the inbox is dropped."""
@@ -302,7 +302,7 @@ class Link:
         self.connects += 1
         with self._handlers_lock:
             self.state = LinkState.CONNECTED
-            filters = [(topic_filter, 1) for topic_filter in self._handlers]
+            filters: list[tuple[str, int]] = [(topic, qos) for topic, (_, qos) in self._handlers.items()]
         if filters:
             self._client.subscribe(filters)
 
@@ -318,7 +318,7 @@ class Link:
 
     def _dispatch(self, topic: str, payload: bytes) -> None:
         with self._handlers_lock:
-            handlers = [h for f, h in self._handlers.items() if mqtt.topic_matches_sub(f, topic)]
+            handlers = [h for f, (h, _) in self._handlers.items() if mqtt.topic_matches_sub(f, topic)]
         for handler in handlers:
             self._guarded(handler, topic, payload)
 

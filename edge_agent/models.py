@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from edge_agent.errand import Errand
 from edge_agent.link import Link
 from edge_agent.settings import Settings
 from edge_agent.slots import ActiveModel
@@ -96,9 +97,9 @@ class FixedModel:
 
 
 def open_models(
-    settings: Settings, store: StateStore, session: int, *, on_activate: Activate, report: Report
+    settings: Settings, store: StateStore, session: int, control: Link, *, on_activate: Activate, report: Report
 ) -> ModelUpdates | FixedModel:
-    """As the settings have it: releases of a trusted release side, or one package.
+    """As the settings have it: releases of a trusted release side, or one package. `control`: the device's link.
 
     Raises:
         UsageError: the settings name neither, or name something that cannot be read.
@@ -118,7 +119,7 @@ def open_models(
             UpdateSettings(device=device.id, groups=device.groups, root=root, runtime=runtime(), factory=model.factory),
             store=store,
             session=session,
-            open_link=lambda: Link(settings.broker, f"{device.id}-blobs", clean_start=True),
+            open_link=lambda: Errand(control),
             on_activate=on_activate,
             report=report,
         )

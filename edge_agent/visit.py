@@ -1,13 +1,13 @@
-"""A second connection to the broker, only while there is something to fetch.
+"""Subscriptions to what is fetched, only while there is something to fetch.
 
-Metadata and chunks never come through the durable session: a broker would queue megabytes of them for a device that is
-away. A visit is a clean session that subscribes to the metadata at once, and ends when nobody used it for a while.
+Metadata and chunks are never subscribed to in a way that lets a broker queue megabytes of them for a device that is
+away. A visit subscribes to the metadata at once, and ends when nobody used it for a while.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from edge_agent.link import Link
+from edge_agent.errand import Connection
 from edge_agent.metadata import FILTER, RetainedFetcher
 
 IDLE_S: Final = 10.0
@@ -17,13 +17,16 @@ IDLE_S: Final = 10.0
 class Visit:
     """Opened by use, closed by `close_when_idle`."""
 
-    def __init__(self, open_link: Callable[[], Link], heard: Callable[[str, bytes], None]) -> None:
-        """`open_link` makes a link with a clean session, not yet started. `heard` gets every metadata message."""
+    def __init__(self, open_link: Callable[[], Connection], heard: Callable[[str, bytes], None]) -> None:
+        """`open_link` makes an `Errand`, or a link with a clean session, not yet started.
+
+        `heard` gets every metadata message.
+        """
         self._open_link, self._heard = open_link, heard
-        self._current: tuple[Link, RetainedFetcher] | None = None
+        self._current: tuple[Connection, RetainedFetcher] | None = None
         self._used = 0.0
 
-    def link(self, now: float) -> Link:
+    def link(self, now: float) -> Connection:
         """The connection, opened if it is not."""
         return self._open(now)[0]
 
@@ -51,7 +54,7 @@ class Visit:
             fetcher.close()
             link.stop()
 
-    def _open(self, now: float) -> tuple[Link, RetainedFetcher]:
+    def _open(self, now: float) -> tuple[Connection, RetainedFetcher]:
         self._used = now
         if self._current is None:
             link, fetcher = self._open_link(), RetainedFetcher()

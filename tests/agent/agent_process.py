@@ -60,13 +60,22 @@ class Ear:
 class AgentProcess:
     """`edgewise-agent run` with settings of the test's own; a context manager."""
 
-    def __init__(self, folder: Path, port: int, source: Path, *, extra: str = "", model: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        source: Path,
+        *,
+        extra: str = "",
+        model: str | None = None,
+        broker: str = "",
+    ) -> None:
         self.folder = folder
         self.config = folder / "agent.toml"
         model = model or f"factory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
         self._text = (
             f'[device]\nid = "{DEVICE}"\ngroups = ["shop"]\nstate_dir = "state"\n'
-            f"[broker]\nport = {port}\nkeepalive_s = 5\n"
+            f"[broker]\nport = {port}\nkeepalive_s = 5\n{broker}"
             f"[model]\n{model}\n"
             f"[source]\nurl = {json.dumps(str(source))}\n"
         )
