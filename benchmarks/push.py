@@ -1,0 +1,156 @@
+"""`make bench-push`: how fast one model reaches many devices, ours beside the plain way, in the same run.
+
+Ours: 64 KiB retained chunks, a few asked for at a time, each verified and written to its place on disk, as the agent
+does it. Plain: the whole file as one retained message, hashed once and written, which brokers with packet limits
+refuse and a power cut starts over. Both with the same links, the same broker, the same number of subscribers in one
+process; a round is from "connected" to "the last device has a synced file whose digest holds". Rounds alternate.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from demo.broker import Broker
+from edge_agent.blobs import Download, PartFile
+from edge_agent.link import Link as DeviceLink
+from edge_agent.settings import BrokerSettings
+from edge_contract import package, topics
+from edge_contract.manifest import digest_of
+from edge_contract.trust import ReleaseTarget
+from edge_fleet.link import Arrived, BrokerAddress, Link
+from edge_fleet.release import cut, pieces
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PLAIN_TOPIC = f"{topics.PREFIX}/benchmark/plain"
+GIVE_UP_S = 120.0
+
+
+class Subscribers:
+    """Many devices' links, connected before the clock starts."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self.links = [
+            DeviceLink(BrokerSettings(port=port), f"device-{number}", clean_start=True) for number in range(count)
+        ]
+        for link in self.links:
+            link.start()
+        while not all(link.connected for link in self.links):
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Disconnect all at once."""
+        threads = [threading.Thread(target=link.stop) for link in self.links]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def timed(devices: int, begin: Callable[[Callable[[], None]], None]) -> float:
+    """Seconds from `begin` until it has called what it was given once for each device."""
+    left = threading.Semaphore(0)
+    began = time.monotonic()
+    begin(left.release)
+    for _ in range(devices):
+        if not left.acquire(timeout=GIVE_UP_S):
+            raise TimeoutError(f"a device did not get its file within {GIVE_UP_S:g} s")
+    return time.monotonic() - began
+
+
+def chunked(subscribers: Subscribers, release: ReleaseTarget, folder: Path) -> float:
+    """The agent's way."""
+    digest = release.manifest.digest
+    downloads: dict[int, Download] = {}
+    known = threading.Lock()  # a first chunk can come before its download is in the dictionary
+
+    def begin(done: Callable[[], None]) -> None:
+        for number, link in enumerate(subscribers.links):
+
+            def deliver(_digest: str, chunk: int, payload: bytes, number: int = number) -> None:
+                with known:
+                    download = downloads[number]
+                download.arrived(chunk, payload, time.monotonic())
+                if download.complete:
+                    download.close()
+                    done()
+
+            part = PartFile(folder / str(number), release)
+            with known:
+                downloads[number] = Download(
+                    part, digest, device="d", link=link, deliver=deliver, say_need=lambda _: None, now=time.monotonic()
+                )
+
+    return timed(len(subscribers.links), begin)
+
+
+def plain(subscribers: Subscribers, digest: str, folder: Path) -> float:
+    """One message, one hash, one file."""
+
+    def begin(done: Callable[[], None]) -> None:
+        for number, link in enumerate(subscribers.links):
+            path = folder / f"plain-{number}"
+
+            def received(_topic: str, payload: bytes, link: DeviceLink = link, path: Path = path) -> None:
+                if digest_of(payload) != digest:
+                    raise ValueError("a damaged file")
+                with path.open("wb") as file:
+                    file.write(payload)
+                    file.flush()
+                    os.fsync(file.fileno())
+                link.unsubscribe(PLAIN_TOPIC)
+                done()
+
+            link.subscribe(PLAIN_TOPIC, received)
+
+    return timed(len(subscribers.links), begin)
+
+
+def main() -> None:
+    """Print a line a round, then one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, default=50)
+    parser.add_argument("--bytes", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    model = random.Random(1).randbytes(options.bytes)  # noqa: S311  # any bytes
+    manifest = package.read_file(REPOSITORY / "tests" / "fixtures" / "tiny-1.ewm").manifest
+    release = ReleaseTarget(manifest=replace(manifest, digest=digest_of(model), size=len(model)), chunks=cut(model))
+    digest = release.manifest.digest
+    seconds: dict[str, list[float]] = {"chunked": [], "plain": []}
+    with tempfile.TemporaryDirectory() as name, Broker(Path(name) / "broker") as broker:
+        with Link(BrokerAddress(port=broker.port)) as link:
+            link.publish(Arrived(topics.blob(digest, number), chunk) for number, chunk in enumerate(pieces(model)))
+            link.publish([Arrived(PLAIN_TOPIC, model)])
+        subscribers = Subscribers(broker.port, options.devices)
+        for number in range(options.rounds):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            seconds["plain"].append(plain(subscribers, digest, folder))
+            seconds["chunked"].append(chunked(subscribers, release, folder))
+            print(f"round {number + 1}: " + ", ".join(f"{way} {times[-1]:.2f} s" for way, times in seconds.items()))
+        subscribers.stop()
+    medians = {way: statistics.median(times) for way, times in seconds.items()}
+    print(
+        json.dumps({
+            "devices": options.devices,
+            "bytes": options.bytes,
+            "rounds": options.rounds,
+            "chunked_s": round(medians["chunked"], 3),
+            "plain_s": round(medians["plain"], 3),
+            "chunked_over_plain": round(medians["chunked"] / medians["plain"], 2),
+            "chunked_range_s": [round(min(seconds["chunked"]), 3), round(max(seconds["chunked"]), 3)],
+        })
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
