@@ -12,8 +12,8 @@ from train import augment
 class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused-ignore]
     """One epoch after another of shuffled batches of one size; the last few rows of a shuffle wait for the next.
 
-    `images` is uint8 [V,N,H,W,C]: V prepared views of the same N pictures (mostly one), taken in turn by epoch; a target
-    is [N,K], or [V,N,K] where each view has its own.
+    `images` is uint8 [V,N,H,W,C]: V prepared views of the same N pictures (mostly one), taken in turn by epoch; a
+    target is [N,K], or [V,N,K] where each view has its own.
     """
 
     def __init__(

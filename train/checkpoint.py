@@ -6,6 +6,7 @@ Random draws need no state: they follow from (seed, epoch, step).
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,19 +51,35 @@ def load(path: Path, expected_fingerprint: str) -> Checkpoint | None:
     """
     if not path.exists():
         return None
+    found = _read(path)
+    if found.fingerprint != expected_fingerprint:
+        raise UsageError(
+            f"{path} was made with another network, dataset or training params: restore those, or remove it "
+            "(or pass --restart) to train from the start."
+        )
+    return found
+
+
+def load_averaged(path: Path) -> list[NDArray[Any]]:
+    """The averaged weights of a checkpoint, whatever training it is of.
+
+    Raises:
+        UsageError: There is none, or it cannot be read.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: train.start_from names a run's folder with a checkpoint.")
+    return _read(path).averaged
+
+
+def _read(path: Path) -> Checkpoint:
     try:
         with np.load(path, allow_pickle=False) as archive:
             head = json.loads(str(archive["head"]))
             names = sorted(archive.files)
             variables = [archive[name] for name in names if name.startswith("variable")]
             averaged = [archive[name] for name in names if name.startswith("averaged")]
-    except (OSError, ValueError, KeyError) as error:
+        return Checkpoint(head["epoch"], head["fingerprint"], head["history"], variables, averaged)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"{path} cannot be read as a checkpoint ({error}): remove it to train from the start."
         ) from error
-    if head["fingerprint"] != expected_fingerprint:
-        raise UsageError(
-            f"{path} was made with another network, dataset or training params: restore those, or remove it "
-            "(or pass --restart) to train from the start."
-        )
-    return Checkpoint(head["epoch"], head["fingerprint"], head["history"], variables, averaged)

@@ -39,6 +39,14 @@ class Dataset:
         """Row numbers of one split, ascending; empty when the source had no such split."""
         return np.flatnonzero(self.split == SPLITS.index(name))
 
+    def digest(self) -> str:
+        """SHA-256 of what is trained and tested on: pictures, labels, splits and votes, hexadecimal."""
+        digest = hashlib.sha256("\0".join((*self.label_names, "", *self.vote_names)).encode())
+        for array in (self.images, self.labels, self.split, self.votes):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     def majority_labels(self) -> NDArray[np.int64]:
         """The label most annotators chose, [N]; -1 where it is tied or is none of `label_names`.
 

@@ -18,6 +18,7 @@ from rich.progress import track
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train import augment, dataset, machine, networks
+from train.augment import Augment
 from train.params import load_section
 from train.settings import TrainParams
 from train.views import Views, save_views
@@ -28,11 +29,11 @@ BATCH = 256
 class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `distill` section of params.yaml."""
 
-    teachers: list[str] = ["build/teacher"]
+    teachers: tuple[str, ...] = ("build/teacher",)
     views: int = 8
     seed: int = 7
     threads: int = 0
-    augment: augment.Augment = augment.Augment(erase=0.0, mixup=0.0)
+    augment: Augment = Augment(erase=0.0, mixup=0.0)
     dataset: str = "data/dataset.npz"
     output: str = "build/teacher/views.npz"
 
@@ -53,7 +54,7 @@ def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
 
 
 def answer(
-    teachers: list[Any], images: NDArray[np.uint8], strength: augment.Augment, views: int, seed: int
+    teachers: list[Any], images: NDArray[np.uint8], strength: Augment, views: int, seed: int
 ) -> Views:  # fmt: skip
     """Change every picture `views` times and let the teachers answer for each."""
     shape = (views, *images.shape)
@@ -97,8 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)
     agreement = float((views.probabilities.argmax(axis=2) == data.labels[rows]).mean())
-    print(
-        f"{params.output}: {params.views} views of {len(rows):,} pictures; the teacher agrees with {agreement:.1%} of labels"
+    print(  # noqa: T201 - the command's answer
+        f"{params.output}: {params.views} views of {len(rows):,} pictures; "
+        f"the teacher agrees with {agreement:.1%} of the labels"
     )
     return 0
 

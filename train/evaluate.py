@@ -115,8 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
         for label_set, row in sets.items():
             print(  # noqa: T201 - the command's answer
                 f"{report['model']} on {split} ({label_set} labels): accuracy {row['accuracy']:.2%} "
-                f"[{row['accuracy_low']:.2%}, {row['accuracy_high']:.2%}], n {row['n']}, macro-F1 {row['macro_f1']:.3f}, "
-                f"calibration error {row['calibration_error']:.2%}"
+                f"[{row['accuracy_low']:.2%}, {row['accuracy_high']:.2%}], n {row['n']}, "
+                f"macro-F1 {row['macro_f1']:.3f}, calibration error {row['calibration_error']:.2%}"
             )
     return 0
 

@@ -1,8 +1,9 @@
 """Convolution and batch normalisation as Keras layers that PyTorch runs without copies.
 
-Keras keeps pictures as [B,H,W,C]. Its PyTorch backend copies each of them to [B,C,H,W] and back around a convolution and
-computes batch normalisation from six separate operations: half of the step's time on a CPU. Permuting without copying
-is the memory layout PyTorch's own kernels like best (channels_last). On TensorFlow and JAX these are the plain layers.
+Keras keeps pictures as [B,H,W,C]. Its PyTorch backend copies each of them to [B,C,H,W] and back around a convolution,
+and computes batch normalisation from six separate operations: half of the step's time on a CPU. Permuting without
+copying is the memory layout PyTorch's own kernels like best (channels_last). On TensorFlow and JAX these are the plain
+layers.
 """
 
 from typing import Any

@@ -8,6 +8,7 @@ on from the last finished epoch and ends with the same weights as an uninterrupt
 """
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -33,8 +34,8 @@ from train.tracking import open_run
 from train.views import load_views
 from train.watch import Watch
 
-# What may differ between a start and a resume: where things are, and what happens to run on.
-_PLACES = {"output": "", "dataset": "", "experiment": "", "tracking_uri": "", "threads": 0}
+# What may differ between a start and a resume: where things are, and what it happens to run on.
+_PLACES = ("output", "dataset", "experiment", "tracking_uri", "threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def fit(
         fingerprint=_fingerprint(params, data), path=output / "checkpoint.npz",
     )  # fmt: skip
     done = 0 if restart else state.restore()
+    if not done and params.start_from:
+        state.start_from(Path(params.start_from))
     report(
         f"{params.network}: {network.count_params():,} weights while training, {batches.images.shape[1]:,} pictures, "
         f"epoch {done} of {params.epochs} done, {keras.backend.backend()} {params.precision}"
@@ -163,8 +166,8 @@ def _batches(params: TrainParams, data: dataset.Dataset, votes: int) -> Batches:
 
 
 def _fingerprint(params: TrainParams, data: dataset.Dataset) -> str:
-    settled = msgspec.structs.replace(params, **_PLACES)
-    return checkpoint.fingerprint(msgspec.json.encode(settled).decode(), data.source_digest)
+    settled = {name: value for name, value in msgspec.to_builtins(params).items() if name not in _PLACES}
+    return checkpoint.fingerprint(json.dumps(settled, sort_keys=True), data.digest())
 
 
 def _speed(params: TrainParams, history: list[dict[str, float]], macs: int) -> str:
@@ -174,7 +177,10 @@ def _speed(params: TrainParams, history: list[dict[str, float]], macs: int) -> s
     pictures = float(np.median([row["images_per_second"] for row in history]))
     # A multiply-accumulate is two operations; the backward pass costs twice the forward pass.
     used, peak = 6 * macs * pictures / 1e9, machine.matmul_peak(params.precision)
-    return f"{pictures:,.0f} pictures/s, {used:,.0f} GFLOP/s of {peak:,.0f} that matrix products reach here ({used / peak:.0%})"
+    return (
+        f"{pictures:,.0f} pictures/s, {used:,.0f} GFLOP/s of the {peak:,.0f} that matrix products reach here "
+        f"({used / peak:.0%})"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,7 +44,12 @@ class Learner(keras.Model):
         return self.network(pixels, training=training)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,  # noqa: ARG002 - Keras' signature
+        training: bool = True,  # noqa: ARG002 - Keras' signature
     ) -> Tensor:
         """Mean over the batch of labels, teacher and votes, weighted as the objective says."""
         ops, goal = keras.ops, self.objective

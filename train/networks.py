@@ -352,13 +352,16 @@ def multiply_accumulates(model: Any) -> int:
     """Multiplications with addition that one picture costs in convolutions and dense layers."""
     total = 0
     for layer in model.layers:
-        out = layer.output.shape[1:] if hasattr(layer, "output") else ()
         match layer:
             case keras.layers.SeparableConv2D():
                 depthwise, pointwise = layer.get_weights()[:2]
-                total += out[0] * out[1] * (depthwise.size + pointwise.size)
+                total += _positions(layer) * (depthwise.size + pointwise.size)
             case keras.layers.Conv2D():
-                total += out[0] * out[1] * int(np.prod(layer.kernel.shape))
+                total += _positions(layer) * int(np.prod(layer.kernel.shape))
             case keras.layers.Dense():
                 total += int(np.prod(layer.kernel.shape))
     return int(total)
+
+
+def _positions(layer: Any) -> int:
+    return int(np.prod(layer.output.shape[1:3]))

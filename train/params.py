@@ -16,7 +16,8 @@ def load_section(path: Path, section: str, kind: type[SectionT]) -> SectionT:
     """Read `section` of a params file as `kind`.
 
     Raises:
-        UsageError: The file or section is missing, or a key or value does not fit; the text names the nearest valid key.
+        UsageError: The file or section is missing, or a key or value does not fit; the text names the nearest valid
+            key.
     """
     try:
         document = yaml.safe_load(path.read_text())

@@ -43,8 +43,8 @@ class Progress:
         """One line that stays on the screen."""
         left = (self.epochs - row["epoch"]) * row["seconds"]
         self.console.print(
-            f"epoch {row['epoch']:.0f}/{self.epochs}  loss {row['loss']:.4f}  selection {row['selection_accuracy']:.2%}  "
-            f"learning rate {row['learning_rate']:.2e}  {row['images_per_second']:,.0f} pictures/s  "
-            f"{row['seconds']:.0f} s, {left / 60:.0f} min left",
+            f"epoch {row['epoch']:.0f}/{self.epochs}  loss {row['loss']:.4f}  "
+            f"selection {row['selection_accuracy']:.2%}  learning rate {row['learning_rate']:.2e}  "
+            f"{row['images_per_second']:,.0f} pictures/s  {row['seconds']:.0f} s, {left / 60:.0f} min left",
             highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -1,8 +1,8 @@
 """The three forms in which people have pictures with labels, read into one: rows, and what could not be used.
 
-`fer2013.csv` (with FER+ votes if given), a tree with one folder a class, and `synthetic:N`. A row or file that cannot be
-used becomes a `Problem` that names it; only what makes the whole source meaningless raises. Splitting and counting are
-`prepare`'s.
+`fer2013.csv` (with FER+ votes if given), a tree with one folder a class, and `synthetic:N`. A row or file that cannot
+be used becomes a `Problem` that names it; only what makes the whole source meaningless raises. Splitting and counting
+are `prepare`'s.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a source gave: images uint8 [N,H,W,C], labels, splits (only train, test or private) and where each came from.
+    """What a source gave: images uint8 [N,H,W,C], labels, splits (train, test or private) and where each came from.
 
     `resized` are pictures of another size (used), `problems` were left out.
     """

@@ -7,12 +7,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract.errors import UsageError
 from train import checkpoint
 from train.learner import Learner
 
 
 class TrainingState:
-    """What must survive a kill: weights, optimizer, averaged weights and history; random streams follow from the epoch."""
+    """What must survive a kill: weights, optimizer, averaged weights and history.
+
+    Random streams need no place here: they follow from seed and epoch.
+    """
 
     def __init__(self, learner: Learner, *, seed: int, average_decay: float, fingerprint: str, path: Path) -> None:
         self.learner, self.seed, self.average_decay = learner, seed, average_decay
@@ -34,6 +38,22 @@ class TrainingState:
             variable.assign(value)
         self.averaged, self.history = found.averaged, found.history
         return found.epoch
+
+    def start_from(self, run: Path) -> None:
+        """Take over another run's averaged weights; the heads start anew where their sizes differ.
+
+        Raises:
+            UsageError: There is no checkpoint, or it is of another network.
+        """
+        values = checkpoint.load_averaged(run / "checkpoint.npz")
+        for variable, value in zip(self.weights, values, strict=False):
+            if tuple(variable.shape) == value.shape:
+                variable.assign(value)
+            elif "head" not in variable.path:
+                raise UsageError(
+                    f"{run} has {list(value.shape)} where this network has {list(variable.shape)} ({variable.path}): "
+                    "train.start_from must name a run of the same network."
+                )
 
     def save(self, epoch: int) -> None:
         """Write the checkpoint of `epoch` finished epochs."""

@@ -1,9 +1,9 @@
 """Parametric grey faces of the seven emotions: for the demo and tests, without a download and without anyone's picture.
 
-A face is an oval with brows, eyes, nose and mouth; an emotion is a shift of their shapes (after the facial action units
-of Ekman and Friesen 1978: brows raised or drawn together, lids opened or narrowed, lip corners up or down, jaw dropped).
-Pose, proportions, light, blur and noise vary far more between faces than some emotions differ, so a network has
-something to learn. A model trained on this knows drawings, not people.
+A face is an oval with brows, eyes, nose and mouth; an emotion is a shift of their shapes (after the facial action
+units of Ekman and Friesen 1978: brows raised or drawn together, lids opened or narrowed, lip corners up or down, jaw
+dropped). Pose, proportions, light, blur and noise vary far more between faces than some emotions differ, so a network
+has something to learn. A model trained on this knows drawings, not people.
 """
 
 import hashlib
@@ -177,8 +177,8 @@ def _photograph(canvas: NDArray[np.float32], rng: np.random.Generator) -> Pictur
     """Pose, light from one side, camera blur and sensor noise; then 48x48 grey levels."""
     turn, zoom = rng.uniform(-12, 12), rng.uniform(0.92, 1.15)
     matrix = cv2.getRotationMatrix2D((CANVAS / 2, CANVAS / 2), turn, zoom)
-    matrix[:, 2] += rng.uniform(-0.05, 0.05, 2) * CANVAS
-    matrix[0, 1] += rng.uniform(-0.12, 0.12)  # a head turned a little aside leans in the picture
+    matrix[:, 2] = matrix[:, 2] + rng.uniform(-0.05, 0.05, 2) * CANVAS
+    matrix[0, 1] = matrix[0, 1] + rng.uniform(-0.12, 0.12)  # a head turned a little aside leans in the picture
     posed = cv2.warpAffine(canvas, matrix, (CANVAS, CANVAS), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(posed, (48, 48), interpolation=cv2.INTER_AREA)
     direction = rng.uniform(0, 2 * np.pi)

@@ -1,5 +1,6 @@
 """What augmentation does to pixels, and that a seed means the same everywhere."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -10,8 +11,6 @@ STILL = Augment(**dict.fromkeys(Augment.__struct_fields__, 0))
 
 
 def changed(pixels: np.ndarray, strength: Augment = STILL, **fixed: float) -> np.ndarray:
-    import keras
-
     rows = augment.draw(strength, len(pixels), np.random.default_rng(1))
     for name, value in fixed.items():
         rows[:, COLUMN[name]] = value

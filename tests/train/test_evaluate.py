@@ -4,8 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
@@ -18,8 +20,6 @@ from train.evaluate import evaluate, label_sets, main
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network with the shapes' size: its answers are poor, and all the same to count."""
-    import keras
-
     keras.utils.set_random_seed(1)
     config = networks.network_config("edge_cnn", {"stem": 4, "widths": [4], "depths": [1]})
     path = tmp_path_factory.mktemp("model") / "model.keras"
@@ -52,8 +52,6 @@ def test_label_sets_without_votes_are_the_datasets_own() -> None:
 
 
 def test_a_tflite_answers_as_the_keras_it_was_made_from(model: Path, tmp_path: Path) -> None:
-    import keras
-    import tensorflow as tf
 
     network = keras.models.load_model(model)
     pixels = keras.Input(batch_shape=(1, 16, 16, 1), dtype="uint8")

@@ -1,5 +1,7 @@
 """Training end to end on a dataset that is learned in seconds."""
 
+import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -8,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import keras
+import msgspec
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import NAMES, shapes
@@ -61,8 +66,6 @@ def test_a_training_learns_and_writes_its_files(trained: tuple[Path, TrainParams
 
 
 def test_the_written_network_answers_as_the_one_in_memory(trained: tuple[Path, TrainParams, Fitted]) -> None:
-    import keras
-
     folder, _, fitted = trained
     images = shapes().images[:8]
     written = keras.models.load_model(folder / "run" / "model.keras")
@@ -70,8 +73,6 @@ def test_the_written_network_answers_as_the_one_in_memory(trained: tuple[Path, T
 
 
 def test_the_run_stands_in_mlflow_with_curve_pictures_and_machine(trained: tuple[Path, TrainParams, Fitted]) -> None:
-    from mlflow import MlflowClient
-
     folder, params, _ = trained
     client = MlflowClient(params.tracking_uri)
     run = client.get_run(json.loads((folder / "run" / "run.json").read_text())["run_id"])
@@ -105,8 +106,6 @@ def test_a_finished_training_is_not_trained_again(trained: tuple[Path, TrainPara
 
 
 def test_a_checkpoint_of_another_training_is_refused(trained: tuple[Path, TrainParams, Fitted]) -> None:
-    import msgspec
-
     _, params, _ = trained
     with pytest.raises(UsageError, match="made with another network, dataset or training params"):
         fit(msgspec.structs.replace(params, learning_rate=0.2), shapes(votes=True))
@@ -120,8 +119,6 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_learning_rate(tmp_path: P
 
 
 def test_labels_that_do_not_fit_the_head_are_refused_before_training() -> None:
-    import dataclasses
-
     data = shapes()
     labels = data.labels.copy()
     labels[5] = 9
@@ -186,8 +183,6 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
 def test_every_backend_trains_and_tensorflow_reads_what_it_wrote(tmp_path: Path, backend: str) -> None:
-    import importlib.util
-
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     data = shapes()
@@ -202,8 +197,6 @@ def test_every_backend_trains_and_tensorflow_reads_what_it_wrote(tmp_path: Path,
     subprocess.run(
         [sys.executable, "-m", "train.fit", "--params", str(params)], cwd=REPOSITORY, check=True, env=environment
     )
-    import keras
-
     model = keras.models.load_model(tmp_path / "run" / "model.keras")
     rows = data.split_indices("test")
     answers = model.predict(data.images[rows], verbose=0).argmax(axis=1)

@@ -1,5 +1,6 @@
 """The shipped form answers as the trained one does, and keeps the sizes that are promised."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,9 +16,8 @@ def disturbed(network: object) -> None:
     for layer in network.layers:  # type: ignore[attr-defined]
         if layer.__class__.__name__ == "Norm":
             size = layer.gamma.shape
-            layer.set_weights([
-                rng.uniform(0.5, 1.5, size), rng.normal(0, 0.2, size), rng.normal(0, 0.2, size), rng.uniform(0.5, 2, size),
-            ])  # fmt: skip
+            gain, variance = rng.uniform(0.5, 1.5, size), rng.uniform(0.5, 2, size)
+            layer.set_weights([gain, rng.normal(0, 0.2, size), rng.normal(0, 0.2, size), variance])
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,6 @@ def disturbed(network: object) -> None:
     ],
 )
 def test_folding_changes_no_answer(name: str, options: dict[str, object]) -> None:
-    import keras
-
     config = networks.network_config(name, options)
     trained, builder = networks.build_training(config, (48, 48, 1), 7, votes=10)
     disturbed(trained)
@@ -47,8 +45,6 @@ def test_folding_changes_no_answer(name: str, options: dict[str, object]) -> Non
 
 def test_odd_pictures_fold_too() -> None:
     """With an odd side "same" padding stands on both sides, and the 1x1 branch looks at the kernel's middle."""
-    import keras
-
     config = networks.network_config("edge_cnn", {"stem": 4, "widths": [4, 8], "depths": [1, 1]})
     trained, builder = networks.build_training(config, (15, 15, 3), 3)
     disturbed(trained)
@@ -101,8 +97,6 @@ def test_an_unknown_network_or_option_is_refused_with_the_nearest(
 
 
 def test_multiply_accumulates_of_separable_convolutions_count_both_parts() -> None:
-    import keras
-
     pixels = keras.Input((8, 8, 4))
     model = keras.Model(pixels, keras.layers.SeparableConv2D(6, 3, padding="same", use_bias=False)(pixels))
     assert networks.multiply_accumulates(model) == 64 * (9 * 4 + 4 * 6)

@@ -1,6 +1,8 @@
 """From a source to the dataset file and its report."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,9 +136,6 @@ def test_the_majority_label_is_missing_where_votes_are_tied_or_for_none_of_the_c
 
 @pytest.mark.slow
 def test_fer2013_itself_counts_as_published(shared_data: Path, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, shared_data / "unpack", tmp_path], check=True)
     source, votes = tmp_path / "fer2013.csv", tmp_path / "fer2013new.csv"
     data, report = prepare(PrepareParams(source=str(source), ferplus=str(votes)))

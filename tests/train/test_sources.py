@@ -83,7 +83,7 @@ def test_a_csv_without_a_usable_row_is_refused(tmp_path: Path) -> None:
 def test_a_picture_is_not_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), np.zeros((48, 48), np.uint8))
-    with pytest.raises(UsageError, match="is not a CSV file|there is no column"):
+    with pytest.raises(UsageError, match=r"is not a CSV file|there is no column"):
         csv_source.read(path, None, GREY)
 
 
