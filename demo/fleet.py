@@ -44,7 +44,7 @@ class Fleet:
 
     def start(self) -> None:
         """Make keys, start broker, bridge and agent, each ready before the next; a new device each time."""
-        for left in ("broker", "device", "logs"):
+        for left in ("broker", "device"):
             shutil.rmtree(self._folder / left, ignore_errors=True)
         root = self._repository / "root.json"
         if not root.exists():
@@ -61,7 +61,7 @@ class Fleet:
         with self._steps.step("agent") as result:
             config = self._agent_config(source, root)
             arguments = [tool("edgewise-agent"), "run", "--config", str(config)]
-            self._processes.start("agent", arguments, lambda: self._metric("edgewise_device_up") == 1)
+            self._processes.start("agent", arguments, lambda: self._metric("edgewise_up") == 1)
             result.text = f"watching {'camera ' + source if self._camera else 'a generated clip of a real face'}"
 
     def push(self, package: Path) -> int:

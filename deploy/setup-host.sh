@@ -52,7 +52,7 @@ if [ ! -x "$environment/bin/pip" ]; then
 fi
 echo "· $(grep -c '^[a-z0-9._-]*==' "$requirements") pinned packages of $requirements into $environment (minutes, the first time)"
 "$environment/bin/pip" install --disable-pip-version-check --require-hashes --no-deps --progress-bar on -r "$requirements" \
-  | grep --line-buffered -E '^(Downloading|Installing|ERROR)|━' | cut -c1-110 \
+  | { grep --line-buffered -E '^(  )?(Downloading|Installing|ERROR)|━' || true; } | cut -c1-110 \
   || fail "the pinned packages could not be installed (see above); mend the network or index and run this again"
 if "$environment/bin/python" -c 'import hatchling, editables' 2>/dev/null; then
   "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
