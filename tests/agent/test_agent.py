@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -16,7 +17,11 @@ from typing import Any
 import pytest
 
 from demo.broker import Broker, free_port
+from edge_agent import settings_file
+from edge_agent.agent import Agent
+from edge_agent.notify import ServiceManager
 from edge_contract import topics
+from edge_contract.errors import UsageError
 from edge_contract.messages import (
     Ack,
     Availability,
@@ -67,24 +72,17 @@ def test_a_clip_is_looked_at_to_its_end_and_every_frame_is_accounted_for(
     (info,) = ear.messages("info", Info)
     assert (info.device, info.groups, info.camera) == (DEVICE, ("shop",), "clip.avi")
     assert ear.messages("reported", Reported)[-1].active == tiny(1).manifest.ref
-
-
-def test_its_log_is_one_json_object_a_line(broker: Broker, tmp_path: Path, clip: Path) -> None:
-    with AgentProcess(tmp_path, broker.port, clip, extra='pace = "fast"\n') as agent:
-        agent.wait()
     lines = [line for line in agent.log.splitlines() if not line.startswith("INFO: Created TensorFlow")]
-    entries = [json.loads(line) for line in lines]
+    entries = [json.loads(line) for line in lines]  # one JSON object a line, where no person reads along
     assert {"time", "level", "logger", "message"} <= entries[0].keys()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_with_a_last_word(
-    broker: Broker, tmp_path: Path, clip: Path, ending: signal.Signals
-) -> None:
+def test_an_interrupt_ends_it_cleanly_with_a_last_word(broker: Broker, tmp_path: Path, clip: Path) -> None:
+    """SIGTERM does the same; the other tests end with it."""
     ear = Ear(broker.port)
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n") as agent:
         eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
-        agent.signal(ending)
+        agent.signal(signal.SIGINT)
         status, summary = agent.wait()
     ear.link.stop()
     assert status == 0
@@ -276,25 +274,30 @@ def test_without_a_broker_it_looks_and_keeps_and_ends_as_well(tmp_path: Path, cl
 
 
 @pytest.mark.parametrize(
-    ("model", "source", "status", "sentence"),
+    ("model", "source", "sentence"),
     [
-        (None, "nowhere.avi", 2, "is no camera index, URL, file or folder"),
-        ("threads = 1", "clip", 2, "the settings name no model"),
-        ("trust_root = 'none.json'", "clip", 2, "none.json cannot be read"),
-        ("factory = 'agent.toml'", "clip", 2, "damaged or no .ewm package"),
-        (None, "agent.toml", 1, "agent.toml"),
+        (None, "nowhere.avi", "is no camera index, URL, file or folder"),
+        ("threads = 1", "clip", "the settings name no model"),
+        ("trust_root = 'none.json'", "clip", "none.json cannot be read"),
+        ("factory = 'agent.toml'", "clip", "damaged or no .ewm package"),
     ],
 )
-def test_what_cannot_run_ends_with_one_sentence_and_the_right_status(
-    tmp_path: Path, clip: Path, *, model: str | None, source: str, status: int, sentence: str
+def test_what_cannot_run_is_refused_with_one_sentence_before_anything_starts(
+    tmp_path: Path, clip: Path, *, model: str | None, source: str, sentence: str
 ) -> None:
-    path = clip if source == "clip" else tmp_path / source
-    with AgentProcess(tmp_path, free_port(), path, model=model) as agent:
+    described = AgentProcess(tmp_path, free_port(), clip if source == "clip" else tmp_path / source, model=model)
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        Agent(settings_file.load(described.config, {}), manager=ServiceManager({}))
+
+
+@pytest.mark.parametrize(("source", "status"), [("nowhere.avi", 2), ("agent.toml", 1)])
+def test_the_process_ends_with_that_sentence_and_the_right_status(tmp_path: Path, source: str, status: int) -> None:
+    with AgentProcess(tmp_path, free_port(), tmp_path / source) as agent:
         ended, _ = agent.wait()
     last = agent.log.splitlines()[-1]
     assert ended == status, agent.log
     assert last.startswith("edgewise-agent: ")
-    assert sentence in last
+    assert source in last
     assert "Traceback" not in agent.log
 
 
