@@ -65,8 +65,19 @@ check: setup-dev  ## Format, lint, types, walls between roles
 test: setup-dev setup-tflite  ## The whole test suite
 	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup $(TESTS)
 
+# --- 64-bit Arm, and every runtime ------------------------------------------------------------------------------------
+image-arm64: setup-dev  ## Container image of the agent for 64-bit Arm, with docker or buildah (BASE=another image)
+	@deploy/arm64/image.sh $(PYTHON) build/arm64
+
+test-arm64: setup-dev  ## The agent emulated: Cortex-A72 and A76, both runtimes; Arm instructions per frame
+	@deploy/arm64/test.sh $(PYTHON) build/arm64 $(TESTS)
+
+test-agent-matrix: setup-dev setup-tflite  ## The agent's tests on Python 3.11 and 3.13, LiteRT and tflite-runtime
+	@deploy/test-agent-matrix.sh
+
 clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data pipeline train evaluate quantize gate package tune face-detector \
 	check test clean
+.PHONY: image-arm64 test-arm64 test-agent-matrix

@@ -1,0 +1,143 @@
+"""An emulated board: a root folder made by deploy/arm64/device.sh, run in a chroot as one processor or another."""
+
+import os
+import shutil
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+BUILD: Final = REPOSITORY / "build" / "arm64"
+_CORES: Final = 4
+_COUNTERS: Final = 511  # words of the counts file that are threads (instructions.c)
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What the kernel of a board says of its cores; XNNPACK chooses its kernels by it."""
+
+    name: str
+    """QEMU's name. Always pinned: QEMU's default, all features at once, answers wrongly with LiteRT's int8."""
+    board: str
+    features: str
+    part: int
+    variant: int
+    revision: int
+
+    def cpuinfo(self) -> str:
+        """/proc/cpuinfo of the board."""
+        core = (
+            f"BogoMIPS\t: 108.00\nFeatures\t: {self.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+            f"CPU variant\t: {self.variant:#x}\nCPU part\t: {self.part:#x}\nCPU revision\t: {self.revision}\n\n"
+        )
+        return "".join(f"processor\t: {number}\n{core}" for number in range(_CORES))
+
+
+CORTEX_A72: Final = Processor("cortex-a72", "Raspberry Pi 4", "fp asimd evtstrm crc32 cpuid", 0xD08, 0x0, 3)
+CORTEX_A76: Final = Processor(
+    "cortex-a76",
+    "Raspberry Pi 5",
+    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+    0xD0B,
+    0x4,
+    1,
+)
+
+
+class EmulatedDevice:
+    """One board with one runtime; its /tmp is empty at first."""
+
+    COUNTS: Final = "/tmp/counts"  # noqa: S108  # inside the device
+
+    def __init__(self, runtime: str, processor: Processor) -> None:
+        self.runtime = runtime
+        self.processor = processor
+        self.root = BUILD / f"device-{runtime}"
+        shutil.rmtree(self.root / "tmp", ignore_errors=True)
+        (self.root / "tmp").mkdir(mode=0o1777)
+        (self.root / "proc" / "cpuinfo").write_text(processor.cpuinfo())
+        cores = self.root / "sys" / "devices" / "system" / "cpu"
+        cores.mkdir(parents=True, exist_ok=True)
+        for which in ("possible", "present"):
+            (cores / which).write_text(f"0-{_CORES - 1}\n")
+
+    @staticmethod
+    def made(runtime: str) -> bool:
+        """Whether `make test-arm64` has made this device."""
+        return (BUILD / f"device-{runtime}" / "opt" / "emulator" / "libinstructions.so").exists()
+
+    def put(self, file: Path) -> str:
+        """Copy a file onto the device; its path there."""
+        shutil.copy(file, self.root / "tmp" / file.name)
+        return f"/tmp/{file.name}"  # noqa: S108
+
+    def write(self, name: str, text: str) -> str:
+        """Write a file on the device; its path there."""
+        (self.root / "tmp" / name).write_text(text)
+        return f"/tmp/{name}"  # noqa: S108
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line that runs the device's Python, counting its instructions."""
+        emulator = "/opt/emulator"
+        return [
+            "/usr/sbin/chroot",
+            str(self.root),
+            f"{emulator}/ld-linux-x86-64.so.2",
+            "--library-path",
+            emulator,
+            f"{emulator}/qemu-aarch64",
+            "-plugin",
+            f"{emulator}/libinstructions.so,counts={self.COUNTS}",
+            "/usr/bin/python3.11",
+            "-B",
+            *arguments,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Nothing of the host's. One thread for linear algebra: the agent does none."""
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/tmp",  # noqa: S108
+            "LC_ALL": "C.UTF-8",
+            "OPENBLAS_NUM_THREADS": "1",
+            "QEMU_CPU": self.processor.name,
+        }
+
+    def python(self, *arguments: str, timeout: float = 300.0) -> str:
+        """Run the device's Python to its end and return what it printed.
+
+        Raises:
+            AssertionError: it failed; the text is the end of what it said.
+        """
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the device's Python; its stdout and stderr are pipes."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def instructions(self) -> int:
+        """What the Python that ran last, or runs, has executed so far in all its threads."""
+        words = (self.root / self.COUNTS.lstrip("/")).read_bytes()
+        return sum(struct.unpack_from(f"<{_COUNTERS}Q", words))
+
+
+def can_chroot() -> bool:
+    """Whether this user may enter a root folder."""
+    return os.geteuid() == 0

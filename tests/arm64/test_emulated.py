@@ -1,0 +1,227 @@
+"""The agent on 64-bit Arm: Cortex-A72 (Raspberry Pi 4) and A76 (Pi 5), LiteRT and tflite-runtime, emulated by QEMU.
+
+`make test-arm64` makes the emulated devices (deploy/arm64/device.sh) and runs this. The agent comes from its wheel and
+runs with a device's own packages; clip, broker and subscriber are real, the latter two on the host.
+"""
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from demo import clip as clip_of_a_face
+from demo.broker import Broker
+from edge_agent.link import Link
+from edge_agent.settings import BrokerSettings
+from edge_contract import messages, topics
+from edge_contract.messages import Availability, Info, Prediction, Telemetry
+from edge_contract.package import read_file
+from tests.arm64.conftest import Counts
+from tests.arm64.emulated import CORTEX_A72, CORTEX_A76, REPOSITORY, EmulatedDevice, can_chroot
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SHIPPED: Final = sorted((REPOSITORY / "models").glob("*.ewm")) or sorted(
+    (REPOSITORY / "tests" / "fixtures").glob("tiny-*.ewm")
+)
+CHAMPION: Final = SHIPPED[-1]
+CLIP_SECONDS: Final = 1.5
+DELEGATE_STEPS: Final = 4  # of 255: XNNPACK rounds by processor; a wrong kernel is off by dozens
+
+IMPORT_ALL: Final = """
+import importlib, pkgutil
+import edge_agent, edge_contract, edge_vision
+names = [
+    module.name
+    for package in (edge_agent, edge_contract, edge_vision)
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+    if not module.name.endswith(".__main__")
+]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+
+CHECK_GOLDENS: Final = """
+import json, sys
+from pathlib import Path
+from edge_contract.package import read_file
+from edge_vision import goldens
+from edge_vision.classifier import Classifier
+package = read_file(Path(sys.argv[1]))
+found = {}
+for delegates in (False, True):
+    classifier = Classifier(package.model, package.manifest, delegates=delegates)
+    found[str(delegates)] = goldens.check(classifier, package.manifest, goldens.EXACT)._asdict()
+print(json.dumps({"runtime": classifier.runtime, **found}))
+"""
+
+
+@pytest.fixture(
+    params=[(runtime, processor) for processor in (CORTEX_A72, CORTEX_A76) for runtime in ("litert", "tflite")],
+    ids=lambda which: f"{which[1].name}-{which[0]}",
+)
+def device(request: pytest.FixtureRequest) -> EmulatedDevice:
+    """One processor with one runtime."""
+    runtime, processor = request.param
+    if not EmulatedDevice.made(runtime):
+        pytest.skip("the emulated devices are not made; run: make test-arm64")
+    if not can_chroot():
+        pytest.skip("entering an emulated device needs root, for chroot")
+    return EmulatedDevice(runtime, processor)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a device looks at, and what it finds faces with."""
+
+    clip: Path
+    detector: Path | None
+    """YuNet's file where there is one; Haar is what the agent takes otherwise."""
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A moving real face, 30 frames a second."""
+    pytest.importorskip("skimage", reason="scikit-image, which carries the portrait, is not installed")
+    clip = tmp_path_factory.mktemp("clip") / "face.avi"
+    clip_of_a_face.render(clip, CLIP_SECONDS)
+    name = "face_detection_yunet_2023mar.onnx"
+    places = (REPOSITORY / "data" / name, REPOSITORY.parent / "shared" / "data" / name)
+    return Scene(clip, next((path for path in places if path.is_file()), None))
+
+
+def test_every_module_of_the_agent_imports(device: EmulatedDevice) -> None:
+    assert int(device.python("-c", IMPORT_ALL)) > 30
+
+
+@pytest.mark.parametrize("package", SHIPPED, ids=lambda path: path.stem)
+def test_goldens_are_answered_bit_for_bit_without_delegates_and_closely_with_them(
+    device: EmulatedDevice, package: Path
+) -> None:
+    found = json.loads(device.python("-c", CHECK_GOLDENS, device.put(package)))
+    assert found["runtime"].startswith({"litert": "litert 2.", "tflite": "tflite-runtime 2.14"}[device.runtime])
+    assert found["False"]["ok"]
+    assert found["False"]["run"] > 0
+    assert found["True"]["worst"] <= DELEGATE_STEPS, found
+
+
+def test_instructions_of_an_inference_and_of_a_frame_are_counted_by_stage(
+    device: EmulatedDevice, scene: Scene, counts: Counts
+) -> None:
+    program = device.put(REPOSITORY / "deploy" / "arm64" / "count.py")
+    count = counts.setdefault((device.processor.name, device.runtime), {"invoke": {}})
+    for package in SHIPPED:
+        arguments = [program, "--counts", device.COUNTS, "--package", device.put(package)]
+        if package == CHAMPION:
+            arguments += ["--clip", device.put(scene.clip)]
+            arguments += ["--detector", device.put(scene.detector)] if scene.detector is not None else []
+        found = json.loads(device.python(*arguments))
+        count["invoke"][package.stem] = found.pop("invoke")
+        count |= {key: value for key, value in found.items() if key != "model"}
+    per_frame = count["per_frame"]
+    assert count["faces"] > 0
+    assert per_frame["rest"] > 0
+    assert per_frame["whole"] > per_frame["capture"] + per_frame["detect"] + per_frame["invoke"]
+
+
+def test_the_a76_runs_litert_with_its_dot_products(counts: Counts) -> None:
+    try:
+        a72, a76 = (counts[processor.name, "litert"]["invoke"] for processor in (CORTEX_A72, CORTEX_A76))
+    except KeyError:
+        pytest.skip("LiteRT was not counted on both processors")
+    assert a76[CHAMPION.stem] < 0.6 * a72[CHAMPION.stem]
+
+
+@dataclass
+class Heard:
+    """What a subscriber on the host heard of one device."""
+
+    device: EmulatedDevice
+    predictions: list[Prediction] = field(default_factory=list)
+    windows: list[tuple[Telemetry, int]] = field(default_factory=list)
+    """Telemetry, and the device's instructions so far when it arrived."""
+    states: list[str] = field(default_factory=list)
+    info: Info | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, topic: str, payload: bytes) -> None:
+        """One message arrived."""
+        match topics.parse(topic):
+            case topics.DeviceTopic(leaf="prediction"):
+                self.predictions.append(messages.decode(payload, Prediction))
+            case topics.DeviceTopic(leaf="telemetry"):
+                self.windows.append((messages.decode(payload, Telemetry), self.device.instructions()))
+            case topics.DeviceTopic(leaf="info"):
+                self.info = messages.decode(payload, Info)
+            case topics.DeviceTopic(leaf="availability"):
+                self.states.append(messages.decode(payload, Availability).state)
+                if self.states[-1] == "stopped":
+                    self.stopped.set()
+
+
+@pytest.fixture
+def heard(device: EmulatedDevice, broker: Broker) -> Iterator[Heard]:
+    """A subscriber that is connected before the device starts."""
+    heard, ready = Heard(device), threading.Event()
+    watcher = Link(BrokerSettings(port=broker.port), "watcher", clean_start=True, on_connect=ready.set)
+    watcher.subscribe(f"{topics.PREFIX}/device/emulated/#", heard)
+    watcher.start()
+    assert ready.wait(20)
+    yield heard
+    watcher.stop()
+
+
+def test_a_clip_becomes_predictions_and_telemetry_at_a_real_broker(
+    device: EmulatedDevice, broker: Broker, heard: Heard, scene: Scene, counts: Counts
+) -> None:
+    yunet = f'face_detector = "{device.put(scene.detector)}"' if scene.detector is not None else ""
+    settings = device.write(
+        "agent.toml",
+        f"""
+        device = {{ id = "emulated", state_dir = "/tmp/state" }}
+        broker = {{ port = {broker.port} }}
+        source = {{ url = "{device.put(scene.clip)}", pace = "fast" }}
+        telemetry = {{ interval_s = 1.0 }}
+        pipeline.consensus.threshold = 0.0
+        [model]
+        factory = "{device.put(CHAMPION)}"
+        {yunet}
+        """,
+    )
+    agent = device.start("-m", "edge_agent", "run", "--config", settings)
+    try:
+        output, log = agent.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        agent.send_signal(signal.SIGKILL)
+        raise
+    assert agent.returncode == 0, log[-3000:]
+    assert heard.stopped.wait(20), log[-3000:]
+
+    frames = round(CLIP_SECONDS * clip_of_a_face.FRAMES_PER_SECOND)
+    summary = json.loads(output.splitlines()[-1])
+    assert (summary["frames"] + summary["dropped"], summary["errors"]) == (frames, 0)
+    manifest = read_file(CHAMPION).manifest
+    assert {prediction.model for prediction in heard.predictions} == {manifest.ref}
+    assert {prediction.label for prediction in heard.predictions} <= set(manifest.labels)
+    assert len(heard.predictions) == summary["predictions"] > 0
+    last = heard.windows[-1][0]
+    assert last.counters["frames"] + last.counters["drops"] == frames
+    assert sum(last.emotions.values()) == sum(last.stages["invoke"].counts) > 0
+    assert heard.info is not None
+    assert heard.info.runtime.startswith(device.runtime)
+    assert (heard.states[0], heard.states[-1]) == ("online", "stopped")
+
+    working = [(window, number) for window, number in heard.windows if 0 < window.counters["frames"] < frames]
+    if len(working) > 1:
+        (first, then), (latest, now) = working[0], working[-1]
+        seen = latest.counters["frames"] - first.counters["frames"]
+        if seen > 0:
+            count = counts.setdefault((device.processor.name, device.runtime), {"invoke": {}})
+            count["agent_per_frame"] = round((now - then) / seen)
