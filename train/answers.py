@@ -1,4 +1,4 @@
-"""A model file's probabilities for pictures: `.keras` through Keras, `.tflite` through the LiteRT interpreter."""
+"""A model file's probabilities for pictures: `.keras` through Keras, `.tflite` and packages through LiteRT."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from edge_contract import package
 from edge_contract.errors import UsageError
 
 
@@ -22,9 +23,11 @@ def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> ND
         case ".keras":
             answers = _keras(model, images)
         case ".tflite":
-            answers = _tflite(model, images)
+            answers = _tflite(model, model.read_bytes(), images)
+        case package.SUFFIX:
+            answers = _tflite(model, package.read_file(model).model, images)
         case suffix:
-            raise UsageError(f"{model} ends in `{suffix}`: a model is a .keras or a .tflite file.")
+            raise UsageError(f"{model} ends in `{suffix}`: a model is a .keras, .tflite or {package.SUFFIX} file.")
     if answers.shape[1] != classes:
         raise UsageError(f"{model} answers {answers.shape[1]} classes, the dataset has {classes}.")
     return answers
@@ -42,11 +45,11 @@ def _keras(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(keras.ops.convert_to_numpy(model.predict(images, batch_size=256, verbose=0)), np.float32)
 
 
-def _tflite(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _tflite(path: Path, content: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - scoring a .keras needs no interpreter
 
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]

@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.evaluate`."""
     parser = argparse.ArgumentParser(description="Score a finished model on the test splits.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--model", type=Path, help="a .keras or .tflite file instead of evaluate.model")
+    parser.add_argument("--model", type=Path, help="a .keras, .tflite or .ewm file instead of evaluate.model")
     parser.add_argument("--output", type=Path, help="a folder instead of evaluate.output")
     options = parser.parse_args(arguments)
     try:
