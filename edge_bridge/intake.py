@@ -42,7 +42,7 @@ QUEUE_BURSTS: Final = 64
 """Bursts that wait; when full, the link stops reading and TCP holds the broker back."""
 GATHER_MESSAGES: Final = 2_000
 """The most messages in one transaction."""
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.1
 """How long the first message of a transaction waits for company: an fsync shared by many costs each little."""
 UNSAVED: Final = 50_000
 """Predictions kept while the database is away, about 50 MB."""
@@ -95,7 +95,8 @@ class Intake:
         """`progress` is what the store remembered; `on_round` runs a few times a second with the unix time."""
         self._fleet, self._store, self._metrics, self._settings = fleet, store, metrics, settings
         self._clock, self._acknowledge, self._on_round = clock, acknowledge, on_round
-        self._progress = progress
+        self.progress = progress
+        """What is committed, and so acknowledged, by device; only the pipeline's thread changes it."""
         self._next: dict[str, Progress] = {}
         self._unsaved: list[LoggedPrediction] = []
         self._queue: queue.Queue[list[Arrival]] = queue.Queue(QUEUE_BURSTS)
@@ -215,7 +216,7 @@ class Intake:
                 self._arrived(device, (envelope.session, envelope.sequence), envelope.oldest)
 
     def _arrived(self, device: str, key: Key, oldest: Key) -> None:
-        before = self._next.get(device) or self._progress.get(device) or Progress()
+        before = self._next.get(device) or self.progress.get(device) or Progress()
         self._next[device] = acknowledgement.advance(before, key, oldest)
 
     def commit(self) -> None:
@@ -239,7 +240,7 @@ class Intake:
             self._fleet.put_back(changes)
             raise
         self._succeeded()
-        self._progress.update(self._next)
+        self.progress.update(self._next)
         acks = [
             (topics.device(device, "ack"), encode(Ack(session=each.mark[0], sequence=each.mark[1])))
             for device, each in self._next.items()
