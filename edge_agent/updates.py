@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, assert_never
 from msgspec.structs import replace
 from securesystemslib.signer import Key
 
+from edge_agent.errand import Connection
 from edge_agent.link import Link
 from edge_agent.metadata import Trust
 from edge_agent.orders import Orders
@@ -38,6 +39,7 @@ from edge_agent.update_machine import (
     RollbackAsked,
     Run,
     State,
+    Stopped,
     Wanted,
     Work,
     step,
@@ -91,7 +93,7 @@ class ModelUpdates:
         *,
         store: StateStore,
         session: int,
-        open_link: Callable[[], Link],
+        open_link: Callable[[], Connection],
         on_activate: Callable[[ActiveModel], None],
         report: Callable[[Reported], None],
         now: Callable[[], float] = time.time,
@@ -99,9 +101,9 @@ class ModelUpdates:
     ) -> None:
         """`store`: the open `state.db`, closed by whoever opened it; `session`: its `next_session()`.
 
-        `open_link` makes a link with a clean session, not started. `on_activate` is called for every model that is to
-        run, the first of them in `start`; what it raises refuses the model. `report` gets this device's reported
-        state whenever it changed; publish it retained, and again (`reported`) on every connect.
+        `open_link` makes an `Errand`, or a link with a clean session, not started. `on_activate` is called for every
+        model that is to run, the first of them in `start`; what it raises refuses the model. `report` gets this
+        device's reported state whenever it changed; publish it retained, and again (`reported`) on every connect.
 
         Raises:
             EdgewiseError: the root metadata of the installation cannot be used.
@@ -158,6 +160,8 @@ class ModelUpdates:
             self._inbox.put_nowait(None)  # wakes a thread that waits for news
         if self._thread is not None:
             self._thread.join(10)
+        if self._thread is None or not self._thread.is_alive():
+            self._advance(Stopped())
         self._work.end()
         self._visit.close()
 

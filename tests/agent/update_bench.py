@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import blobs, metadata, orders, updates
+from edge_agent.errand import Errand
 from edge_agent.link import Link as DeviceLink
 from edge_agent.selftest import COMMAND
 from edge_agent.settings import BrokerSettings
@@ -29,7 +30,7 @@ from edge_fleet.repository import Repository
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 DEVICE, GROUP = "cam-1", "shop"
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 def tiny(release: int) -> ModelPackage:
@@ -127,7 +128,7 @@ class Device:
             ),
             store=self.store,
             session=session,
-            open_link=lambda: DeviceLink(broker, f"{DEVICE}-fetch", clean_start=True),
+            open_link=lambda: Errand(self.control),
             on_activate=self._activate,
             report=self._report,
             now=now,
