@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_agent import logs  # noqa: PLC0415
+    from edge_agent import logs, native_output  # noqa: PLC0415
     from edge_agent.agent import Agent  # noqa: PLC0415
     from edge_agent.notify import ServiceManager  # noqa: PLC0415
     from edge_agent.settings_file import SettingsFile  # noqa: PLC0415
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
     log = settings.log
     if options.log_format is not None:
         log = dataclasses.replace(log, format=options.log_format)
-    logs.set_up(log)
+    logs.set_up(log, native_output.capture() if logs.as_json(log, sys.stderr) else sys.stderr)
     agent = Agent(settings, manager=ServiceManager(os.environ), file=file)
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda _number, _frame: agent.stop())

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -35,11 +34,15 @@ class PlainLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
 
-def set_up(settings: LogSettings, stream: TextIO = sys.stderr) -> None:
+def as_json(settings: LogSettings, stream: TextIO) -> bool:
+    """Whether a program reads the log, rather than a person."""
+    return settings.format == "json" or (settings.format == "auto" and not stream.isatty())
+
+
+def set_up(settings: LogSettings, stream: TextIO) -> None:
     """Send all logging to `stream`; called again, it replaces what it set up before."""
-    as_json = settings.format == "json" or (settings.format == "auto" and not stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines() if as_json else PlainLines())
+    handler.setFormatter(JsonLines() if as_json(settings, stream) else PlainLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -1,0 +1,36 @@
+"""What C libraries print on standard error, as log lines: an interpreter or a camera driver knows nothing of JSON.
+
+File descriptor 2 becomes a pipe whose reader logs each line; Python's own error stream keeps the real one, and so do
+the tracebacks of a crash. The pipe never blocks who writes: past its 64 KiB, text is dropped.
+"""
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+from typing import Final, TextIO
+
+_LONGEST: Final = 2000  # characters of one line
+_log = logging.getLogger(__name__)
+
+
+def capture() -> TextIO:
+    """Take over descriptor 2, once a process; the stream returned is the real standard error."""
+    sys.stderr.flush()
+    real = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # else a library that prints while it holds Python's lock waits for ever
+    os.dup2(writing, 2)
+    os.close(writing)
+    sys.stderr = real
+    faulthandler.enable(real)
+    threading.Thread(target=_read, args=(reading,), name="native-output", daemon=True).start()
+    return real
+
+
+def _read(descriptor: int) -> None:
+    with os.fdopen(descriptor, errors="replace") as lines:
+        for line in lines:
+            if text := line.strip():
+                _log.info("%s", text[:_LONGEST])
