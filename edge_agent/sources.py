@@ -134,6 +134,8 @@ def open_source(settings: SourceSettings) -> Source:
         return RtspSource(url, settings)
     if scheme:
         raise UsageError(f"no source is behind {scheme}://; http, https, rtsp, a file, a folder or a camera index is.")
+    if not url:
+        raise UsageError("the source '' names nothing; give a camera index, URL, file or folder.")
     path = Path(url).expanduser()
     from edge_agent.sources_files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
 

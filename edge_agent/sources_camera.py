@@ -140,7 +140,7 @@ def picture_of_raw(array: NDArray[Any], fourcc: int | None, *, gray: bool) -> Pi
     Raises:
         UsageError: damaged, or of no usable form.
     """
-    if fourcc == _YUYV and array.ndim == 3 and array.shape[2] == 2 and array.dtype == np.uint8:
+    if fourcc == _YUYV and array.ndim == 3 and array.shape[2] == 2 and array.dtype == np.uint8 and array.size:
         if gray:
             return np.ascontiguousarray(array[:, :, 0])
         return as_picture(cv2.cvtColor(array, cv2.COLOR_YUV2BGR_YUY2))
