@@ -16,6 +16,7 @@ esac
 device=$build/device-$runtime
 packages=usr/local/lib/python3.11/dist-packages
 
+# shellcheck source=deploy/arm64/target.sh
 . deploy/arm64/target.sh
 install() {   # unpacks on this machine: no code of the packages runs
   "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-compile "${target[@]}" \

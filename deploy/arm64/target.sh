@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced: what pip has to be told to choose wheels for the device instead of for this machine.
 # A wheel names the oldest glibc it runs on, 2.17 to 2.34; Debian 12 and Raspberry Pi OS of 2023 have 2.36.
 target=(--only-binary=:all: --implementation cp --python-version 311 --platform manylinux2014_aarch64)

@@ -10,6 +10,7 @@ if [ "$(cat "$folder/.complete" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
 rm -rf "$folder" "$folder.part"
 echo "· $(grep -c '^[a-z0-9._-]*==' "$requirements") pinned packages of $requirements for 64-bit Arm into $folder"
+# shellcheck source=deploy/arm64/target.sh
 . "$(dirname "$0")/target.sh"
 if ! said=$("$python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes "${target[@]}" \
   --dest "$folder.part" --requirement "$requirements" 2>&1); then
