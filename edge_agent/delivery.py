@@ -153,7 +153,7 @@ class Delivery:
         """Send what the window has room for."""
         now = self._clock()
         if self._window.overdue(now):
-            self._window = self._window.restarted()
+            self._window = self._window.missed()
         if not self._link.connected or self._link.connects != self._connection or not self._window.room:
             return
         for row in self._spool.after(self._window.sent_to, self._window.room):

@@ -1,7 +1,7 @@
 """The sending window, as a table of what may be sent when."""
 
 from edge_agent.rate import TokenBucket
-from edge_agent.window import Window
+from edge_agent.window import LONGEST_RESEND_S, PROBE, Window
 
 EMPTY = Window(size=3, resend_s=10.0)
 
@@ -23,8 +23,26 @@ def test_an_unanswered_window_is_overdue_and_begins_again_at_the_start() -> None
     window = EMPTY.sent(5, 100.0).sent(6, 109.0)
     assert not window.overdue(109.9)
     assert window.overdue(110.0)
-    again = window.restarted()
+    again = window.missed()
     assert (again.sent_to, again.room) == (0, 3)
+
+
+def test_while_nobody_answers_less_is_sent_and_less_often_until_somebody_does() -> None:
+    window = Window(size=100, resend_s=20.0)
+    waits, rooms = [], []
+    for _ in range(6):
+        waits.append(window.wait)
+        rooms.append(window.room)
+        window = window.sent(1, 0.0).missed()
+    assert waits == [20.0, 40.0, 80.0, LONGEST_RESEND_S, LONGEST_RESEND_S, LONGEST_RESEND_S]
+    assert rooms == [100, PROBE, PROBE, PROBE, PROBE, PROBE]
+    answered = window.sent(1, 0.0).acknowledged(0, 1.0)
+    assert (answered.wait, answered.room) == (20.0, 100)
+    assert window.restarted().room == 100
+
+
+def test_a_resend_time_longer_than_the_longest_wait_is_kept() -> None:
+    assert Window(size=1, resend_s=500.0, misses=3).wait == 500.0
 
 
 def test_nothing_on_the_wire_is_never_overdue() -> None:
