@@ -9,7 +9,7 @@ import sys
 import typer
 
 from edge_contract.errors import EdgewiseError, ExitCode
-from edge_fleet.commands import fleet, keys, lineage, package, push, registry, release
+from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release
 
 app = typer.Typer(
     name="edgewise",
@@ -22,6 +22,7 @@ app.add_typer(keys.app)
 app.add_typer(release.app)
 app.add_typer(push.app)
 app.add_typer(fleet.app)
+app.add_typer(device.app)
 app.add_typer(package.app)
 app.add_typer(registry.app)
 app.command("lineage")(lineage.lineage)

@@ -146,7 +146,9 @@ class Link:
                 "maximum packet size, or withdraw old releases to make the list smaller."
             )
 
-    def publish(self, messages: Iterable[Arrived], done: Callable[[int], None] = lambda _: None) -> int:
+    def publish(
+        self, messages: Iterable[Arrived], done: Callable[[int], None] = lambda _: None, *, retain: bool = True
+    ) -> int:
         """Retain messages on the broker, in order; an empty payload clears a topic. Returns how many were sent.
 
         `done(bytes)` is called as each is acknowledged.
@@ -158,7 +160,7 @@ class Link:
         count = 0
         for topic, payload in messages:
             self.check_size(topic, payload)
-            sent.append((self._client.publish(topic, payload, qos=1, retain=True), len(payload)))
+            sent.append((self._client.publish(topic, payload, qos=1, retain=retain), len(payload)))
             count += 1
             while len(sent) >= 16:  # a megabyte of chunks on the way, no more
                 self._await_acknowledgement(*sent.pop(0), done)

@@ -21,7 +21,7 @@ from edge_agent import settings_file
 from edge_agent.agent import Agent
 from edge_agent.notify import ServiceManager
 from edge_contract import topics
-from edge_contract.errors import UsageError
+from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import (
     Ack,
     Availability,
@@ -34,6 +34,9 @@ from edge_contract.messages import (
     decode,
 )
 from edge_contract.trust import COMMAND_TYPE, SignedCommand, seal
+from edge_fleet.device_command import DeviceCommands, arguments_of
+from edge_fleet.link import BrokerAddress
+from edge_fleet.link import Link as FleetLink
 from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Ear, eventually, render_clip
 from tests.agent.update_bench import ReleaseSide, tiny
 
@@ -218,8 +221,13 @@ def test_signed_commands_are_done_once_and_answered_and_unsigned_ones_are_not(
         assert not answer("c4").ok
         send("c5", "selftest")
         assert "known inputs rightly" in answer("c5").detail
-        send("c6", "restart")
-        assert "service manager" in answer("c6").detail
+        with FleetLink(BrokerAddress(port=broker.port)) as link:
+            commands = DeviceCommands(side.repository, link)
+            assert "service manager" in commands.send(DEVICE, Command(name="restart"), 60).detail
+            again = Command(name="set-config", arguments=dict(arguments_of(["telemetry.interval_s=2.5"])))
+            assert commands.send(DEVICE, again, 60).ok
+            with pytest.raises(EdgewiseError, match="did not answer"):
+                commands.send("cam-9", Command(name="identify"), 0.2)
         send("c7", "rollback")
         assert answer("c7").ok
         status, _ = agent.stop()
@@ -227,7 +235,7 @@ def test_signed_commands_are_done_once_and_answered_and_unsigned_ones_are_not(
     assert status == 0
     assert not [topic for topic, _ in ear.heard if topic == topics.command_result(DEVICE, "c1")]
     assert answer("c2").ok  # the second delivery got no second answer
-    assert json.loads((tmp_path / "state" / "set-config.json").read_text())["telemetry.interval_s"] == 1
+    assert json.loads((tmp_path / "state" / "set-config.json").read_text())["telemetry.interval_s"] == 2.5
 
 
 def test_sighup_reloads_what_is_safe_and_names_what_is_not(broker: Broker, tmp_path: Path, clip: Path) -> None:
