@@ -3,7 +3,11 @@
 `quantize` writes it, the gate measures by it, `package` adds name, release, scores and lineage.
 """
 
+from typing import Any
+
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from convert import goldens
 from convert.flatbuffer import Graph, parse
@@ -42,16 +46,21 @@ def describe(model: bytes, labels: tuple[str, ...], images: Images, crop: FaceCr
         budget=budget,
     )
     pictures = goldens.candidates(image)
-    exact = ask(LITERT, model, manifest, pictures, delegates=False)
-    delegated = ask(LITERT, model, manifest, pictures)
-    if exact.outputs is None or delegated.outputs is None:
-        failure = exact.failure or delegated.failure
-        raise EdgewiseError(f"the converted model does not run on the reference runtime: {failure}.")
+    delegated = _answers(model, manifest, pictures, delegates=True)
+    listed = goldens.shortlist(delegated)
+    exact = _answers(model, manifest, pictures[listed], delegates=False)
     # The two runtimes' reference kernels round a softmax differently now and then; what is known of both is kept.
-    older = ask(TFLITE_RUNTIME, model, manifest, pictures, delegates=False).outputs if TFLITE_RUNTIME.present else None
-    alike = (exact.outputs == (exact.outputs if older is None else older)).all(axis=1)
-    chosen = goldens.choose(exact.outputs, delegated.outputs, alike)
-    return msgspec.structs.replace(manifest, goldens=goldens.pack(pictures[chosen], exact.outputs[chosen]))
+    older = ask(TFLITE_RUNTIME, model, manifest, pictures[listed], delegates=False) if TFLITE_RUNTIME.present else None
+    known = exact if older is None or older.outputs is None else older.outputs
+    chosen = goldens.choose(listed, exact, delegated[listed], (exact == known).all(axis=1))
+    return msgspec.structs.replace(manifest, goldens=goldens.pack(pictures[listed][chosen], exact[chosen]))
+
+
+def _answers(model: bytes, manifest: ModelManifest, pictures: NDArray[np.uint8], *, delegates: bool) -> NDArray[Any]:
+    answer = ask(LITERT, model, manifest, pictures, delegates=delegates)
+    if answer.outputs is None:
+        raise EdgewiseError(f"the converted model does not run on the reference runtime: {answer.failure}.")
+    return answer.outputs
 
 
 def output_of(graph: Graph) -> Output:

@@ -21,6 +21,7 @@ SMOOTH: Final = 12
 NOISE: Final = 4
 CANDIDATES: Final = 20
 """Pictures drawn for each golden that is chosen."""
+_SHORT: Final = 4  # candidates a golden that the exact kernels are asked about
 _WAVES: Final = 6  # waves a smooth picture is the sum of
 
 
@@ -33,16 +34,30 @@ def candidates(image: ImageInput, seed: int = 7) -> NDArray[np.uint8]:
     return np.stack(pictures)
 
 
-def choose(exact: NDArray[np.generic], delegated: NDArray[np.generic], alike: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Which candidates become goldens, from their raw answers [N, labels] without and with delegates.
+def shortlist(delegated: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Candidates worth asking the slow exact kernels about, by their raw answers [N, labels] with delegates."""
+    kind = _kinds(len(delegated))
+    trembling, turn = _conditioning(delegated, kind)
+    order = np.lexsort((trembling, turn))
+    kept = [order[kind[order] == number][: _SHORT * count] for number, count in enumerate((SMOOTH, NOISE))]
+    return np.sort(np.concatenate(kept)).astype(np.int64)
 
-    `alike` [N]: the other runtimes answer exactly so too; the rest is chosen only when there is nothing else.
+
+def choose(
+    listed: NDArray[np.int64], exact: NDArray[np.generic], delegated: NDArray[np.generic], alike: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Positions in `listed` that become goldens, from its raw answers without and with delegates.
+
+    `alike` [listed]: the other runtimes answer exactly so too; the rest is chosen only when there is nothing else.
+    Then those that delegates answer within their tolerance, and of these the best conditioned of each label in turn:
+    variety before comfort.
     """
+    kind = _kinds((SMOOTH + NOISE) * CANDIDATES)[listed]
+    trembling, turn = _conditioning(exact, kind)
     off = np.abs(exact.astype(np.float64) - delegated.astype(np.float64)).max(axis=1)
-    off = np.where(alike, np.maximum(off, WITH_DELEGATES), np.inf)
-    smooth = np.arange(SMOOTH * CANDIDATES)
-    noise = np.arange(len(smooth), len(exact))
-    return np.concatenate([_best(exact, off, smooth, SMOOTH), _best(exact, off, noise, NOISE)])
+    order = np.lexsort((trembling, turn, np.where(alike, np.maximum(off, WITH_DELEGATES), np.inf)))
+    kept = [order[kind[order] == number][:count] for number, count in enumerate((SMOOTH, NOISE))]
+    return np.concatenate([np.sort(positions) for positions in kept]).astype(np.int64)
 
 
 def pack(pictures: NDArray[np.uint8], answers: NDArray[np.generic]) -> tuple[Golden, ...]:
@@ -51,26 +66,25 @@ def pack(pictures: NDArray[np.uint8], answers: NDArray[np.generic]) -> tuple[Gol
     return tuple(Golden.of(picture.tobytes(), tuple(row)) for picture, row in zip(pictures, rows, strict=True))
 
 
-def _best(
-    exact: NDArray[np.generic], off: NDArray[np.float64], rows: NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
-    """The best conditioned `count` of `rows`, in turn from each label that is answered: variety before comfort.
+def _kinds(count: int) -> NDArray[np.int64]:
+    """0 for the smooth candidates, which come first, 1 for noise."""
+    return (np.arange(count) >= SMOOTH * CANDIDATES).astype(np.int64)
 
-    `off` [N]: how far another way to compute the answer is from the exact one; the nearest come first.
-    """
-    said = exact[rows].astype(np.float64)
+
+def _conditioning(
+    answers: NDArray[np.generic], kind: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """How far a rounding step inside the network moves each answer, and its rank by that within its kind and label."""
+    said = answers.astype(np.float64)
     shares = said / np.maximum(said.sum(axis=1, keepdims=True), 1e-9)
-    # d p / d logit is p (1 - p): how far a rounding step inside the network moves the answer.
-    trembling = (shares * (1 - shares)).max(axis=1)
-    order = np.lexsort((trembling, off[rows]))
-    label = said.argmax(axis=1)
-    turn = np.zeros(len(rows), np.int64)  # the n-th best of its label
-    seen: dict[int, int] = {}
-    for position in order:
-        turn[position] = seen.get(int(label[position]), 0)
-        seen[int(label[position])] = int(turn[position]) + 1
-    chosen = np.lexsort((trembling, turn, off[rows]))[:count]
-    return np.asarray(rows[np.sort(chosen)], np.int64)
+    trembling = (shares * (1 - shares)).max(axis=1)  # d p / d logit is p (1 - p)
+    turn = np.zeros(len(said), np.int64)
+    seen: dict[tuple[int, int], int] = {}
+    for position in np.argsort(trembling, kind="stable"):
+        key = int(kind[position]), int(said[position].argmax())
+        turn[position] = seen.get(key, 0)
+        seen[key] = int(turn[position]) + 1
+    return trembling, turn
 
 
 def _smooth(generator: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
