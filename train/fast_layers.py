@@ -2,8 +2,7 @@
 
 Keras keeps pictures as [B,H,W,C]. Its PyTorch backend copies each of them to [B,C,H,W] and back around a convolution,
 and computes batch normalisation from six separate operations: half of the step's time on a CPU. Permuting without
-copying is the memory layout PyTorch's own kernels like best (channels_last). On TensorFlow and JAX these are the plain
-layers.
+copying is the memory layout PyTorch's own kernels like best (channels_last). Elsewhere these are Keras' own operations.
 """
 
 from typing import Any
@@ -14,25 +13,36 @@ Tensor = Any
 
 
 class Conv(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with the same weights and the same answers."""
+    """`keras.layers.Conv2D` without dilation and groups: the same weights and the same answers."""
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution itself, without bias and activation."""
-        if keras.backend.backend() != "torch":
-            return super().convolution_op(inputs, kernel)
-        from torch.nn import functional  # noqa: PLC0415 - only where PyTorch is the backend
+        strides, padding = self.strides, self.padding
+        if self.kernel_size == (1, 1) and strides != (1, 1):
+            # The oneDNN gradient of a strided 1x1 convolution in TensorFlow 2.21 writes past its memory ("double free
+            # or corruption" within a few steps). The pixels that it skips can as well be left out before it.
+            inputs, strides, padding = inputs[:, :: strides[0], :: strides[1], :], (1, 1), "valid"
+        if keras.backend.backend() == "torch":
+            return _torch_convolution(inputs, kernel, self.kernel_size, strides, padding)
+        return keras.ops.conv(inputs, kernel, strides=strides, padding=padding, data_format="channels_last")
 
-        size, stride = self.kernel_size[0], self.strides[0]
-        x, padding = inputs.permute(0, 3, 1, 2), 0
-        if self.padding == "same":
-            needed = [max((-(-length // stride) - 1) * stride + size - length, 0) for length in x.shape[2:]]
-            if all(total % 2 == 0 and total == needed[0] for total in needed):
-                padding = needed[0] // 2
-            else:
-                (rows, columns) = needed
-                x = functional.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        weight = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
-        return functional.conv2d(x, weight, stride=stride, padding=padding).permute(0, 2, 3, 1)
+
+def _torch_convolution(
+    inputs: Tensor, kernel: Tensor, size: tuple[int, int], strides: tuple[int, int], padding: str
+) -> Tensor:
+    from torch.nn import functional  # noqa: PLC0415 - only where PyTorch is the backend
+
+    x, symmetric = inputs.permute(0, 3, 1, 2), (0, 0)
+    if padding == "same":
+        lengths = tuple(x.shape[2:])
+        needed = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(lengths, strides, size, strict=True)]
+        if any(total % 2 for total in needed):
+            rows, columns = needed
+            x = functional.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+        else:
+            symmetric = (needed[0] // 2, needed[1] // 2)
+    weight = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
+    return functional.conv2d(x, weight, stride=strides, padding=symmetric).permute(0, 2, 3, 1)
 
 
 class Norm(keras.layers.BatchNormalization):
@@ -54,7 +64,13 @@ class Norm(keras.layers.BatchNormalization):
         if x.device.type == "meta":  # Keras tries shapes out on a device without numbers
             return inputs
         y = torch.nn.functional.batch_norm(
-            x, self.moving_mean.value, self.moving_variance.value, self.gamma.value, self.beta.value,
-            bool(training and self.trainable), 1 - self.momentum, self.epsilon,
-        )  # fmt: skip
+            x,
+            self.moving_mean.value,
+            self.moving_variance.value,
+            self.gamma.value,
+            self.beta.value,
+            training=bool(training and self.trainable),
+            momentum=1 - self.momentum,
+            eps=self.epsilon,
+        )
         return y.permute(0, 2, 3, 1)
