@@ -31,6 +31,7 @@ _COUNTERS: Final[Mapping[str, _Family]] = {
     ),
     "errors": _Family("edgewise_errors_total", "Frames or answers that could not be used."),
     "reconnects": _Family("edgewise_source_reconnects_total", "How often the camera had to be opened again."),
+    "connects": _Family("edgewise_broker_connects_total", "How often a device's connection to the broker stood."),
     "spool_dropped": _Family("edgewise_spool_dropped_total", "Messages a full spool let go."),
     "spool_dropped_predictions": _Family(
         "edgewise_spool_dropped_predictions_total", "Predictions among the messages a full spool let go."
@@ -42,6 +43,8 @@ _OTHER_COUNTERS: Final = _Family(
 _GAUGES: Final[Mapping[str, _Family]] = {
     "fps": _Family("edgewise_frames_per_second", "Frames per second over the last window."),
     "rss_bytes": _Family("edgewise_resident_memory_bytes", "Memory the agent holds."),
+    "memory_available_bytes": _Family("edgewise_memory_available_bytes", "Memory the board has left."),
+    "cpu_share": _Family("edgewise_agent_cpu_ratio", "Processor time the agent takes; 1 is one core."),
     "temperature_celsius": _Family("edgewise_temperature_celsius", "Temperature of the board."),
     "throttled": _Family("edgewise_throttled", "1 while the board slows itself down."),
     "spool_bytes": _Family("edgewise_spool_bytes", "Size of what waits to be acknowledged."),

@@ -98,6 +98,14 @@ class FleetState:
                 changed = record.heard(known, message.session, now)
                 if not changed.site:
                     changed = replace(changed, site=message.site)
+                # When it was last seen is stored with the next thing that matters, not for every prediction.
+                stored = (changed.session, changed.presence, changed.site) != (
+                    known.session,
+                    known.presence,
+                    known.site,
+                )
+                self._keep(changed, stored=stored)
+                return Outcome.APPLIED
             case Telemetry():
                 return self._measure(known, message, now)
             case Availability():
@@ -127,10 +135,11 @@ class FleetState:
         self._changed_devices |= changes.devices.keys()
         self._changed_sums |= changes.sums.keys()
 
-    def _keep(self, device: Device) -> None:
+    def _keep(self, device: Device, *, stored: bool = True) -> None:
         with self.lock:
             self.devices[device.id] = device
-        self._changed_devices.add(device.id)
+        if stored:
+            self._changed_devices.add(device.id)
 
     def _measure(self, known: Device, message: Telemetry, now: float) -> Outcome:
         if not _fits(message):

@@ -177,7 +177,11 @@ class Link:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            stood = self._one_connection()
+            try:
+                stood = self._one_connection()
+            except Exception:  # noqa: BLE001  # whatever a packet provoked: a new connection mends it
+                _log.exception("the connection to the broker failed")
+                stood = False
             self._connected.clear()
             failures = 0 if stood else failures + 1
             self._stopping.wait(min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2.0 ** min(failures, 10)))

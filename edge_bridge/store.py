@@ -58,8 +58,13 @@ devices = sa.Table(
     "devices",
     metadata,
     sa.Column("device", sa.String(64), primary_key=True),
-    sa.Column("progress", sa.LargeBinary, nullable=False, comment="JSON of Progress: what may be acknowledged"),
     sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of Device"),
+)
+marks = sa.Table(  # apart from the records: these change with every message and are small
+    "marks",
+    metadata,
+    sa.Column("device", sa.String(64), primary_key=True),
+    sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of Progress: what may be acknowledged"),
 )
 sums = sa.Table(
     "sums",
@@ -125,7 +130,7 @@ class Store:
             ) from error
         insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
-        self._upserts = {each.name: _upsert(insert, each) for each in (devices, sums, schema)}
+        self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, schema)}
 
     def open(self, now: float) -> None:
         """Create what is missing and prove that it can be written.
@@ -158,8 +163,16 @@ class Store:
         with self._transaction() as connection:
             if batch.predictions:
                 connection.execute(self._insert_predictions, [_row(each) for each in batch.predictions])
-            if rows := self._device_rows(connection, batch):
-                connection.execute(self._upserts["devices"], rows)
+            # In one order, so that two bridges on one database never wait for each other's rows.
+            for table, records in (("devices", batch.devices), ("marks", batch.progress)):
+                if records:
+                    connection.execute(
+                        self._upserts[table],
+                        [
+                            {"device": name, "record": msgspec.json.encode(record)}
+                            for name, record in sorted(records.items())
+                        ],
+                    )
             if batch.sums:
                 connection.execute(
                     self._upserts["sums"],
@@ -177,11 +190,12 @@ class Store:
         """
         with self._transaction() as connection:
             device_rows = connection.execute(sa.select(devices)).all()
+            mark_rows = connection.execute(sa.select(marks)).all()
             sum_rows = connection.execute(sa.select(sums)).all()
         try:
             return Remembered(
                 tuple(msgspec.json.decode(row.record, type=Device) for row in device_rows),
-                {row.device: msgspec.json.decode(row.progress, type=Progress) for row in device_rows},
+                {row.device: msgspec.json.decode(row.record, type=Progress) for row in mark_rows},
                 {Key(row.site, row.model): msgspec.json.decode(row.record, type=Sum) for row in sum_rows},
             )
         except msgspec.MsgspecError as error:
@@ -216,26 +230,6 @@ class Store:
     def close(self) -> None:
         """Let go of the connections."""
         self._engine.dispose()
-
-    def _device_rows(self, connection: Connection, batch: Batch) -> list[dict[str, Any]]:
-        """Rows of `devices` for all that changed, in one order so that two bridges never wait for each other."""
-        names = sorted(batch.progress.keys() | batch.devices.keys())
-        lacking = [name for name in names if name not in batch.devices or name not in batch.progress]
-        known = {}
-        if lacking:
-            found = connection.execute(sa.select(devices).where(devices.c.device.in_(lacking))).all()
-            known = {row.device: row for row in found}
-        rows = []
-        for name in names:
-            progress, record, old = batch.progress.get(name), batch.devices.get(name), known.get(name)
-            rows.append(
-                {
-                    "device": name,
-                    "progress": msgspec.json.encode(progress or Progress()) if progress or not old else old.progress,
-                    "record": msgspec.json.encode(record or Device(id=name)) if record or not old else old.record,
-                }
-            )
-        return rows
 
     def _touch(self, connection: Connection, now: float) -> None:
         connection.execute(self._upserts["edgewise_schema"], [{"version": SCHEMA, "written": now}])

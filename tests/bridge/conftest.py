@@ -4,9 +4,11 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,8 +25,23 @@ def bridge(broker: Broker, tmp_path: Path) -> Iterator[BridgeProcess]:
         yield running
 
 
+class Standing(NamedTuple):
+    """A broker and a bridge that several tests use, each with device names of its own."""
+
+    broker: Broker
+    bridge: BridgeProcess
+
+
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Started once: a bridge takes a second or two to load."""
+    folder = tmp_path_factory.mktemp("standing")
+    with Broker(folder / "broker") as broker, BridgeProcess(folder, broker.port) as bridge:
+        yield Standing(broker, bridge)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
     """The URL of an empty private PostgreSQL; skips where its programs or its driver are missing."""
     psycopg = pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed (psycopg)")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # where Debian keeps them, off the PATH
@@ -32,16 +49,13 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if initdb is None:
         pytest.skip("PostgreSQL's server programs are not installed (apt-get install postgresql)")
     programs, port = Path(initdb).parent, free_port()
-    folder = tmp_path_factory.mktemp("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="edgewise-postgresql-"))  # pytest's own folders are closed to other users
     as_user = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         try:
             owner = pwd.getpwnam("postgres")
         except KeyError:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres to run it")
-        for each in (folder, *folder.parents[:3]):
-            if each.stat().st_uid == 0 and "pytest" in each.name:
-                each.chmod(0o755)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         as_user = ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
     data = folder / "data"
@@ -74,6 +88,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.terminate()
         server.wait(20)
         log.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

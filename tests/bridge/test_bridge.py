@@ -13,6 +13,7 @@ from demo.broker import Broker
 from edge_bridge.store import Store
 from edge_contract import limits, messages, topics
 from edge_contract.messages import Key
+from tests.bridge.conftest import Standing
 from tests.bridge.process import BridgeProcess
 from tests.bridge.publisher import Publisher, prediction, telemetry
 
@@ -27,8 +28,9 @@ def _value(text: str, name: str, **labels: str) -> float | None:
 
 def _stored(database: str, device: str) -> list[Key]:
     store = Store(database)
-    found = [(each.message.session, each.message.sequence) for each in store.recent(1_000_000)]
+    logged = [each.message for each in store.recent(1_000_000)]
     store.close()
+    found = [(each.session, each.sequence) for each in logged if each.device == device]
     return sorted(found)
 
 
@@ -40,15 +42,17 @@ def device(broker: Broker) -> Iterator[Publisher]:
         yield connected
 
 
-def test_what_a_device_says_is_stored_acknowledged_and_shown(bridge: BridgeProcess, device: Publisher) -> None:
-    device.send(telemetry("cam-1", (1000, 1), 150), "telemetry")
-    device.send(prediction("cam-1", (1000, 2), oldest=(1000, 1)), "prediction")
-    device.wait_for_ack((1000, 2))
-    assert _stored(bridge.database, "cam-1") == [(1000, 2)]
-    text = bridge.metrics()
-    assert _value(text, "edgewise_up", device="cam-1", site="home") == 1
-    assert _value(text, "edgewise_frames_total", device="cam-1") == 150
-    assert _value(text, "edgewise_stage_duration_seconds_count", stage="whole", model="emotion-2") == 150
+def test_what_a_device_says_is_stored_acknowledged_and_shown(standing: Standing) -> None:
+    with Publisher(standing.broker.port, "cam-said", 1000) as device:
+        device.say_hello()
+        device.send(telemetry("cam-said", (1000, 1), 150, site="said"), "telemetry")
+        device.send(prediction("cam-said", (1000, 2), oldest=(1000, 1)), "prediction")
+        device.wait_for_ack((1000, 2))
+        assert _stored(standing.bridge.database, "cam-said") == [(1000, 2)]
+        text = standing.bridge.metrics()
+    assert _value(text, "edgewise_up", device="cam-said", site="said") == 1
+    assert _value(text, "edgewise_frames_total", device="cam-said") == 150
+    assert _value(text, "edgewise_stage_duration_seconds_count", stage="whole", model="emotion-2", site="said") == 150
     assert _value(text, "edgewise_bridge_broker_connected") == 1
 
 
@@ -60,22 +64,24 @@ def test_what_was_sent_before_the_bridge_existed_is_still_told_by_retained_state
         bridge.wait_for("/metrics", 'edgewise_device_model_info{site="home",device="cam-1",model="emotion-2"')
 
 
-def test_a_device_that_vanishes_is_down_by_its_last_will(
-    bridge: BridgeProcess, broker: Broker, device: Publisher
-) -> None:
-    bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-1"} 1')
+def test_a_device_that_vanishes_is_down_by_its_last_will(standing: Standing) -> None:
+    device = Publisher(standing.broker.port, "cam-gone", 1000)
+    device.say_hello()
+    standing.bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-gone"} 1')
     device.drop()
-    bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-1"} 0')
+    standing.bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-gone"} 0')
 
 
-def test_a_gap_is_not_acknowledged_until_it_is_filled(bridge: BridgeProcess, device: Publisher) -> None:
-    device.send(prediction("cam-1", (1000, 1)), "prediction")
-    device.send(prediction("cam-1", (1000, 3), oldest=(1000, 1)), "prediction")
-    device.wait_for_ack((1000, 1))
-    bridge.wait_for("/metrics", "edgewise_bridge_predictions_committed_total 2.0")
-    assert max(device.acks) == (1000, 1)
-    device.send(telemetry("cam-1", (1000, 2), 10, oldest=(1000, 1)), "telemetry")
-    device.wait_for_ack((1000, 3))
+def test_a_gap_is_not_acknowledged_until_it_is_filled(standing: Standing) -> None:
+    with Publisher(standing.broker.port, "cam-gap", 1000) as device:
+        device.send(prediction("cam-gap", (1000, 1)), "prediction")
+        device.send(prediction("cam-gap", (1000, 3), oldest=(1000, 1)), "prediction")
+        device.wait_for_ack((1000, 1))
+        while len(_stored(standing.bridge.database, "cam-gap")) < 2:
+            pass
+        assert max(device.acks) == (1000, 1)
+        device.send(telemetry("cam-gap", (1000, 2), 10, oldest=(1000, 1)), "telemetry")
+        device.wait_for_ack((1000, 3))
 
 
 _UNUSABLE: tuple[tuple[str, topics.DeviceLeaf, bytes], ...] = (

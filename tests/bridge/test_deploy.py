@@ -14,9 +14,10 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from demo.broker import Broker, free_port
+from demo.broker import free_port
 from edge_bridge.store import Store
 from tests.bridge.certificates import Authority
+from tests.bridge.conftest import Standing
 from tests.bridge.process import REPOSITORY, BridgeProcess
 from tests.bridge.publisher import Publisher, prediction, telemetry
 
@@ -139,23 +140,23 @@ def test_promtool_accepts_the_sample_configuration() -> None:
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
-def test_prometheus_scrapes_the_bridge_with_the_sample_configuration(
-    bridge: BridgeProcess, broker: Broker, tmp_path: Path
-) -> None:
+def test_prometheus_scrapes_the_bridge_with_the_sample_configuration(standing: Standing, tmp_path: Path) -> None:
     text = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
-    text = text.replace("127.0.0.1:9108", f"127.0.0.1:{bridge.port}").replace("interval: 10s", "interval: 1s")
+    text = text.replace("127.0.0.1:9108", f"127.0.0.1:{standing.bridge.port}").replace("interval: 10s", "interval: 1s")
     (tmp_path / "prometheus.yml").write_text(text.replace("timeout: 8s", "timeout: 1s"))
     port = free_port()
     arguments = [f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
-    with Publisher(broker.port, "cam-1", 1000) as device, (tmp_path / "log").open("wb") as log:
+    with Publisher(standing.broker.port, "cam-scraped", 1000) as device, (tmp_path / "log").open("wb") as log:
         device.say_hello()
-        device.send(telemetry("cam-1", (1000, 1), 150), "telemetry")
+        device.send(telemetry("cam-scraped", (1000, 1), 150, site="scraped"), "telemetry")
         server = subprocess.Popen(
             ["prometheus", *arguments, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            assert _asked(port, "edgewise_frames_total") == [({"device": "cam-1", "site": "home"}, "150")]
-            whole = "edgewise_stage_duration_seconds_bucket{stage='whole'}"
+            assert _asked(port, "edgewise_frames_total{site='scraped'}") == [
+                ({"device": "cam-scraped", "site": "scraped"}, "150")
+            ]
+            whole = "edgewise_stage_duration_seconds_bucket{site='scraped',stage='whole'}"
             ((_, p50),) = _asked(port, f"histogram_quantile(0.5, sum by (le) ({whole}))")
             assert float(p50) == pytest.approx(0.004)
         finally:

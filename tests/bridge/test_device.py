@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_bridge import device as record
@@ -177,6 +177,7 @@ def test_changes_are_taken_once_and_again_when_they_could_not_be_stored() -> Non
     assert fleet.take_changes().devices["cam"].counters["frames"] == 150
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 50)), min_size=1, max_size=40), st.randoms())
 def test_totals_never_shrink_and_never_exceed_what_was_counted(runs: list[tuple[int, int]], random: Any) -> None:
     """Any number of restarts, losses, repetitions and overtakings."""
