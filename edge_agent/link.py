@@ -47,11 +47,16 @@ OUTBOX: Final = 256
 LARGEST_INCOMING: Final = limits.METADATA_BYTES + limits.CHUNK_BYTES
 """What this client announces as its own maximum: the largest metadata file and room for its header."""
 
+_NOTHING: Final = 0  # no request has this number
 _log = logging.getLogger(__name__)
 
 
 class _Connected(NamedTuple):
     session_present: bool
+
+
+class _Subscribed(NamedTuple):
+    request: int
 
 
 class _Lost(NamedTuple):
@@ -63,7 +68,7 @@ class _Arrived(NamedTuple):
     payload: bytes
 
 
-_Event = _Connected | _Lost | _Arrived
+_Event = _Connected | _Subscribed | _Lost | _Arrived
 
 
 class Link:
@@ -81,7 +86,7 @@ class Link:
     ) -> None:
         """`will` (topic, payload) is retained by the broker when the connection breaks without `stop`.
 
-        `on_connect` runs on the link's thread after every connect, when all subscriptions were asked for.
+        `on_connect` runs on the link's thread after every connect, when all subscriptions hold.
 
         Raises:
             UsageError: a certificate or key file of the settings cannot be used.
@@ -90,6 +95,7 @@ class Link:
         self._on_connect, self._jitter = on_connect, jitter
         self._handlers: dict[str, tuple[Handler, Literal[0, 1]]] = {}
         self._handlers_lock = threading.Lock()
+        self._subscribes = False  # a subscription made now is asked for now; otherwise on the next connect
         self._inbox: queue.Queue[_Event | None] = queue.Queue(INBOX)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -156,16 +162,14 @@ class Link:
         """Call `handler(topic, payload)` for what matches, on the link's thread; asked for again on every connect."""
         with self._handlers_lock:
             self._handlers[topic_filter] = (handler, qos)
-            connected = self.connected  # otherwise `_resume` finds the handler
-        if connected:
-            self._client.subscribe(topic_filter, qos=qos)
+            if self._subscribes:
+                self._client.subscribe(topic_filter, qos=qos)
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Undo `subscribe`; what already waits in the inbox is dropped."""
         with self._handlers_lock:
-            known = self._handlers.pop(topic_filter, None) is not None
-        if known and self.connected:
-            self._client.unsubscribe(topic_filter)
+            if self._handlers.pop(topic_filter, None) is not None and self._subscribes:
+                self._client.unsubscribe(topic_filter)
 
     def _make_client(self, client_id: str, will: tuple[str, bytes] | None) -> mqtt.Client:
         client = mqtt.Client(
@@ -212,7 +216,7 @@ class Link:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self.state = LinkState.WAITING
+        self.state, self._subscribes = LinkState.WAITING, False
         self._put(_Lost(str(reason)))
 
     def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
@@ -226,13 +230,14 @@ class Link:
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _mid: int,
+        request: int,
         reasons: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
         for reason in reasons:
             if reason.is_failure:
                 _log.warning("the broker refused a subscription (%s); check its access rules", reason)
+        self._put(_Subscribed(request))
 
     def _put(self, event: _Event) -> None:
         while not self._stopping.is_set():
@@ -252,7 +257,6 @@ class Link:
     def _one_connection(self) -> float:
         """Connect, serve until it breaks or `stop`, and return for how many seconds it stood."""
         self.state = LinkState.CONNECTING
-        began = time.monotonic()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 0 if self._clean_start else self._settings.session_expiry_s
         properties.MaximumPacketSize = LARGEST_INCOMING
@@ -270,7 +274,7 @@ class Link:
             _log.warning("broker %s cannot be reached (%s); trying again", where, error)
             return 0.0
         self._client.loop_start()
-        stood: float | None = None
+        awaited, stood = None, None
         while not self._stopping.is_set():
             try:
                 event = self._inbox.get(timeout=None if stood is not None else CONNECT_S)
@@ -282,10 +286,13 @@ class Link:
                 case None:
                     break
                 case _Connected(session_present):
-                    stood = time.monotonic()
-                    self._resume()
                     _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
-                    self._guarded(self._on_connect)
+                    awaited = self._subscribe_again()
+                    if awaited == _NOTHING:
+                        stood = self._stand()
+                case _Subscribed(request):
+                    if stood is None and request == awaited:
+                        stood = self._stand()
                 case _Lost(reason):
                     self.trouble = reason
                     _log.warning("lost broker %s (%s); trying again", where, reason)
@@ -295,16 +302,22 @@ class Link:
                 case _:
                     assert_never(event)
         self._hang_up()
-        return 0.0 if stood is None else time.monotonic() - max(stood, began)
+        return 0.0 if stood is None else time.monotonic() - stood
 
-    def _resume(self) -> None:
-        """Ask for every subscription again; from now on messages go out."""
-        self.connects += 1
+    def _subscribe_again(self) -> int | None:
+        """Ask for every subscription; the number of the request, or None when the connection was lost meanwhile."""
         with self._handlers_lock:
-            self.state = LinkState.CONNECTED
+            self._subscribes = True
             filters: list[tuple[str, int]] = [(topic, qos) for topic, (_, qos) in self._handlers.items()]
-        if filters:
-            self._client.subscribe(filters)
+            return self._client.subscribe(filters)[1] if filters else _NOTHING
+
+    def _stand(self) -> float:
+        """The subscriptions hold: from now on messages go out, and whoever hears them can answer. Returns when."""
+        began = time.monotonic()
+        self.connects += 1
+        self.state = LinkState.CONNECTED
+        self._guarded(self._on_connect)
+        return began
 
     def _hang_up(self) -> None:
         """End the connection and paho's thread; messages that already arrived still meet their handlers."""

@@ -7,15 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from demo.broker import Broker, free_port
 from edge_agent import link as link_module
-from edge_agent.link import Link
+from edge_agent.link import Handler, Link
 from edge_agent.reconnect import (
     RECONNECT_FIRST_S,
     RECONNECT_LONGEST_S,
@@ -40,10 +41,14 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def linked(broker: Broker, name: str, **options: object) -> Iterator[Link]:
-    """A started link with quick reconnects."""
+def linked(
+    broker: Broker, name: str, hears: Mapping[str, Handler] = MappingProxyType({}), **options: object
+) -> Iterator[Link]:
+    """A started link with quick reconnects, whose subscriptions `hears` hold."""
     options.setdefault("clean_start", True)
     link = Link(BrokerSettings(port=broker.port), name, jitter=lambda: 0.0, **options)  # type: ignore[arg-type]
+    for topic_filter, handler in hears.items():
+        link.subscribe(topic_filter, handler)
     link.start()
     try:
         eventually(lambda: link.connected)
@@ -112,6 +117,20 @@ def test_after_a_broker_restart_it_reconnects_subscribes_again_and_calls_on_conn
     assert link.state is LinkState.STOPPED
 
 
+def test_connected_means_that_the_subscriptions_hold(broker: Broker) -> None:
+    """So whoever hears a device say `online` can command it at once; tried twenty times, for it is a race."""
+    with linked(broker, "sender") as sender:
+        for number in range(20):
+            seen = Seen()
+            link = Link(BrokerSettings(port=broker.port), f"new-{number}", clean_start=True)
+            link.subscribe(f"command/{number}", seen)
+            link.start()
+            eventually(lambda link=link: link.connected)  # type: ignore[misc]
+            assert sender.publish(f"command/{number}", b"now")
+            eventually(lambda seen=seen: len(seen.messages) == 1)  # type: ignore[misc]
+            link.stop()
+
+
 def test_a_durable_session_receives_what_was_said_while_it_was_away(broker: Broker) -> None:
     seen = Seen()
     with linked(broker, "durable", clean_start=False) as first:
@@ -172,9 +191,7 @@ def test_a_handler_may_block_and_publish_without_losing_what_arrives_meanwhile(
         link.publish("answer", payload)
 
     answers = Seen()
-    with linked(broker, "a") as link, linked(broker, "b") as other:
-        link.subscribe("t", handler)
-        other.subscribe("answer", answers)
+    with linked(broker, "a", {"t": handler}) as link, linked(broker, "b", {"answer": answers}) as other:
         sent = 0
         while sent < 30:
             sent += other.publish("t", str(sent).encode())
