@@ -46,7 +46,7 @@ def assemble(
         release=settings.release,
         crop=settings.crop,
         budget=settings.budget,
-        accuracy=_accuracy(comparison, record.split, settings),
+        accuracy=_accuracy(comparison, settings.split or record.split, settings),
         gate=_as_carried(record.result),
         reference=Reference(predictions=record.measurements.answered, confidence=record.measurements.confidence),
         lineage=lineage,

@@ -67,6 +67,8 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     folder: str = "build/packages"
     dataset: str = "synthetic faces"
     """The data set's name, as scores and card print it."""
+    split: str = ""
+    """What people call the split of the scores, such as PublicTest; the gate's own name for it when empty."""
     label_set: str = "drawn"
     """Whose labels the scores count."""
     intended_use: str = ""
