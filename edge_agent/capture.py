@@ -18,7 +18,7 @@ from edge_agent.connection import Abandon, Arrived, Connect, Ended, Finished, Lo
 from edge_agent.mailbox import Frame, Mailbox
 from edge_agent.sources import Source, SourceError, Stream
 from edge_contract.errors import EdgewiseError, UsageError
-from edge_vision.picture import Pixels
+from edge_vision.picture import Pixels, as_picture
 
 _HANGING: Final = 4
 """Forgotten threads at a time, each holding a stack and perhaps a device; with more, a new try waits for one to end."""
@@ -169,7 +169,7 @@ class Reader:
             captured = self._clock()
             count += 1
             try:
-                picture = stream.retrieve(gray=self._gray())
+                picture = as_picture(stream.retrieve(gray=self._gray()))  # a careless driver stops here
             except UsageError as error:
                 damaged += 1
                 self.said.put(Damaged(str(error)))
