@@ -28,8 +28,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_bridge.settings import BrokerSettings
+from edge_bridge.tls import tls_context
 from edge_contract import limits
-from edge_contract.errors import UsageError
 
 RECONNECT_FIRST_S: Final = 0.5
 RECONNECT_LONGEST_S: Final = 15.0
@@ -122,7 +122,7 @@ class Link:
         if settings.username is not None:
             client.username_pw_set(settings.username, settings.password)
         if settings.tls:
-            client.tls_set_context(_tls_context(settings))
+            client.tls_set_context(tls_context(settings))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -261,20 +261,3 @@ class Link:
         if self._burst:
             burst, self._burst = self._burst, []
             self._deliver(burst)
-
-
-def _tls_context(settings: BrokerSettings) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name checked; with the bridge's own certificate where the settings name one."""
-    for path in (settings.ca, settings.certificate, settings.key):
-        if path is not None and not path.is_file():
-            raise UsageError(f"{path} is missing; put the file there or change [broker] in the bridge's settings.")
-    try:
-        context = ssl.create_default_context(cafile=settings.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.certificate is not None:
-            context.load_cert_chain(settings.certificate, settings.key)
-    except (ssl.SSLError, OSError) as error:
-        raise UsageError(f"the TLS files of [broker] cannot be used ({error}); check that they belong together.") from (
-            error
-        )
-    return context

@@ -21,64 +21,14 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from edge_bridge.device import Device
 from edge_bridge.fleet import Key, Sum
 from edge_bridge.progress import Progress
+from edge_bridge.tables import SCHEMA, devices, marks, metadata, predictions, schema, sums
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import ModelRef, Prediction
 
-SCHEMA: Final = 1
-"""The schema's version; an older bridge refuses a newer database."""
 LOCK_S: Final = 10
 """What a statement waits for somebody else's lock (a backup, a person with a shell)."""
 DELETE_ROWS: Final = 20_000
 """Rows one retention step deletes, so that a step never holds the writer for long."""
-
-metadata = sa.MetaData()
-_whole = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-predictions = sa.Table(
-    "predictions",
-    metadata,
-    sa.Column("device", sa.String(64), primary_key=True),
-    sa.Column("session", _whole, primary_key=True),
-    sa.Column("sequence", _whole, primary_key=True),
-    sa.Column("site", sa.String(64), nullable=False),
-    sa.Column("time", sa.Double, nullable=False, comment="by the device's clock, seconds since 1970"),
-    sa.Column("received", sa.Double, nullable=False, comment="by the bridge's clock; retention goes by this"),
-    sa.Column("track", _whole, nullable=False),
-    sa.Column("label", sa.String(64), nullable=False),
-    sa.Column("confidence", sa.Double, nullable=False),
-    sa.Column("probabilities", sa.Text, nullable=False, comment="JSON list in the order of the model's labels"),
-    sa.Column("box", sa.Text, nullable=False, comment="JSON list: left, top, width, height as shares of the frame"),
-    sa.Column("model", sa.String(64), nullable=False),
-    sa.Column("release", _whole, nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("latency", sa.Double, nullable=False, comment="seconds from the frame to the message"),
-    sa.Index("predictions_received", "received"),
-)
-devices = sa.Table(
-    "devices",
-    metadata,
-    sa.Column("device", sa.String(64), primary_key=True),
-    sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of Device"),
-)
-marks = sa.Table(  # apart from the records: these change with every message and are small
-    "marks",
-    metadata,
-    sa.Column("device", sa.String(64), primary_key=True),
-    sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of Progress: what may be acknowledged"),
-)
-sums = sa.Table(
-    "sums",
-    metadata,
-    sa.Column("site", sa.String(64), primary_key=True),
-    sa.Column("model", sa.String(96), primary_key=True),
-    sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of Sum"),
-)
-schema = sa.Table(
-    "edgewise_schema",
-    metadata,
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("written", sa.Double, nullable=False, comment="when this bridge last proved it can write"),
-)
 
 
 class StoreError(EdgewiseError):

@@ -10,7 +10,8 @@ from edge_bridge.device import Device
 from edge_bridge.fleet import FleetState, Key, Sum
 from edge_bridge.progress import Progress
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_bridge.store import Batch, LoggedPrediction, Store, StoreError, devices, predictions, schema
+from edge_bridge.store import Batch, LoggedPrediction, Store, StoreError
+from edge_bridge.tables import devices, predictions, schema
 from edge_contract.errors import UsageError
 from edge_contract.messages import Count
 from tests.bridge.publisher import prediction, telemetry
