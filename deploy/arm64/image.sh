@@ -65,6 +65,6 @@ else
   buildah push --quiet "$image" "docker-archive:$archive:$image"
   container=$(buildah from --arch arm64 --pull-never "$image")
   trap 'buildah rm "$container" >/dev/null; buildah rmi --prune >/dev/null 2>&1 || true' EXIT
-  QEMU_CPU=cortex-a72 buildah run --isolation chroot "$container" -- edgewise-agent --version
+  buildah run --isolation chroot --env QEMU_CPU=cortex-a72 "$container" -- edgewise-agent --version
 fi
 echo "$archive: $(du -m "$archive" | cut -f1) MB"

@@ -14,6 +14,12 @@ _CORES: Final = 4
 _COUNTERS: Final = 511  # words of the counts file that are threads (instructions.c)
 
 
+_ENTER: Final = """
+mount -t proc proc "$0/proc" && mount --bind "$0/etc/cpuinfo" "$0/proc/cpuinfo" && exec chroot "$0" "$@"
+"""
+"""In a mount namespace of its own, so nothing stays mounted. With the host's cpuinfo or /sys LiteRT crashes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Processor:
     """What the kernel of a board says of its cores; XNNPACK chooses its kernels by it."""
@@ -50,6 +56,8 @@ class EmulatedDevice:
     """One board with one runtime; its /tmp is empty at first."""
 
     COUNTS: Final = "/tmp/counts"  # noqa: S108  # inside the device
+    PINNED: Final = "/usr/local/bin/pinned-python"
+    """The device's Python as `processor`, whatever the environment says."""
 
     def __init__(self, runtime: str, processor: Processor) -> None:
         self.runtime = runtime
@@ -57,11 +65,17 @@ class EmulatedDevice:
         self.root = BUILD / f"device-{runtime}"
         shutil.rmtree(self.root / "tmp", ignore_errors=True)
         (self.root / "tmp").mkdir(mode=0o1777)
-        (self.root / "proc" / "cpuinfo").write_text(processor.cpuinfo())
+        (self.root / "etc" / "cpuinfo").write_text(processor.cpuinfo())
         cores = self.root / "sys" / "devices" / "system" / "cpu"
         cores.mkdir(parents=True, exist_ok=True)
         for which in ("possible", "present"):
             (cores / which).write_text(f"0-{_CORES - 1}\n")
+
+        # A child that the agent starts with an environment of its own would be emulated with QEMU's default features.
+        pinned = self.root / self.PINNED.lstrip("/")
+        pinned.parent.mkdir(exist_ok=True)
+        pinned.write_text(f'#!/bin/sh\nQEMU_CPU={processor.name} exec /usr/bin/python3.11 "$@"\n')
+        pinned.chmod(0o755)
 
     @staticmethod
     def made(runtime: str) -> bool:
@@ -82,8 +96,7 @@ class EmulatedDevice:
         """The command line that runs the device's Python, counting its instructions."""
         emulator = "/opt/emulator"
         return [
-            "/usr/sbin/chroot",
-            str(self.root),
+            *("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _ENTER, str(self.root)),
             f"{emulator}/ld-linux-x86-64.so.2",
             "--library-path",
             emulator,
@@ -98,7 +111,7 @@ class EmulatedDevice:
     def environment(self) -> dict[str, str]:
         """Nothing of the host's. One thread for linear algebra: the agent does none."""
         return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/tmp",  # noqa: S108
             "LC_ALL": "C.UTF-8",
             "OPENBLAS_NUM_THREADS": "1",

@@ -112,6 +112,13 @@ def test_goldens_are_answered_bit_for_bit_without_delegates_and_closely_with_the
     assert found["True"]["worst"] <= DELEGATE_STEPS, found
 
 
+def test_the_self_test_of_a_release_passes_in_its_child_process(device: EmulatedDevice) -> None:
+    package = device.put(REPOSITORY / "tests" / "fixtures" / "tiny-1.ewm")
+    code = "import sys; sys.executable = sys.argv.pop(1); from edge_agent.cli import main; sys.exit(main())"
+    said = device.python("-c", code, device.PINNED, "selftest", "--package", package)
+    assert "answers its 8 known inputs rightly here" in said
+
+
 def test_instructions_of_an_inference_and_of_a_frame_are_counted_by_stage(
     device: EmulatedDevice, scene: Scene, counts: Counts
 ) -> None:
