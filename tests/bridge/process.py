@@ -45,7 +45,11 @@ class BridgeProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.wait_for("/-/ready", "database writable: yes")
+        try:
+            self.wait_for("/-/ready", "database writable: yes")
+        except BaseException:
+            self.kill()  # a fixture that fails here is never left, so nobody else would
+            raise
         return self
 
     def kill(self) -> None:

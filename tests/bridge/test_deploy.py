@@ -53,6 +53,11 @@ class FleetBroker:
             assert self.process.poll() is None, (folder / "log").read_text()
             time.sleep(0.02)
 
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(10)
+
     def device(self, name: str, **changed: str) -> Publisher:
         """A device with a certificate of this name."""
         return Publisher(self.port, name, 1000, tls=self.authority.context(name), **changed)
@@ -64,8 +69,7 @@ def fleet_broker(tmp_path: Path) -> Iterator[FleetBroker]:
     (tmp_path / "mosquitto").mkdir()
     running = FleetBroker(tmp_path / "mosquitto")
     yield running
-    running.process.terminate()
-    running.process.wait(10)
+    running.stop()
 
 
 @pytest.fixture
