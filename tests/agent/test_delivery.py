@@ -31,7 +31,7 @@ from tests.agent.test_spool import telemetry
 PATIENCE_S = 30.0
 
 
-def eventually(condition: Callable[[], bool]) -> None:
+def eventually(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
@@ -179,7 +179,7 @@ def test_a_message_this_broker_never_takes_does_not_hold_back_the_rest(tmp_path:
         device.delivery.send(large)
         device.delivery.send(numbered(1, 2))
         device.link.start()
-        eventually(lambda: device.spool.rows == 0)
+        eventually(lambda: bridge.kept and device.spool.rows == 0)
         device.stop()
         bridge.link.stop()
     assert [message.track for message in bridge.kept.values()] == [2]
