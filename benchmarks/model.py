@@ -162,7 +162,10 @@ def count_instructions(rows: list[Row], chosen: list[Variant]) -> str:
                         continue
                     path = Path(folder) / f"{variant.network}-{variant.precision}.ewm"
                     path.write_bytes(packages.write(variant.package))
-                    said = device.python(program, "--counts", device.COUNTS, "--package", device.put(path))
+                    try:
+                        said = device.python(program, "--counts", device.COUNTS, "--package", device.put(path))
+                    except AssertionError as error:  # the device's word that its program failed
+                        return str(error).splitlines()[-1]
                     count = int(json.loads(said.splitlines()[-1])["invoke"])
                     setattr(row, f"{processor.name.removeprefix('cortex-')}_instructions", count)
     return ""
@@ -256,6 +259,7 @@ def _text(value: float | None, form: str) -> str:
 def draw(rows: list[Row], path: Path) -> None:
     """Accuracy with its interval against latency."""
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import ScalarFormatter  # noqa: PLC0415
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -277,6 +281,8 @@ def draw(rows: list[Row], path: Path) -> None:
             label=f"{row.network} {row.precision}, {row.runtime}",
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
     axes.set_xlabel("one inference on one x86 core, median ms (log)")
     axes.set_ylabel("accuracy, % with its 95 % interval")
     axes.grid(alpha=0.3, which="both")

@@ -20,6 +20,7 @@ from tests.fleet.test_registry import package
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(400),
     pytest.mark.xdist_group("mlflow"),
     pytest.mark.skipif(importlib.util.find_spec("flask_wtf") is None, reason="mlflow[auth] is not installed"),
 ]
