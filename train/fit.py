@@ -53,12 +53,15 @@ def fit(
     *,
     minutes: float = math.inf,
     restart: bool = False,
+    parent_run: str = "",
+    on_epoch: Callable[[dict[str, float]], None] = lambda _row: None,
     report: Callable[[str], None] = print,
 ) -> Fitted:
     """Train (or go on training) as `params` say and write everything into `params.output`.
 
     After `minutes` the epoch at hand is finished and the network written as it then is; a later call goes on. 0 writes
-    the network of the checkpoint.
+    the network of the checkpoint. `on_epoch` gets each epoch's row of the history after its checkpoint is written; what
+    it raises ends the training. `parent_run` is an MLflow run that this one stands under.
 
     Raises:
         UsageError: Params, dataset and checkpoint do not fit together.
@@ -96,11 +99,13 @@ def fit(
     selection = data.images[selection_rows], data.labels[selection_rows]
     output.mkdir(parents=True, exist_ok=True)
     (output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
-    with open_run(params, data.source_digest, output) as run:
+    with open_run(params, data.source_digest, output, parent_run) as run:
         if done < params.epochs and minutes > 0:
             batches.epoch = done
             with Progress(params.epochs, len(batches) * batches.batch_size) as progress:
-                watch = Watch(state, batches, selection, run, progress, seconds=60 * minutes)
+                watch = Watch(
+                    state, batches, selection, progress, each_epoch=(run.epoch, on_epoch), seconds=60 * minutes
+                )
                 try:
                     learner.fit(
                         batches, initial_epoch=done, epochs=params.epochs, verbose=0, shuffle=False, callbacks=[watch]

@@ -59,6 +59,26 @@ def reliability(labels: scores.Labels, probabilities: scores.Probabilities, path
     _save(figure, path)
 
 
+def search_history(numbers: list[int], values: list[float], path: Path) -> None:
+    """Selection accuracy of each finished trial and the best so far."""
+    figure, axes = _figure(7, 4)
+    axes.plot(numbers, [100 * value for value in values], "o", color=BLUE, label="trial")
+    axes.step(numbers, 100 * np.maximum.accumulate(values), color=ORANGE, where="post", label="best so far")
+    axes.set_xlabel("trial")
+    axes.set_ylabel("selection accuracy, %")
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def importance(shares: dict[str, float], path: Path) -> None:
+    """How much of the trials' variance each parameter explains."""
+    figure, axes = _figure(7, 1 + 0.4 * len(shares))
+    names = sorted(shares, key=lambda name: shares[name])
+    axes.barh(names, [shares[name] for name in names], color=BLUE)
+    axes.set_xlabel("share of the variance of selection accuracy")
+    _save(figure, path)
+
+
 def _figure(width: float, height: float) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

@@ -38,19 +38,19 @@ class Run:
 
 
 @contextmanager
-def open_run(params: TrainParams, source_digest: str, output: Path) -> Iterator[Run]:
+def open_run(params: TrainParams, source_digest: str, output: Path, parent_run: str = "") -> Iterator[Run]:
     """Start a run, or take up the one that `output` names, and close it as finished, failed or killed."""
     from mlflow import MlflowClient  # noqa: PLC0415 - a second and 100 MB that only a training needs
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-    client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or params.tracking_uri)
+    client = MlflowClient(tracking_uri=tracking_uri(params))
     output.mkdir(parents=True, exist_ok=True)
     note = output / "run.json"
     run_id = json.loads(note.read_text())["run_id"] if note.exists() else ""
     try:
         client.set_terminated(client.get_run(run_id).info.run_id, status="RUNNING")
     except (MlflowException, ValueError):
-        run_id = _create(client, params, source_digest, output)
+        run_id = _create(client, params, source_digest, output, parent_run)
         note.write_text(json.dumps({"run_id": run_id}) + "\n")
     status = "FAILED"
     try:
@@ -63,10 +63,28 @@ def open_run(params: TrainParams, source_digest: str, output: Path) -> Iterator[
         client.set_terminated(run_id, status=status)
 
 
-def _create(client: Any, params: TrainParams, source_digest: str, output: Path) -> str:
-    experiment = client.get_experiment_by_name(params.experiment)
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment(params.experiment)
-    run = client.create_run(experiment_id, run_name=output.name)
+def open_parent(params: TrainParams, name: str) -> str:
+    """A finished run that others stand under; its id."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - as in `open_run`
+
+    client = MlflowClient(tracking_uri=tracking_uri(params))
+    run = client.create_run(_experiment(client, params.experiment), run_name=name)
+    client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
+def tracking_uri(params: TrainParams) -> str:
+    """MLflow's own environment variable goes before the params, as in every MLflow program."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or params.tracking_uri
+
+
+def _experiment(client: Any, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    return str(experiment.experiment_id if experiment else client.create_experiment(name))
+
+
+def _create(client: Any, params: TrainParams, source_digest: str, output: Path, parent_run: str) -> str:
+    run = client.create_run(_experiment(client, params.experiment), run_name=output.name)
     for name, value in _flat(msgspec.to_builtins(params)).items():
         client.log_param(run.info.run_id, name, value)
     tags = {
@@ -74,7 +92,7 @@ def _create(client: Any, params: TrainParams, source_digest: str, output: Path) 
         "backend": keras.backend.backend(),
         "precision": params.precision,
         "source_digest": source_digest,
-    }
+    } | ({"mlflow.parentRunId": parent_run} if parent_run else {})
     for name, value in tags.items():
         client.set_tag(run.info.run_id, name, value)
     return str(run.info.run_id)

@@ -3,6 +3,7 @@
 import math
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -15,7 +16,6 @@ from train.batches import Batches
 from train.interruptions import DivergedError, StoppedError
 from train.progress import Progress
 from train.state import TrainingState
-from train.tracking import Run
 
 LOSS_CHECK_STEPS = 10  # reading the loss waits for asynchronous backends
 
@@ -24,11 +24,18 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
     """Keras calls this after every step and epoch of `Learner.fit`."""
 
     def __init__(
-        self, state: TrainingState, batches: Batches, selection: tuple[NDArray[np.uint8], NDArray[np.uint8]],
-        run: Run, progress: Progress, seconds: float,
-    ) -> None:  # fmt: skip
+        self,
+        state: TrainingState,
+        batches: Batches,
+        selection: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        progress: Progress,
+        *,
+        each_epoch: tuple[Callable[[dict[str, float]], None], ...] = (),
+        seconds: float,
+    ) -> None:
         super().__init__()
-        self.state, self.batches, self.selection, self.run, self.progress = state, batches, selection, run, progress
+        self.state, self.batches, self.selection, self.progress = state, batches, selection, progress
+        self.each_epoch = each_epoch
         self.deadline = time.monotonic() + seconds
         self.epoch, self.started, self.terminated = 0, 0.0, False
         self.previous_handler: Any = None
@@ -83,7 +90,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
         self.state.history.append(row)
         self.state.save(epoch + 1)
         self.progress.epoch(row)
-        self.run.epoch(row)
+        for hear in self.each_epoch:
+            hear(row)
         if time.monotonic() >= self.deadline:
             self.model.stop_training = True
 

@@ -1,0 +1,167 @@
+"""`make tune`: search hyperparameters with Optuna; the best are written as a params file to review.
+
+    python -m train.tune [--params params.yaml]
+
+Scores on the selection split, prunes trials that fall behind, and goes on with a study of the same name: several
+machines that name one storage (`tune.storage`, any SQLAlchemy URL) share the work. Each trial is an MLflow run under
+the study's.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import optuna
+import yaml
+
+from edge_contract.errors import EdgewiseError, UsageError
+from train import pictures
+from train.dataset import Dataset, load
+from train.fit import fit
+from train.params import load_section, section_from
+from train.settings import TrainParams
+from train.tracking import open_parent
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one parameter may be: numbers from `low` to `high`, or one of `choices`."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Any] = []
+
+
+class TuneParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `tune` section of params.yaml; `space` names train params with dots, such as `augment.erase`."""
+
+    space: dict[str, Range]
+    study: str = "edgewise"
+    storage: str = "sqlite:///optuna.db"
+    trials: int = 20
+    epochs: int = 10  # of each trial
+    warmup_epochs: int = 3  # epochs before a trial may be pruned
+    seed: int = 1
+    output: str = "build/tune"
+
+
+def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
+    """Run `params.trials` more trials of the study and write best.yaml and its pictures."""
+    output = Path(params.output)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, values in params.space.items():
+        # A mistyped name or an empty range is found before the first trial has cost minutes.
+        replaced(base, {name: _first(name, values)})
+    study = optuna.create_study(
+        study_name=params.study,
+        storage=params.storage,
+        load_if_exists=True,
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=params.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=params.warmup_epochs),
+    )
+    parent = open_parent(base, params.study)
+
+    def objective(trial: optuna.Trial) -> float:
+        chosen = {name: _suggest(trial, name, values) for name, values in params.space.items()}
+        folder = str(output / f"trial-{trial.number:04d}")
+        trained = msgspec.structs.replace(replaced(base, chosen), epochs=params.epochs, output=folder)
+
+        def hear(row: dict[str, float]) -> None:
+            trial.report(row["selection_accuracy"], int(row["epoch"]))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        return fit(trained, data, restart=True, parent_run=parent, on_epoch=hear).selection.accuracy.value
+
+    # A diverged trial is a finding, not a reason to stop: Optuna notes it as failed and goes on.
+    study.optimize(objective, n_trials=params.trials, catch=(EdgewiseError,))
+    if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
+        best = replaced(base, {name: _chosen(params.space[name], told) for name, told in study.best_params.items()})
+        (output / "best.yaml").write_text(
+            f"# Trial {study.best_trial.number} of study {params.study}: selection accuracy {study.best_value:.4f}.\n"
+            + yaml.safe_dump({"train": msgspec.to_builtins(best)}, sort_keys=False)
+        )
+        write_pictures(study, output)
+    return study
+
+
+def replaced(base: TrainParams, values: dict[str, Any]) -> TrainParams:
+    """`base` with dotted names replaced.
+
+    Raises:
+        UsageError: There is no such train parameter, or the value does not fit; the text names the nearest.
+    """
+    document: dict[str, Any] = msgspec.to_builtins(base)
+    for name, value in values.items():
+        *path, last = name.split(".")
+        place = document
+        for step in path:
+            if not isinstance(place.get(step), dict):
+                raise UsageError(f"tune.space has `{name}`, but train has no section `{step}`.")
+            place = place[step]
+        place[last] = value
+    return section_from(document, "train", TrainParams)
+
+
+def write_pictures(study: optuna.Study, output: Path) -> None:
+    """History of the trials, and which parameter mattered how much (fANOVA) once there is enough to tell."""
+    finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    values = [float(trial.value) for trial in finished if trial.value is not None]
+    pictures.search_history([trial.number for trial in finished], values, output / "history.png")
+    if len(set(values)) > 3:
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        pictures.importance(importance, output / "importance.png")
+
+
+def _suggest(trial: optuna.Trial, name: str, values: Range) -> Any:
+    if values.choices:
+        told = trial.suggest_categorical(name, [_told(choice) for choice in values.choices])
+        return _chosen(values, told)
+    low, high = _bounds(name, values)
+    return trial.suggest_float(name, low, high, log=values.log)
+
+
+def _told(choice: Any) -> str | int | float | bool | None:
+    """A choice as Optuna's storage takes it: lists become their JSON."""
+    return choice if isinstance(choice, str | int | float | bool | None) else json.dumps(choice)
+
+
+def _chosen(values: Range, told: Any) -> Any:
+    return next((choice for choice in values.choices if _told(choice) == told), told)
+
+
+def _first(name: str, values: Range) -> Any:
+    return values.choices[0] if values.choices else _bounds(name, values)[0]
+
+
+def _bounds(name: str, values: Range) -> tuple[float, float]:
+    if values.low is None or values.high is None or values.low > values.high or (values.log and values.low <= 0):
+        raise UsageError(f"tune.space.{name} needs `choices`, or `low` and `high` with low ≤ high (above 0 with log).")
+    return values.low, values.high
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m train.tune`."""
+    parser = argparse.ArgumentParser(description="Search train params with Optuna, scored on the selection split.")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    options = parser.parse_args(arguments)
+    try:
+        params = load_section(options.params, "tune", TuneParams)
+        base = load_section(options.params, "train", TrainParams)
+        study = tune(params, base, load(Path(base.dataset)))
+    except EdgewiseError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
+        return int(error.exit_code)
+    counts = {state.name.lower(): sum(t.state == state for t in study.trials) for state in optuna.trial.TrialState}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    print(f"{params.output}: {told}; review {params.output}/best.yaml.")  # noqa: T201 - the command's answer
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
