@@ -20,6 +20,9 @@ setup:  ## Virtual environment with pinned packages, and mosquitto
 setup-dev: setup
 	@deploy/setup-host.sh $(VENV) requirements/dev.txt
 
+setup-qat:  ## Environment for quantization-aware training (quantize.method: qat)
+	@deploy/setup-host.sh .venv-qat requirements/qat.txt --python python3.11
+
 setup-tflite:
 	@deploy/setup-host.sh .venv-tflite requirements/edge-tflite.txt --python python3.11
 
@@ -52,6 +55,9 @@ package: setup  ## One .ewm of model, manifest and card
 tune: setup  ## Search hyperparameters with Optuna
 	@$(PYTHON) -m train.tune
 
+install-agent:  ## Install the agent on this device as a systemd service (asks for sudo)
+	@sudo deploy/install-agent
+
 face-detector: setup  ## Fetch the YuNet face detector (MIT) and check its digest
 	@$(PYTHON) -m edge_vision.fetch_detector
 
@@ -64,6 +70,25 @@ check: setup-dev  ## Format, lint, types, walls between roles
 
 test: setup-dev setup-tflite  ## The whole test suite
 	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup $(TESTS)
+
+# --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
+bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
+	@$(PYTHON) -m benchmarks.model
+
+bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package
+	@$(PYTHON) -m benchmarks.agent
+
+bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
+	@$(PYTHON) -m benchmarks.bridge
+
+bench-push: setup-dev  ## A model to many devices
+	@$(PYTHON) -m benchmarks.push
+
+bench-accuracy: setup-dev  ## Every network on the same test, from stored predictions
+	@$(PYTHON) -m benchmarks.accuracy
+
+screenshot: setup-dev  ## The dashboard's picture for the README
+	@$(PYTHON) -m tests.bridge.screenshot
 
 # --- 64-bit Arm, and every runtime ------------------------------------------------------------------------------------
 image-arm64: setup-dev  ## Container image of the agent for 64-bit Arm, with docker or buildah (BASE=another image)
@@ -79,5 +104,5 @@ clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data pipeline train evaluate quantize gate package tune face-detector \
-	check test clean
+	check test clean install-agent setup-qat bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot
 .PHONY: image-arm64 test-arm64 test-agent-matrix

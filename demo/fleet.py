@@ -43,14 +43,13 @@ class Fleet:
         return f"http://127.0.0.1:{self._http}/"
 
     def start(self) -> None:
-        """Make keys, start broker, bridge and agent, each ready before the next; a new device each time."""
-        for left in ("broker", "device"):
+        """Make keys, start broker, bridge and agent, each ready before the next; a new fleet each time."""
+        for left in ("broker", "device", "fleet"):
             shutil.rmtree(self._folder / left, ignore_errors=True)
         root = self._repository / "root.json"
-        if not root.exists():
-            with self._steps.step("signing keys") as result:
-                self._edgewise("keys", "init", "--repository", str(self._repository))
-                result.text = "root 2 of 3, release, online"
+        with self._steps.step("signing keys") as result:
+            self._edgewise("keys", "init", "--repository", str(self._repository))
+            result.text = "root 2 of 3, release, online"
         source = self._camera or str(self._clip())
         with self._steps.step("broker") as result:
             self._broker.start()
