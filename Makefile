@@ -35,7 +35,7 @@ data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a 
 	@$(PYTHON) -m train.prepare --source '$(SOURCE)' $(if $(FERPLUS),--ferplus '$(FERPLUS)')
 
 pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
-	@$(VENV)/bin/dvc repro
+	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc repro
 
 train: setup  ## Train, or go on from the last epoch
 	@$(PYTHON) -m train.fit
