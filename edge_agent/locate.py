@@ -41,7 +41,7 @@ class Located:
     moved: bool
     """The frame differs from the last one that did."""
     detecting: float | None
-    """Seconds the detector took; None where it did not run."""
+    """Seconds the detector took; None where it did not run, or is due after the frame's faces were answered."""
 
 
 class FaceLocator:
@@ -68,6 +68,7 @@ class FaceLocator:
         self._frames_since = 0
         self._detected_at = -math.inf
         self._detect_next = True
+        self._due = False
 
     def locate(self, small: Pixels, moment: float) -> Located:
         """The faces of this frame; `small` is grey [height, width], `moment` its time in the scene, seconds."""
@@ -77,19 +78,22 @@ class FaceLocator:
         moved = self._motion.moved(small)
         self._frames_since += 1
         due = moved and self._frames_since >= self._cadence.every(self._settings.cadence)
-        overdue = moment - self._detected_at >= self._settings.still_detect
+        self._due = due or moment - self._detected_at >= self._settings.still_detect
         detecting = None
-        if self._detect_next or due or overdue:
-            self._detect_next = True  # and stays so if the detector fails
-            began = self._clock()
-            self._detect(small)
-            detecting = self._clock() - began
-            self._frames_since, self._detected_at = 0, moment
+        if self._detect_next or (self._due and not self._tracks.confirmed):
+            detecting = self._detect(small, moment)
         elif moved:
             self._follow(small)
         known = self._tracks.known
         faces = self._tracks.confirmed if self._continuous else known
         return Located(faces, frozenset(track.number for track in known), moved, detecting)
+
+    def refresh(self, small: Pixels, moment: float) -> float | None:
+        """Run the detector on the frame just located, if it is due; how long it took.
+
+        Called after the frame's faces were answered: known faces are followed in the meantime, so nobody waits for it.
+        """
+        return self._detect(small, moment) if self._due else None
 
     def spent(self, *, interval: float, detecting: float | None, whole: float) -> None:
         """What the frame cost in all, seconds, and how long after the one before it was captured: sets the next k."""
@@ -97,11 +101,15 @@ class FaceLocator:
             self._cadence, interval=interval, detect=detecting, rest=whole - (detecting or 0.0)
         )
 
-    def _detect(self, small: Pixels) -> None:
+    def _detect(self, small: Pixels, moment: float) -> float:
+        self._detect_next = True  # and stays so if the detector fails
+        began = self._clock()
         self._tracks = tracks.step(self._tracks, Detected(self._detector.detect(small)))
         self._detect_next = self._tracks.doubtful
         templates = ((track.number, template_of(small, track.box)) for track in self._tracks.confirmed)
         self._templates = {number: template for number, template in templates if template is not None}
+        self._frames_since, self._detected_at, self._due = 0, moment, False
+        return self._clock() - began
 
     def _follow(self, small: Pixels) -> None:
         followed = ((track, self._templates.get(track.number)) for track in self._tracks.confirmed)

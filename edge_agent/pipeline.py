@@ -126,7 +126,6 @@ class Pipeline:
             self._process(frame, self._interval(taken))
         except Exception as error:  # noqa: BLE001 - counted by name, and the next frame is taken
             self._observer.error("pipeline", f"{type(error).__name__}: {error}")
-        self._observer.stage("whole", self._clock() - frame.captured)
 
     def _take_over(self) -> None:
         """Begin with the model that waits, if one does."""
@@ -149,8 +148,6 @@ class Pipeline:
         began = self._clock()
         small, scale = working_copy(as_gray(frame.picture))
         located = self._locator.locate(small, frame.moment)
-        if located.detecting is not None:
-            self._observer.stage("detect", located.detecting)
         faces = [
             (track.number, Box(*(side * scale for side in track.box)))
             for track in located.faces[: self._settings.max_faces]
@@ -158,11 +155,16 @@ class Pipeline:
         self._observer.faces(len(faces))
         if self._recognizer is not None:
             self._recognize(self._recognizer, frame, faces, located)
+        self._observer.stage("whole", self._clock() - frame.captured)
         if self._preview is not None and self._preview.watched:
             shown = (ShownFace(number, box, *self._label(number)) for number, box in faces)
             self._preview.show(frame.picture, tuple(shown))
+        refreshed = self._locator.refresh(small, frame.moment)
+        detecting = refreshed if located.detecting is None else located.detecting
+        if detecting is not None:
+            self._observer.stage("detect", detecting)
         whole = self._clock() - began + frame.decoding
-        self._locator.spent(interval=interval, detecting=located.detecting, whole=whole)
+        self._locator.spent(interval=interval, detecting=detecting, whole=whole)
 
     def _recognize(self, recognizer: Recognizer, frame: Frame, faces: list[tuple[int, Box]], located: Located) -> None:
         recognizer.forget_all_but(located.known)

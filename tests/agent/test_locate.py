@@ -44,6 +44,7 @@ def walk(detector: Scripted, pictures: list[np.ndarray], **options: bool) -> lis
     for frame, picture in enumerate(pictures):
         detector.frame = frame
         seen.append([track.number for track in locator.locate(picture, frame / 30).faces])
+        locator.refresh(picture, frame / 30)
     return seen
 
 
@@ -109,6 +110,7 @@ def test_a_real_face_is_followed_close_to_where_a_detector_would_find_it(portrai
     for frame, picture in enumerate(moving_face(portrait, 60)):
         small, _ = working_copy(picture)
         located, truth = locator.locate(small, frame / 30).faces, detector.detect(small)
+        locator.refresh(small, frame / 30)
         if located and truth:
             shared.append(overlap(located[0].box, truth[0].box))
     assert len(shared) > 40

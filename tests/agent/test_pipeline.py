@@ -190,7 +190,7 @@ def test_a_detector_that_fails_on_a_frame_costs_that_frame_only(
 
         def detect(self, picture: np.ndarray) -> list[Face]:
             self.calls += 1
-            if self.calls == 2:
+            if self.calls == 1:
                 raise cv2.error("out of memory")
             return super().detect(picture)
 
