@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from edge_contract import package
 from edge_contract.errors import UsageError
+from train.progress import steps
 
 
 def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ def _tflite(path: Path, content: bytes, images: NDArray[np.uint8]) -> NDArray[np
     if given["dtype"] != np.uint8:
         raise UsageError(f"{path} takes {np.dtype(given['dtype'])}, not uint8 pixels: convert it with `make quantize`.")
     rows = np.empty((len(images), int(answer["shape"][-1])), np.float32)
-    for index, image in enumerate(track(images, path.name, transient=True)):
+    for index, image in enumerate(steps(images, path.name)):
         interpreter.set_tensor(given["index"], image[None])
         interpreter.invoke()
         rows[index] = interpreter.get_tensor(answer["index"])[0]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from edge_contract.errors import UsageError
+from train.progress import steps
 from train.sources import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, file_digest, fitted
 
 SIDE = 48  # fer2013.csv holds 48x48 grey pictures
@@ -31,26 +31,23 @@ def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
     votes_by_row = None if ferplus is None else list(_records(ferplus, ["Usage", *VOTES]))
     images, labels, splits, votes, places, problems = [], [], [], [], [], []
     rows = 0
-    with Progress(transient=True) as progress:
-        task = progress.add_task(path.name, total=path.stat().st_size)
-        for row, record in _records(path, ["emotion", "pixels", "Usage"]):
-            rows += 1
-            progress.advance(task, len(record["pixels"] or "") + 20)
-            place = f"{path.name} row {row}"
-            try:
-                usage = _usage(record["Usage"])
-                if votes_by_row is not None:
-                    vote = _votes(votes_by_row, row, record["Usage"], path, ferplus)
-                image, label = _pixels(record["pixels"]), _label(record["emotion"])
-                if votes_by_row is not None:
-                    votes.append(vote)
-            except _BadRowError as error:
-                problems.append(Problem(place, str(error)))
-                continue
-            images.append(fitted(image, form))
-            labels.append(label)
-            splits.append(usage)
-            places.append(place)
+    for row, record in steps(_records(path, ["emotion", "pixels", "Usage"]), path.name):
+        rows += 1
+        place = f"{path.name} row {row}"
+        try:
+            usage = _usage(record["Usage"])
+            if votes_by_row is not None:
+                vote = _votes(votes_by_row, row, record["Usage"], path, ferplus)
+            image, label = _pixels(record["pixels"]), _label(record["emotion"])
+            if votes_by_row is not None:
+                votes.append(vote)
+        except _BadRowError as error:
+            problems.append(Problem(place, str(error)))
+            continue
+        images.append(fitted(image, form))
+        labels.append(label)
+        splits.append(usage)
+        places.append(place)
     if votes_by_row is not None and ferplus is not None and len(votes_by_row) != rows:
         raise UsageError(
             f"{ferplus} has {len(votes_by_row)} rows, {path} has {rows}: they must belong together row for row."

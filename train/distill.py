@@ -14,12 +14,12 @@ import keras
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train import augment, dataset, machine, networks
 from train.augment import Augment
 from train.params import load_section
+from train.progress import steps
 from train.settings import TrainParams
 from train.views import Views, save_views
 
@@ -61,9 +61,7 @@ def answer(
     seen = np.empty(shape, np.uint8)
     probabilities = np.empty((*shape[:2], teachers[0].output_shape[-1]), np.float16)
     noise = keras.random.SeedGenerator(seed)
-    for view, start in track(
-        _starts(views, len(images)), "teacher", total=views * -(-len(images) // BATCH), transient=True
-    ):
+    for view, start in steps(_starts(views, len(images)), "teacher", views * -(-len(images) // BATCH)):
         rows = slice(start, min(start + BATCH, len(images)))
         changes = augment.draw(strength, rows.stop - start, np.random.default_rng([seed, view, start]))
         pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))

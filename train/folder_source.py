@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.progress import track
 
 from edge_contract.errors import UsageError
+from train.progress import steps
 from train.sources import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, fitted
 
 SPLIT_FOLDERS = {"train": TRAIN, "test": TEST, "private": PRIVATE}
@@ -32,7 +32,7 @@ def read(root: Path, form: PictureFormat) -> Rows:
     files = [
         (split, folder, file) for split, base in bases.items() for folder in _folders(base) for file in _files(folder)
     ]
-    for split, folder, file in track(files, root.name, transient=True):
+    for split, folder, file in steps(files, root.name):
         place = str(file.relative_to(root))
         if folder.name not in names:
             problems.append(Problem(place, f"label `{folder.name}` has no folder under {bases['train'].name}/"))

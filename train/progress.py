@@ -1,11 +1,14 @@
-"""One bar for a whole training: epoch, pictures a second, time left; a line an epoch that stays."""
+"""Bars for long work: one for a whole training with a line an epoch that stays, one for any loop."""
 
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
+
+ItemT = TypeVar("ItemT")
 
 
 class Progress:
@@ -48,3 +51,9 @@ class Progress:
             f"{row['images_per_second']:,.0f} pictures/s  {row['seconds']:.0f} s, {left / 60:.0f} min left",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
+
+
+def steps(items: Iterable[ItemT], description: str, total: int | None = None) -> Iterator[ItemT]:
+    """Go through `items` with a bar on a terminal's standard error; without a terminal, silently."""
+    console = Console(stderr=True)
+    yield from track(items, description, total=total, console=console, transient=True, disable=not console.is_terminal)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from edge_contract.errors import UsageError
+from train.progress import steps
 from train.sources import EMOTIONS, TRAIN, PictureFormat, Rows, fitted
 
 RENDERER = 1  # part of the source digest: raise it when the same seed gives other pixels
@@ -64,7 +64,7 @@ def read(source: str, form: PictureFormat, seed: int) -> Rows:
     labels = np.arange(count, dtype=np.uint8) % len(EMOTIONS)
     images = np.stack([
         fitted(render(EMOTIONS[label], np.random.default_rng([seed, index])), form)
-        for index, label in enumerate(track(labels, "rendering faces", transient=True))
+        for index, label in enumerate(steps(labels, "rendering faces"))
     ])  # fmt: skip
     return Rows(
         images=images,
