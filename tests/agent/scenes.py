@@ -58,9 +58,9 @@ class PipeCamera:
         self.writers: list[int] = []
 
     def connect(self) -> "PipeStream":
-        self.connected += 1
         reader, writer = os.pipe()
         self.writers.append(writer)
+        self.connected += 1  # last: tests wait for it
         return PipeStream(self, reader)
 
     def show(self, frames: int = 1) -> None:

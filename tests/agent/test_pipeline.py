@@ -303,7 +303,8 @@ def test_a_camera_runs_until_it_is_told_to_stop_and_every_frame_counts(classifie
     rng = np.random.default_rng(1)
     camera = PipeCamera(SourceSettings(), [rng.integers(0, 256, (120, 160), np.uint8) for _ in range(5)])
     stop, notes = threading.Event(), Notes()
-    thread = threading.Thread(target=pipeline(camera, Everywhere(), classifier, notes).run, args=(stop,))
+    run = pipeline(camera, Everywhere(), classifier, notes).run
+    thread = threading.Thread(target=run, args=(stop,), daemon=True)
     thread.start()
     while not camera.connected:
         time.sleep(0.005)
