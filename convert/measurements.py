@@ -1,6 +1,7 @@
 """What the gate knows of a model: the record that `measure` fills and `decision` judges."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from convert.comparison import Comparison
 from convert.skew import Skew
@@ -96,3 +97,11 @@ class Measurements:
     cost: Cost | None = None
     rival: Rival | None = None
     rival_synthetic: bool | None = None
+
+
+class Check(NamedTuple):
+    """One check: what was found, and why it speaks against the model (None when it does not)."""
+
+    name: str
+    value: float | str | bool | None
+    reason: str | None = None

@@ -31,11 +31,12 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     split: Literal["selection", "test"] = "test"
     """The images on which float, int8 and champion are compared."""
     accuracy_drop: float = 0.005
-    """int8 against float on the same images."""
+    """int8 against float on the same images; refused where the paired interval excludes zero, so that a test of two
+    hundred drawn faces does not refuse for two of them."""
     recall_drop: float = 0.03
-    """The same for one class; refused only when the paired interval excludes zero: small classes wobble."""
+    """The same for one class."""
     agreement: float = 0.95
-    """Share of images on which int8 and float must name the same label."""
+    """Share of images on which int8 and float must name the same label, within its interval."""
     mean_difference: float = 0.02
     """Of a probability."""
     largest_difference: float = 0.6

@@ -117,7 +117,7 @@ def golden(**changes: object) -> Measurements:
         (replace(SOUND, run_failure="no memory", comparison=None, skew=None, cost=None), "runs"),
         (compared(drop=Interval(0.006, 0.003, 0.009)), "accuracy drop"),
         (compared(recall_drop={"angry": Interval(0.05, 0.01, 0.09)}), "recall drop"),
-        (compared(agreement=0.94), "agreement"),
+        (compared(agreement=0.93), "agreement"),
         (compared(mean_difference=0.03), "mean difference"),
         (compared(largest_difference=0.7), "largest difference"),
         (compared(ece=0.06), "calibration"),
@@ -140,7 +140,10 @@ def test_each_fault_has_its_own_reason(measured: Measurements, reason: str) -> N
 @pytest.mark.parametrize(
     "measured",
     [
-        # One image more or less in a small class is no loss: the interval holds zero.
+        # Two images of a small test are no loss: the interval holds zero.
+        compared(drop=Interval(0.01, -0.004, 0.024)),
+        compared(agreement=0.945),
+        # Nor one more or less in a small class.
         compared(recall_drop={"angry": Interval(0.05, -0.01, 0.11)}),
         # Within the interval of the champion on the same images.
         replace(SOUND, rival=Rival("emotion 1", Interval(0.01, -0.005, 0.025), 0.2)),
