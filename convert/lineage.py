@@ -4,6 +4,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import yaml
+
 from edge_contract.manifest import Lineage, digest_of
 
 
@@ -14,12 +16,22 @@ def trace(checkout: Path, *, params: Path, dataset: str, run: Path, trained_on: 
     """
     return Lineage(
         git_commit=_commit(checkout),
-        dvc_lock=_digest(checkout / "dvc.lock"),
+        dvc_lock=_lock(checkout / "dvc.lock"),
         params=_digest(params),
         dataset=dataset,
         mlflow_run=str(_json(run).get("run_id", "")),
         trained_on=trained_on,
     )
+
+
+def _lock(path: Path) -> str:
+    """Digest of the lock's stages before packaging: the package's own entry is written after the package."""
+    try:
+        stages = yaml.safe_load(path.read_text())["stages"]
+    except (OSError, yaml.YAMLError, LookupError, TypeError):
+        return ""
+    before = {name: stage for name, stage in stages.items() if name != "package"}
+    return digest_of(json.dumps(before, sort_keys=True).encode())
 
 
 def _commit(checkout: Path) -> str:

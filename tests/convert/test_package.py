@@ -122,6 +122,22 @@ def test_lineage_is_empty_where_nothing_is_known(tmp_path: Path) -> None:
     assert found == Lineage(dataset="d")
 
 
+def test_packaging_again_names_the_same_lock(tmp_path: Path) -> None:
+    """DVC writes the package's own entry into the lock after the package: that must not make it another package."""
+    stages = "schema: '2.0'\nstages:\n  gate:\n    cmd: python -m convert.gate\n"
+    nowhere = tmp_path / "absent"
+
+    def locked(text: str) -> str:
+        (tmp_path / "dvc.lock").write_text(text)
+        return lineage.trace(tmp_path, params=nowhere, dataset="d", run=nowhere, trained_on="").dvc_lock
+
+    first = locked(stages)
+    assert first
+    assert locked(stages + "  package:\n    cmd: python -m convert.package\n") == first
+    assert locked(stages.replace("gate", "gate2")) != first
+    assert not locked("- not a lock")
+
+
 def test_a_champion_that_is_better_on_the_same_images_is_not_replaced(
     converted: Converted, record: gate.GateRecord, trained: Trained
 ) -> None:
