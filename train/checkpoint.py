@@ -54,10 +54,26 @@ def load(path: Path, expected_fingerprint: str) -> Checkpoint | None:
     found = _read(path)
     if found.fingerprint != expected_fingerprint:
         raise UsageError(
-            f"{path} was made with another network, dataset or training params: restore those, or remove it "
-            "(or pass --restart) to train from the start."
+            f"{path} was made with another network, dataset or training params: restore those, or pass --set-aside to "
+            "keep it under another name and train from the start."
         )
     return found
+
+
+def set_aside(path: Path, expected_fingerprint: str) -> Path | None:
+    """Rename a checkpoint of another training, so that nothing is lost; its new path, or None where none was in the way.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    if not path.exists():
+        return None
+    found = _read(path)
+    if found.fingerprint == expected_fingerprint:
+        return None
+    kept = path.with_name(f"{path.stem}-{found.fingerprint[:12]}{path.suffix}")
+    path.replace(kept)
+    return kept
 
 
 def load_averaged(path: Path) -> list[NDArray[Any]]:

@@ -194,10 +194,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; 0 only writes the network")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoint")
+    parser.add_argument(
+        "--set-aside", action="store_true", help="rename the checkpoint of another training, begin anew"
+    )
     options = parser.parse_args(arguments)
     try:
         params = load_section(options.params, "train", TrainParams)
         data = dataset.load(Path(params.dataset))
+        if options.set_aside:
+            kept = checkpoint.set_aside(Path(params.output) / "checkpoint.npz", _fingerprint(params, data))
+            if kept:
+                print(f"The checkpoint of another training is kept as {kept}.")  # noqa: T201
         fitted = fit(params, data, minutes=options.minutes, restart=options.restart)
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence

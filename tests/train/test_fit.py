@@ -111,6 +111,20 @@ def test_a_checkpoint_of_another_training_is_refused(trained: tuple[Path, TrainP
         fit(msgspec.structs.replace(params, learning_rate=0.2), shapes(votes=True))
 
 
+def test_a_checkpoint_of_another_training_can_be_set_aside_and_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.npz"
+    assert checkpoint.set_aside(path, "ours") is None
+    theirs = checkpoint.Checkpoint(2, "theirs", [], [np.ones(3, np.float32)], [])
+    checkpoint.save(path, theirs)
+    assert checkpoint.set_aside(path, "theirs") is None
+    kept = checkpoint.set_aside(path, "ours")
+    assert kept is not None
+    assert not path.exists()
+    found = checkpoint.load(kept, "theirs")
+    assert found is not None
+    np.testing.assert_array_equal(found.variables[0], theirs.variables[0])
+
+
 def test_a_loss_that_is_no_number_stops_with_epoch_and_learning_rate(tmp_path: Path) -> None:
     params = settings(tmp_path, learning_rate=1e30, schedule="constant", epochs=2)
     with pytest.raises(DivergedError, match=r"the loss is \S+ in epoch \d at learning rate 1e\+30"):
