@@ -14,6 +14,9 @@ from edge_fleet.desired import DesiredStates
 from edge_fleet.link import BrokerAddress
 from edge_fleet.link import Link as FleetLink
 from edge_fleet.publish import Publisher
+
+pytest.importorskip("sqlalchemy", reason="the bridge's packages are not installed")
+
 from tests.agent.agent_process import DEVICE, AgentProcess, eventually, render_clip
 from tests.agent.update_bench import ReleaseSide, tiny
 from tests.bridge.process import BridgeProcess
