@@ -234,7 +234,7 @@ def growth(memory: list[tuple[int, int, int]], frames: int) -> float:
 
 
 def picture(path: Path, rows: list[dict[str, Any]]) -> None:
-    """CPU and latency of each, on logarithmic bars."""
+    """CPU and latency of each, as bars."""
     import matplotlib as mpl  # noqa: PLC0415
 
     mpl.use("Agg")
@@ -245,7 +245,6 @@ def picture(path: Path, rows: list[dict[str, Any]]) -> None:
         shown = [row for row in rows if row[key] is not None]
         bars = axis.barh([row["name"] for row in shown], [row[key] for row in shown], color="#3a6ea5")
         axis.bar_label(bars, fmt="%.3g", padding=3)
-        axis.set_xscale("log")
         axis.margins(x=0.2)
         axis.invert_yaxis()
         axis.set_title(title, fontsize=10)
@@ -271,6 +270,8 @@ def main() -> None:
         console.print(f"clip: {count} frames; peers …")
         baseline = run_peer(sys.executable, "baseline", clip, arguments.peer_frames)
         fer = run_peer(arguments.fer, "fer", clip, arguments.peer_frames) if Path(arguments.fer).exists() else None
+        if fer is None:
+            console.print("without `fer`: python3.11 -m venv .venv-fer && .venv-fer/bin/pip install fer==25.10.3")
         console.print("ours, in real time …")
         plain = run_agent(folder / "plain", clip, detector)
         haar = run_agent(folder / "haar", clip, None) if detector else None

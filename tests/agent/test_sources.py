@@ -18,6 +18,7 @@ from edge_agent.sources import Source, SourceError, SourceSettings, open_source,
 from edge_agent.sources_camera import CameraDevice, list_cameras, picture_of_raw
 from edge_agent.sources_mjpeg import Multipart
 from edge_contract.errors import UsageError
+from tests.agent.rtsp_camera import RtspCamera
 from tests.agent.scenes import moving_face, write_clip
 
 FAST = SourceSettings(pace="fast", read_timeout=0.5)
@@ -163,6 +164,20 @@ def test_picamera2_explains_its_absence() -> None:
 def test_rtsp_that_nobody_answers_is_a_lost_camera() -> None:
     with pytest.raises(SourceError, match=r"rtsp://…@127\.0\.0\.1:9/stream gives no video"):
         fast("rtsp://user:secret@127.0.0.1:9/stream", open_timeout=1.0).connect()
+
+
+def test_an_rtsp_camera_gives_its_frames_and_is_lost_when_it_goes() -> None:
+    with RtspCamera((40, 120, 200)) as camera:
+        stream = fast(camera.url, read_timeout=2.0).connect()
+        seen = []
+        for _ in range(4):
+            assert stream.grab()
+            seen.append(round(float(stream.retrieve(gray=True).mean())))
+        assert stream.retrieve(gray=False).shape == (120, 160, 3)
+    assert seen == [40, 120, 200, 40]
+    while stream.grab():  # what was sent before it went
+        pass
+    stream.close()
 
 
 def test_a_password_never_reaches_a_log() -> None:
