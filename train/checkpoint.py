@@ -61,7 +61,7 @@ def load(path: Path, expected_fingerprint: str) -> Checkpoint | None:
 
 
 def set_aside(path: Path, expected_fingerprint: str) -> Path | None:
-    """Rename a checkpoint of another training, so that nothing is lost; its new path, or None where none was in the way.
+    """Rename a checkpoint of another training, so that nothing is lost; its new path, or None where none was there.
 
     Raises:
         UsageError: It cannot be read.
