@@ -116,6 +116,9 @@ def fit(
         finish.settle_normalisation(network, data.images[data.split_indices("train")], selection, report)
         model = networks.deploy(network, builder, config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
+        temperature = finish.settle_temperature(model, probabilities, selection[1])
+        probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
+        report(f"confidence fits the selection split at temperature {temperature:.2f}: folded into the last layer")
         finish.write_outputs(
             output, model=model, history=state.history, labels=selection[1], probabilities=probabilities,
             label_names=data.label_names,
