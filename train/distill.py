@@ -65,7 +65,9 @@ def answer(
         rows = slice(start, min(start + BATCH, len(images)))
         changes = augment.draw(strength, rows.stop - start, np.random.default_rng([seed, view, start]))
         pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))
-        changed = keras.ops.convert_to_numpy(augment.apply(pixels, keras.ops.convert_to_tensor(changes), noise))
+        changed = keras.ops.convert_to_numpy(
+            augment.apply(pixels, keras.ops.convert_to_tensor(changes), noise, strength)
+        )
         seen[view, rows] = np.rint(changed).astype(np.uint8)
         answers = [teacher.predict_on_batch(seen[view, rows].astype(np.float32)) for teacher in teachers]
         probabilities[view, rows] = np.mean(

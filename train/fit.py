@@ -78,7 +78,7 @@ def fit(
         config, data.images.shape[1:], len(data.label_names), votes=votes, policy=params.precision
     )
     batches = _batches(params, data, votes)
-    learner = Learner(network, params.objective, params.seed, augmenting=params.augment.changes_pixels())
+    learner = Learner(network, params.objective, params.seed, params.augment)
     # JAX is slow without compilation; TensorFlow's XLA was measured slower than its own graph on CPUs.
     learner.compile(optimizer=make_optimizer(params, len(batches)), jit_compile=keras.backend.backend() == "jax")
     learner.optimizer.build(learner.trainable_variables)

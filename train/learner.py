@@ -11,6 +11,7 @@ import keras
 import msgspec
 
 from train import augment
+from train.augment import Augment
 
 Tensor = Any
 
@@ -27,9 +28,9 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Learner(keras.Model):
     """Trains `network` (logits from float pixels) on augmented pictures."""
 
-    def __init__(self, network: Any, objective: Objective, seed: int, *, augmenting: bool = True) -> None:
+    def __init__(self, network: Any, objective: Objective, seed: int, strength: Augment) -> None:
         super().__init__(name="learner")
-        self.augmenting = augmenting
+        self.strength = strength
         self.network = network
         self.objective = objective
         self.noise_seed = keras.random.SeedGenerator(seed)
@@ -37,8 +38,8 @@ class Learner(keras.Model):
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
         """Logits of every head for a batch."""
         pixels = keras.ops.cast(inputs["image"], "float32")
-        if training and self.augmenting:
-            pixels = augment.apply(pixels, inputs["changes"], self.noise_seed)
+        if training and self.strength.changes_pixels():
+            pixels = augment.apply(pixels, inputs["changes"], self.noise_seed, self.strength)
         if training:
             pixels = augment.mix(pixels, inputs["changes"])
         return self.network(pixels, training=training)

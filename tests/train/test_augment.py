@@ -15,7 +15,10 @@ def changed(pixels: np.ndarray, strength: Augment = STILL, **fixed: float) -> np
     for name, value in fixed.items():
         rows[:, COLUMN[name]] = value
     seed = keras.random.SeedGenerator(1)
-    return np.asarray(keras.ops.convert_to_numpy(augment.apply(keras.ops.convert_to_tensor(pixels), rows, seed)))
+    everything = Augment(erase=0.5, blur=2.0)  # `fixed` says how much of it; nothing is left out of the graph
+    return np.asarray(
+        keras.ops.convert_to_numpy(augment.apply(keras.ops.convert_to_tensor(pixels), rows, seed, everything))
+    )
 
 
 @pytest.fixture
@@ -61,6 +64,22 @@ def test_light_and_contrast_stay_within_grey_levels(pixels: np.ndarray) -> None:
     assert wild.min() >= 0
     assert wild.max() <= 255
     np.testing.assert_allclose(changed(pixels, flip=1, light=0.5), pixels / 2, atol=1e-3)
+
+
+def test_a_blur_past_one_is_wider_than_a_mean_of_nine() -> None:
+    dot = np.zeros((1, 15, 15, 1), np.float32)
+    dot[0, 7, 7] = 243
+    narrow, wide = changed(dot, flip=1, blur=1.0), changed(dot, flip=1, blur=2.0)
+    assert np.count_nonzero(narrow > 1e-3) == 9
+    assert np.count_nonzero(wide > 1e-3) == 49
+    assert wide.sum() == pytest.approx(dot.sum(), rel=1e-4)
+
+
+def test_what_has_no_strength_is_left_out(pixels: np.ndarray) -> None:
+    rows = augment.draw(Augment(), len(pixels), np.random.default_rng(1))
+    rows[:, COLUMN["contrast"]], rows[:, COLUMN["brightness"]], rows[:, COLUMN["light"]] = 1, 0, 1
+    same = augment.apply(keras.ops.convert_to_tensor(pixels), rows, keras.random.SeedGenerator(1), STILL)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(same), pixels, atol=1e-3)
 
 
 def test_mixing_blends_each_row_with_the_row_before() -> None:
