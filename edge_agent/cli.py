@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_agent import logs, native_output  # noqa: PLC0415
+    from edge_agent import footprint, logs, native_output  # noqa: PLC0415
+
+    footprint.share_one_heap()
     from edge_agent.agent import Agent  # noqa: PLC0415
     from edge_agent.notify import ServiceManager  # noqa: PLC0415
     from edge_agent.settings_file import SettingsFile  # noqa: PLC0415
@@ -84,6 +86,7 @@ def _run(options: argparse.Namespace) -> int:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda _number, _frame: agent.stop())
     signal.signal(signal.SIGHUP, lambda _number, _frame: agent.reload())
+    footprint.forget_start_up()
     summary = agent.run()
     print(json.dumps(dataclasses.asdict(summary)), flush=True)  # the run's last line, for programs
     return ExitCode.OK

@@ -1,0 +1,71 @@
+"""Memory that starting needed and running does not: what may be forgotten, and that nothing breaks by it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_agent.footprint import Mapping, read_mappings
+
+TINY = Path(__file__).parents[1] / "fixtures" / "tiny-1.ewm"
+SMAPS = """\
+5600-5700 rw-p 00000000 00:00 0                                  [heap]
+Rss:                   4 kB
+Anonymous:             4 kB
+7f0000000000-7f0000100000 r-xp 00001000 fe:01 1234               /usr/lib/a library.so.1
+Rss:                 900 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+7f0000100000-7f0000102000 r--p 00101000 fe:01 1234               /usr/lib/a library.so.1
+Anonymous:             8 kB
+7f0000102000-7f0000103000 rw-s 00000000 fe:01 99                 /state/spool.db-shm
+Anonymous:             0 kB
+7f0000103000-7f0000104000 r--p 00000000 fe:01 98                 /usr/lib/locale/C.utf8/LC_CTYPE
+"""
+
+FORGET_AND_GO_ON = """
+import json, sys
+import cv2, numpy
+from pathlib import Path
+from edge_agent import footprint
+from edge_contract.package import read_file
+from edge_vision import goldens
+from edge_vision.classifier import Classifier
+
+def resident(kind):
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(kind + ":"))
+
+package = read_file(Path(sys.argv[1]))
+classifier = Classifier(package.model, package.manifest, delegates=False)
+footprint.share_one_heap()
+before = resident("Rss") - resident("Anonymous")
+dropped = footprint.forget_start_up()
+after = resident("Rss") - resident("Anonymous")
+right = goldens.check(classifier, package.manifest, goldens.EXACT).ok
+size = cv2.resize(numpy.zeros((640, 480), numpy.uint8), (48, 48)).shape
+print(json.dumps({"before": before, "after": after, "dropped": dropped, "right": right, "size": size}))
+"""
+
+
+def test_only_unchanged_pages_of_files_may_be_forgotten() -> None:
+    found = list(read_mappings(SMAPS.splitlines()))
+    assert found[1] == Mapping(0x7F0000000000, 0x7F0000100000, "r-xp", "/usr/lib/a library.so.1", 0)
+    assert [mapping.rereadable for mapping in found] == [False, True, False, False, False]
+
+
+def test_a_mapping_that_does_not_say_what_is_its_own_is_kept() -> None:
+    assert list(read_mappings(SMAPS.splitlines()))[-1].own_kib == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_what_starting_needed_is_forgotten_and_everything_still_answers() -> None:
+    done = subprocess.run([sys.executable, "-c", FORGET_AND_GO_ON, TINY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["right"]
+    assert found["size"] == [48, 48]
+    assert found["dropped"] > 0
+    assert found["after"] < found["before"] / 2
