@@ -57,6 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--check", action="store_true", help="say nothing; exit status 0 if a healthy agent runs")
     status.set_defaults(command=_status)
 
+    bench = commands.add_parser("bench", parents=[common], help="what the model costs here: ms a stage, CPU, memory")
+    bench.add_argument("--package", type=Path, help="a .ewm, instead of the model that would run here")
+    bench.add_argument("--face-detector", type=Path, help="YuNet's ONNX file, instead of model.face_detector")
+    looks = bench.add_mutually_exclusive_group()
+    looks.add_argument("--source", help="camera index, URL or clip, instead of the built-in picture of a drawn face")
+    looks.add_argument("--camera", action="store_true", help="the source of the settings")
+    bench.add_argument("--seconds", type=float, default=10.0, help="of each of two runs (default: %(default)g)")
+    bench.add_argument("--json", action="store_true", help="one JSON object")
+    bench.set_defaults(command=_bench)
+
     cameras = commands.add_parser("cameras", help="the cameras that this machine shows")
     cameras.set_defaults(command=_cameras)
 
@@ -111,19 +121,40 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _selftest(options: argparse.Namespace) -> int:
     from edge_agent import rehearsal, settings_file, status  # noqa: PLC0415
-    from edge_agent.slots import ActiveModel  # noqa: PLC0415
-    from edge_contract import package  # noqa: PLC0415
 
     if options.package is not None:
-        found = package.read_file(options.package)
-        model: ActiveModel | None = ActiveModel(found.manifest, found.model, "factory")
+        model = status.model_of(options.package)
     else:
-        model = status.model_here(settings_file.load(options.config))
-    if model is None:
-        raise EdgewiseError("there is no model here yet; push a release, or set model.factory.")
+        model = status.model_required(settings_file.load(options.config))
     verdict = rehearsal.rehearse(model)
     print(rehearsal.told(model, verdict))
     return ExitCode.OK if verdict.passed else ExitCode.ERROR
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from edge_agent import bench_report, settings_file, status  # noqa: PLC0415
+    from edge_agent.settings import Settings  # noqa: PLC0415
+
+    # With a package there is nothing that has to be configured.
+    unconfigured = options.package is not None and not options.camera and not options.config.exists()
+    settings = Settings() if unconfigured else settings_file.load(options.config)
+    if options.source is not None:
+        settings = dataclasses.replace(settings, source=dataclasses.replace(settings.source, url=options.source))
+    if options.face_detector is not None:
+        model = dataclasses.replace(settings.model, face_detector=options.face_detector)
+        settings = dataclasses.replace(settings, model=model)
+    found = bench_report.measure(
+        settings,
+        status.model_required(settings) if options.package is None else status.model_of(options.package),
+        built_in=options.source is None and not options.camera,
+        seconds=options.seconds,
+        progress=bench_report.to_stderr,
+    )
+    if options.json:
+        print(json.dumps({**dataclasses.asdict(found), "fit": not found.complaints}))
+    else:
+        print("\n".join(bench_report.lines(found)))
+    return ExitCode.ERROR if found.complaints else ExitCode.OK
 
 
 def _status(options: argparse.Namespace) -> int:

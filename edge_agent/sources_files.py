@@ -14,7 +14,7 @@ from edge_vision.picture import LARGEST_BYTES, Pixels, as_gray, as_picture, deco
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
 
-class _Pace:
+class Pace:
     """Makes a file as slow as a camera; frames that are late are not skipped here but dropped in the mailbox."""
 
     def __init__(self, fps: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +64,7 @@ class VideoStream:
         )
         said = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = said if 0 < said <= 1000 else settings.fps
-        self._pace = _Pace(self.fps) if settings.pace == "real-time" else None
+        self._pace = Pace(self.fps) if settings.pace == "real-time" else None
         self._any = False
 
     def grab(self) -> bool:
@@ -135,7 +135,7 @@ class ImagesStream:
         self._loop = settings.loop
         self._next = 0
         self.fps = settings.fps
-        self._pace = _Pace(self.fps) if settings.pace == "real-time" else None
+        self._pace = Pace(self.fps) if settings.pace == "real-time" else None
 
     def grab(self) -> bool:
         """Wait until the next image is due; False after the last."""

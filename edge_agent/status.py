@@ -78,7 +78,28 @@ def model_here(settings: Settings) -> ActiveModel | None:
         return read_slot(settings.device.state_dir / "slots" / slot.name)
     if settings.model.factory is None:
         return None
-    found = package.read_file(settings.model.factory)
+    return model_of(settings.model.factory)
+
+
+def model_required(settings: Settings) -> ActiveModel:
+    """As `model_here`, where nothing can be done without one.
+
+    Raises:
+        EdgewiseError: there is none yet, or it is damaged.
+    """
+    model = model_here(settings)
+    if model is None:
+        raise EdgewiseError("there is no model here yet; push a release, or set model.factory.")
+    return model
+
+
+def model_of(path: Path) -> ActiveModel:
+    """The model of a package file, verified.
+
+    Raises:
+        UsageError, TrustError: it cannot be read or is damaged.
+    """
+    found = package.read_file(path)
     return ActiveModel(found.manifest, found.model, "factory")
 
 
