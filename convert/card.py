@@ -33,7 +33,7 @@ def _facts(manifest: ModelManifest, method: str, macs: int) -> str:
             "quantization",
             f"{manifest.quantization} by {how}, uint8 in and out" if manifest.quantization == "int8" else "none",
         ),
-        ("cost of one face", f"{macs / 1e6:.1f} million multiply-accumulates"),
+        ("cost of one answer", f"{macs / 1e6:.1f} million multiply-accumulates"),
         ("budget on a device", f"{1000 * manifest.budget.latency:g} ms, {manifest.budget.memory / 2**20:g} MiB"),
     ]
     return _table(("", ""), rows)
@@ -68,10 +68,15 @@ def _gate(manifest: ModelManifest) -> str:
 
 def _input(manifest: ModelManifest) -> str:
     image, crop = manifest.input, manifest.crop
+    square = (
+        f"The square of {crop.margin:g} times the face box's longer side, its centre {crop.shift_y:g} of the square "
+        "below the box's."
+        if crop.around == "face"
+        else "The central square of the whole picture; no face is searched."
+    )
     return (
         f"## Input\n\n{image.dtype} {list(image.shape)}, {image.color}, pixels 0 to 255 as they are: rescaling is "
-        f"inside the model. The square of {crop.margin:g} times the face box's longer side, its centre "
-        f"{crop.shift_y:g} of the square below the box's."
+        f"inside the model. {square}"
     )
 
 

@@ -74,8 +74,10 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whose labels the scores count."""
     intended_use: str = ""
     caveat: str = ""
+    around: Literal["face", "frame"] = "face"
+    """What the model judges on a device: each face a detector finds, or the central square of the whole picture."""
     margin: float = 0.99
-    """Side of the trained square over the longer side of a detector's face box, measured."""
+    """Side of the trained square over the longer side of a detector's face box (`python -m train.margin`)."""
     shift_y: float = 0.011
     latency_ms: float = 100.0
     """Budget of one invocation on a device, 95th percentile."""
@@ -86,6 +88,8 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def crop(self) -> FaceCrop:
         """Which square of a picture the model was trained on."""
+        if self.around == "frame":
+            return FaceCrop(around="frame", margin=1.0, shift_y=0.0)
         return FaceCrop(margin=self.margin, shift_y=self.shift_y)
 
     @property

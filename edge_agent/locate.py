@@ -15,8 +15,8 @@ from edge_agent.cadence import Cadence, CadenceSettings
 from edge_agent.follow import Template, follow, template_of
 from edge_agent.motion import MotionGate
 from edge_agent.tracks import Detected, Followed, SceneChanged, Track, Tracks
-from edge_vision.faces import FaceDetector
-from edge_vision.picture import Pixels
+from edge_vision.faces import Face, FaceDetector
+from edge_vision.picture import Pixels, central_square
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,17 @@ class FaceLocator:
         known = self._tracks.known
         faces = self._tracks.confirmed if self._continuous else known
         return Located(faces, frozenset(track.number for track in known), moved, detecting)
+
+    def whole(self, small: Pixels, moment: float) -> Located:
+        """The frame's central square as the one thing in it, for a model of whole pictures; nothing is searched."""
+        if not self._continuous:
+            self._tracks = tracks.step(self._tracks, SceneChanged())
+        moved = self._motion.moved(small)
+        self._tracks = tracks.step(self._tracks, Detected((Face(central_square(small), 1.0),)))
+        self._templates, self._detected_at = {}, moment
+        self._detect_next, self._due = True, False  # a model of faces that takes over begins with a search
+        known = self._tracks.known
+        return Located(self._tracks.confirmed, frozenset(track.number for track in known), moved, None)
 
     def refresh(self, small: Pixels, moment: float) -> float | None:
         """Run the detector on the frame just located, if it is due; how long it took.

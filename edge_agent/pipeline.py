@@ -147,7 +147,9 @@ class Pipeline:
     def _process(self, frame: Frame, interval: float) -> None:
         began = self._clock()
         small, scale = working_copy(as_gray(frame.picture))
-        located = self._locator.locate(small, frame.moment)
+        around = "face" if self._recognizer is None else self._recognizer.manifest.crop.around
+        locate = self._locator.whole if around == "frame" else self._locator.locate
+        located = locate(small, frame.moment)
         faces = [
             (track.number, Box(*(side * scale for side in track.box)))
             for track in located.faces[: self._settings.max_faces]

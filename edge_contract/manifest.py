@@ -42,7 +42,10 @@ class ImageInput(Struct, frozen=True, kw_only=True):
 
 
 class FaceCrop(Struct, frozen=True, kw_only=True):
-    """Which square of the picture the model was trained on, relative to a detector's face box."""
+    """Which square of the picture the model was trained on, relative to a detector's face box, or to the picture."""
+
+    around: Literal["face", "frame"] = "face"
+    """Each face that is found, or the picture itself: then the box is its central square, and nothing is searched."""
 
     margin: Annotated[float, Meta(gt=0, le=4)] = 0.99
     """Side of the square over the longer side of the box."""

@@ -30,6 +30,13 @@ class Box(NamedTuple):
     height: float
 
 
+def central_square(picture: Pixels) -> Box:
+    """The largest square in the middle of a picture."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    return Box((width - side) / 2, (height - side) / 2, side, side)
+
+
 def as_picture(array: NDArray[Any]) -> Pixels:
     """This array as a picture: 16-bit keeps its upper eight bits, alpha is dropped, a grey axis too many goes.
 

@@ -191,3 +191,27 @@ def test_durations_are_learned_and_the_detectors_only_where_it_ran() -> None:
     assert state.detect == pytest.approx(0.05)
     assert state.rest == pytest.approx(0.01, rel=0.01)
     assert state.interval == pytest.approx(0.1, rel=0.01)
+
+
+def test_a_model_of_whole_pictures_gets_the_central_square_of_every_frame_and_no_search() -> None:
+    detector = Scripted(AssertionError("searched"))
+    locator = FaceLocator(detector, SETTINGS, time.monotonic, fps=30.0)
+    for frame in range(10):
+        located = locator.whole(textured(8 * frame), frame / 30)
+        assert [(track.number, track.box) for track in located.faces] == [(1, Box(40, 0, 240, 240))]
+        assert locator.refresh(textured(8 * frame), frame / 30) is None
+    assert detector.frames == []
+
+
+def test_each_picture_of_a_folder_is_a_thing_of_its_own_for_a_model_of_whole_pictures() -> None:
+    locator = FaceLocator(Scripted([]), SETTINGS, time.monotonic, fps=30.0, continuous=False)
+    assert [locator.whole(textured(), 0.0).faces[0].number for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_model_of_faces_that_takes_over_begins_with_a_search_and_forgets_the_frame() -> None:
+    detector = Scripted([Face(PATCH, 0.9)])
+    locator = FaceLocator(detector, SETTINGS, time.monotonic, fps=30.0)
+    locator.whole(textured(), 0.0)
+    located = locator.locate(textured(), 1 / 30)
+    assert [track.box for track in located.faces] == [PATCH]
+    assert len(detector.frames) == 1

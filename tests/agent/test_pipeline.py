@@ -19,6 +19,7 @@ from edge_agent.look import line, look
 from edge_agent.observer import PredictionEvent, ShownFace
 from edge_agent.pipeline import Pipeline, PipelineSettings
 from edge_agent.sources import Source, SourceError, SourceSettings, SourceTraits, open_source
+from edge_contract.manifest import FaceCrop
 from edge_contract.messages import STAGES
 from edge_contract.package import ModelPackage, read_file
 from edge_vision.classifier import Classifier
@@ -122,6 +123,20 @@ def test_a_clip_played_fast_loses_no_frame_and_its_face_is_classified(
     assert set(notes.stages) == set(STAGES) - {"publish"}
     assert notes.stages["whole"] == notes.stages["capture"] == count
     assert notes.stages["detect"] < count / 2
+
+
+def test_a_model_of_whole_pictures_answers_for_every_frame_without_a_detector(
+    tmp_path: Path, tiny: ModelPackage
+) -> None:
+    pictures = [np.full((480, 640), 25 * number, np.uint8) for number in range(10)]
+    count = write_clip(tmp_path / "clip.avi", iter(pictures))
+    manifest = msgspec.structs.replace(tiny.manifest, crop=FaceCrop(around="frame", margin=1.0, shift_y=0.0))
+    notes = Notes()
+    source = fast(tmp_path / "clip.avi")
+    pipeline(source, HaarDetector(), Classifier(tiny.model, manifest), notes).run(threading.Event())
+    assert (notes.counts["frames"], notes.counts["faces"], notes.errors) == (count, count, [])
+    assert {event.box for event in notes.predictions} == {(80 / 640, 0.0, 480 / 640, 1.0)}
+    assert notes.stages["detect"] == 0
 
 
 def test_two_faces_have_a_track_each(tmp_path: Path, portrait: np.ndarray, classifier: Classifier) -> None:
