@@ -75,8 +75,8 @@ test: setup-dev setup-tflite  ## The whole test suite
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
 	@$(PYTHON) -m benchmarks.model
 
-bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package
-	@$(PYTHON) -m benchmarks.agent
+bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run)
+	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
 	@$(PYTHON) -m benchmarks.bridge

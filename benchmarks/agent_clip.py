@@ -1,0 +1,60 @@
+"""What the agent's benchmark looks at: a clip of one, two, then three moving faces, and how steady the answers are."""
+
+import time
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from demo.clip import portrait
+from edge_agent.consensus import ConsensusSettings
+from edge_agent.locate import FaceLocator, LocateSettings
+from edge_agent.recognize import Recognizer
+from edge_agent.sources import SourceSettings, open_source
+from edge_contract.package import ModelPackage
+from edge_vision.classifier import Classifier
+from edge_vision.faces import open_detector, working_copy
+from edge_vision.picture import Box
+from tests.agent.scenes import moving_face, write_clip
+
+FPS: Final = 30
+
+
+def make(path: Path, seconds: float) -> int:
+    """640x480, a third of it with one face, a third with two, a third with three, and a sensor's noise; its frames."""
+    gray = np.asarray(cv2.cvtColor(portrait(), cv2.COLOR_BGR2GRAY), np.uint8)
+    rng = np.random.default_rng(0)
+    each = round(seconds * FPS / 3)
+    scenes = chain.from_iterable(moving_face(gray, each, faces=faces) for faces in (1, 2, 3))
+    noisy = (np.clip(scene + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8) for scene in scenes)
+    return write_clip(path, noisy, fps=FPS)
+
+
+def flips(clip: Path, detector: Path | None, model: ModelPackage) -> dict[str, float]:
+    """How often a face's label changes, per face and minute of the clip: each frame by itself, and the consensus."""
+    source = open_source(SourceSettings(url=str(clip), pace="fast"))
+    stream = source.connect()
+    locator = FaceLocator(open_detector(detector), LocateSettings(motion=0.0), time.monotonic, fps=stream.fps)
+    recognizer = Recognizer(Classifier(model.model, model.manifest), ConsensusSettings(), time.monotonic)
+    last: dict[int, str] = {}
+    raw = agreed = looks = frame = 0
+    while stream.grab():
+        picture = stream.retrieve(gray=True)
+        frame += 1
+        small, scale = working_copy(picture)
+        for track in locator.locate(small, frame / stream.fps).faces:
+            box = Box(*(side * scale for side in track.box))
+            seen = recognizer.recognize(track.number, picture, box, frame / stream.fps)
+            looks += 1
+            raw += track.number in last and last[track.number] != seen.label
+            agreed += seen.announcement is not None and seen.announcement.changed
+            last[track.number] = seen.label
+        locator.refresh(small, frame / stream.fps)
+    minutes = looks / stream.fps / 60
+    return {
+        "without_consensus": round(raw / minutes, 1),
+        "with_consensus": round(max(0, agreed - len(last)) / minutes, 1),  # a face's first label is no flip
+        "face_minutes": round(minutes, 3),
+    }
