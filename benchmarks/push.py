@@ -17,19 +17,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from demo.broker import Broker
+from edge_agent import link as agent_link
 from edge_agent.blobs import Download, PartFile
 from edge_agent.link import Link as DeviceLink
 from edge_agent.settings import BrokerSettings
-from edge_contract import package, topics
+from edge_contract import topics
 from edge_contract.manifest import digest_of
-from edge_contract.trust import ReleaseTarget
+from edge_contract.trust import Blob, Chunks, pieces
 from edge_fleet.link import Arrived, BrokerAddress, Link
-from edge_fleet.release import cut, pieces
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 PLAIN_TOPIC = f"{topics.PREFIX}/benchmark/plain"
 GIVE_UP_S = 120.0
 
@@ -66,9 +63,8 @@ def timed(devices: int, begin: Callable[[Callable[[], None]], None]) -> float:
     return time.monotonic() - began
 
 
-def chunked(subscribers: Subscribers, release: ReleaseTarget, folder: Path) -> float:
+def chunked(subscribers: Subscribers, blob: Blob, folder: Path) -> float:
     """The agent's way."""
-    digest = release.manifest.digest
     downloads: dict[int, Download] = {}
     known = threading.Lock()  # a first chunk can come before its download is in the dictionary
 
@@ -83,10 +79,10 @@ def chunked(subscribers: Subscribers, release: ReleaseTarget, folder: Path) -> f
                     download.close()
                     done()
 
-            part = PartFile(folder / str(number), release)
+            part = PartFile(folder / str(number), blob)
             with known:
                 downloads[number] = Download(
-                    part, digest, device="d", link=link, deliver=deliver, say_need=lambda _: None, now=time.monotonic()
+                    part, device="d", link=link, deliver=deliver, say_need=lambda _: None, now=time.monotonic()
                 )
 
     return timed(len(subscribers.links), begin)
@@ -122,9 +118,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     model = random.Random(1).randbytes(options.bytes)  # noqa: S311  # any bytes
-    manifest = package.read_file(REPOSITORY / "tests" / "fixtures" / "tiny-1.ewm").manifest
-    release = ReleaseTarget(manifest=replace(manifest, digest=digest_of(model), size=len(model)), chunks=cut(model))
-    digest = release.manifest.digest
+    digest = digest_of(model)
+    blob = Blob(digest=digest, size=len(model), chunks=Chunks.of(model))
+    agent_link.LARGEST_INCOMING = 2 * options.bytes  # else the plain way's one message would not be handed out
     seconds: dict[str, list[float]] = {"chunked": [], "plain": []}
     with tempfile.TemporaryDirectory() as name, Broker(Path(name) / "broker") as broker:
         with Link(BrokerAddress(port=broker.port)) as link:
@@ -135,7 +131,7 @@ def main() -> None:
             folder = Path(name) / str(number)
             folder.mkdir()
             seconds["plain"].append(plain(subscribers, digest, folder))
-            seconds["chunked"].append(chunked(subscribers, release, folder))
+            seconds["chunked"].append(chunked(subscribers, blob, folder))
             print(f"round {number + 1}: " + ", ".join(f"{way} {times[-1]:.2f} s" for way, times in seconds.items()))
         subscribers.stop()
     medians = {way: statistics.median(times) for way, times in seconds.items()}

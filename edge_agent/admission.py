@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from edge_agent.metadata import TrustedMetadata
-from edge_agent.update_machine import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_agent.listing import TrustedMetadata
+from edge_agent.state import Failure
+from edge_agent.update_events import Admitted, AlreadyRunning, Confirmed, Refused, Target
 from edge_contract.errors import TrustError
 
 RESERVE_BYTES: Final = 32 * 1024 * 1024
@@ -11,11 +12,11 @@ RESERVE_BYTES: Final = 32 * 1024 * 1024
 
 
 def admit(
-    target: Target, metadata: TrustedMetadata, *, running: str | None, failure: str | None, free: int
+    target: Target, metadata: TrustedMetadata, *, running: str | None, failure: Failure | None, free: int
 ) -> Admitted | AlreadyRunning | Refused:
     """Judge a target before anything is downloaded.
 
-    `running`: the digest of the model that runs and proved itself. `failure`: why this model failed here before.
+    `running`: the digest of the model that runs and proved itself. `failure`: how this model failed here before.
     `free`: bytes free on the disk of the state directory.
     """
     try:
@@ -25,11 +26,11 @@ def admit(
     if running == target.model.digest:
         return AlreadyRunning()
     name = f"{target.model.name} {target.model.release}"
-    if failure is not None:
-        return Refused(f"{name} failed on this device before: {failure}", blame=False)
-    if free < release.manifest.size + RESERVE_BYTES:
+    if failure is not None and target.retry <= failure.revision:
+        return Refused(f"{name} failed on this device before: {failure.reason}", blame=False)
+    if free < release.size + RESERVE_BYTES:
         return Refused(
-            f"{name} needs {release.manifest.size + RESERVE_BYTES:,} bytes of disk and {free:,} are free.", blame=False
+            f"{name} needs {release.size + RESERVE_BYTES:,} bytes of disk and {free:,} are free.", blame=False
         )
     return Admitted()
 

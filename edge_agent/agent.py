@@ -272,7 +272,7 @@ class Agent:
         return Commands(
             info.device,
             self._link,
-            keys=models.online_keys,
+            unseal=models.unseal_command,
             now=models.trusted_time,
             actions=actions.by_name(),
             memory=self._settings.device.state_dir / "commands.json",

@@ -1,4 +1,4 @@
-"""Bring a model file here in chunks: retained MQTT messages, each verified by itself, kept through a power cut.
+"""Bring a file here in chunks: retained MQTT messages, each verified by itself, kept through a power cut.
 
 `PartFile` is the file under `parts/`: what is in it is not remembered but found out, by hashing every chunk's place
 again on opening. `Download` asks for a few chunks at a time. When none comes it asks the broker again, for messages of
@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from edge_contract import topics
 from edge_contract.manifest import digest_of
 from edge_contract.messages import Need, encode
-from edge_contract.trust import ReleaseTarget
+from edge_contract.trust import Blob
 
 AHEAD: Final = 16
 """Chunks asked for at once: a megabyte in flight at most, for the broker's queue and this board's memory."""
@@ -38,17 +38,18 @@ class Subscriber(Protocol):
 
 
 class PartFile:
-    """A model file on its way, and which of its chunks are there."""
+    """A file on its way, and which of its chunks are there."""
 
-    def __init__(self, directory: Path, release: ReleaseTarget) -> None:
+    def __init__(self, directory: Path, blob: Blob) -> None:
         """Open what an earlier attempt left, or begin.
 
         Raises:
             OSError: the disk is full or broken.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"{release.manifest.digest}.part"
-        self._cut, self._size = release.chunks, release.manifest.size
+        self.digest = blob.digest
+        self.path = directory / f"{blob.digest}.part"
+        self._cut, self._size = blob.chunks, blob.size
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.ftruncate(self._descriptor, self._size)
         self.missing: list[int] = [
@@ -85,12 +86,11 @@ class PartFile:
 
 
 class Download:
-    """One release's chunks through one link; driven by a single thread."""
+    """One file's chunks through one link; driven by a single thread."""
 
     def __init__(
         self,
         part: PartFile,
-        digest: str,
         *,
         device: str,
         link: Subscriber,
@@ -102,7 +102,7 @@ class Download:
 
         `say_need` publishes the encoded `Need`, retained; an empty one takes it back. `now` is monotonic seconds.
         """
-        self.part, self.digest, self._device, self._link = part, digest, device, link
+        self.part, self.digest, self._device, self._link = part, part.digest, device, link
         self._deliver, self._say_need = deliver, say_need
         self._asked: set[int] = set()
         self._said = False

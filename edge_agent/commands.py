@@ -11,19 +11,19 @@ Rules:
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from securesystemslib.signer import Key
 
 from edge_agent.durable import write_file
 from edge_agent.link import Link
+from edge_agent.verifier import UnansweredError
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import CommandResult, encode
-from edge_contract.trust import COMMAND_TYPE, SignedCommand, unseal
+from edge_contract.trust import SignedCommand
 
 Arguments = Mapping[str, str | int | float | bool]
 Action = Callable[[Arguments], str]
@@ -31,26 +31,21 @@ Action = Callable[[Arguments], str]
 
 LONGEST_LIFE_S: Final = 7 * 86400.0
 """A command that could be replayed for longer than a week is not accepted, so ids need not be kept for longer."""
+_ATTEMPTS: Final = 3
+"""To have a signature checked, by a process that may be killed for memory: no broker brings the command again."""
 _WAITING: Final = 8
 _KEPT: Final = 1000  # ids; the release side sends a handful a day
 _log = logging.getLogger(__name__)
 
 
 def accept(
-    payload: bytes,
-    *,
-    device: str,
-    command_id: str,
-    keys: tuple[Sequence[Key], int],
-    now: float,
-    done: Mapping[str, float],
+    signed: SignedCommand, *, device: str, command_id: str, now: float, done: Mapping[str, float]
 ) -> SignedCommand:
-    """The command in an envelope that arrived for `device` under `command_id`. `done`: ids done before.
+    """A verified command that arrived for `device` under `command_id`. `done`: ids done before.
 
     Raises:
         TrustError: it is not to be believed, or was done before; the text says why.
     """
-    signed = unseal(payload, COMMAND_TYPE, SignedCommand, *keys)
     if (signed.device, signed.id) != (device, command_id):
         raise TrustError(f"command {signed.id} for {signed.device} arrived as {command_id} for {device}: refused.")
     if not now < signed.expires <= signed.issued + LONGEST_LIFE_S:
@@ -68,13 +63,13 @@ class Commands:
         device: str,
         link: Link,
         *,
-        keys: Callable[[], tuple[Sequence[Key], int]],
+        unseal: Callable[[bytes], SignedCommand],
         now: Callable[[], float],
         actions: Mapping[str, Action],
         memory: Path,
     ) -> None:
-        """`keys`: whose signatures count, and how many; `now`: trusted time; `memory`: the file of ids done."""
-        self._device, self._link, self._keys, self._now = device, link, keys, now
+        """`unseal`: as `ModelUpdates.unseal_command`; `now`: trusted time; `memory`: the file of ids done."""
+        self._device, self._link, self._unseal, self._now = device, link, unseal, now
         self._actions, self._memory = actions, memory
         self._done = _read(memory)
         self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_WAITING)
@@ -103,7 +98,7 @@ class Commands:
             command_id, payload = item
             try:
                 signed = self._accepted(command_id, payload)
-            except (TrustError, OSError) as error:
+            except (EdgewiseError, OSError) as error:
                 _log.warning("%s", error)
                 continue
             result = self._do(signed)
@@ -111,10 +106,8 @@ class Commands:
             self._link.publish(topics.command_result(self._device, command_id), encode(result))
 
     def _accepted(self, command_id: str, payload: bytes) -> SignedCommand:
-        now = self._now()
-        signed = accept(
-            payload, device=self._device, command_id=command_id, keys=self._keys(), now=now, done=self._done
-        )
+        signed, now = self._verified(payload), self._now()
+        accept(signed, device=self._device, command_id=command_id, now=now, done=self._done)
         alive = {known: expires for known, expires in self._done.items() if expires > now}
         if len(alive) >= _KEPT:
             raise TrustError(f"command {command_id} is one too many: {_KEPT} are remembered and none has expired.")
@@ -122,6 +115,16 @@ class Commands:
         write_file(self._memory, msgspec.json.encode(done))
         self._done = done
         return signed
+
+    def _verified(self, payload: bytes) -> SignedCommand:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._unseal(payload)
+            except UnansweredError as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                _log.warning("%s", error)
+        raise AssertionError("the last attempt returns or raises")
 
     def _do(self, signed: SignedCommand) -> CommandResult:
         action = self._actions.get(signed.command.name)

@@ -1,16 +1,13 @@
-"""TUF over MQTT: `tuf.ngclient` verifies, a fetcher answers from retained messages, and what was verified is read here.
+"""TUF on the device: `tuf.ngclient` verifies the files it is given, and what holds is kept in `trust/`.
 
-The fetcher believes nothing. The index is a hint that saves waiting for files that do not exist; whoever forges it
-can only hide news, which withholding messages does too, and which the timestamp's expiry ends. What TUF verified is
-kept in `trust/`; metadata that does not verify, is older than what was seen, or has expired leaves everything as it
-was: the device holds what it runs.
+Runs in the verifying child alone. There is no network here: a file that was not given is absent, but the timestamp,
+for which the kept one stands in, so that a device without a broker knows what it knew. Metadata that does not verify,
+is older than what was seen, or has expired leaves everything as it was: the device holds what it runs.
 """
 
-import contextlib
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,125 +25,48 @@ from tuf.api.metadata import Root, TargetFile, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge_agent.durable import sync_directory, sync_file
-from edge_agent.trusted_time import TrustedClock
+from edge_agent.listing import TrustedMetadata
 from edge_contract import limits
-from edge_contract.errors import EdgewiseError, MessageError, TrustError
-from edge_contract.messages import ModelRef, TrustIndex, decode
-from edge_contract.topics import PREFIX
-from edge_contract.trust import ISSUED_FIELD, ReleaseTarget, release_from_custom, target_path
+from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.trust import ISSUED_FIELD, ListedRelease, blob_of_target
 
-FILTER: Final = f"{PREFIX}/trust/+"
-SILENCE_S: Final = 5.0
-"""How long a retained message may take; a broker hands it out within milliseconds of the subscription."""
 _URL: Final = "mqtt:"
-_KEPT: Final = 64  # files held at most; a release side publishes its roots and two versions of the rest
+_MODEL, _RELEASE = ".tflite", ".json"
 
 
-class RetainedFetcher(FetcherInterface):
-    """Answers TUF's file names from what a subscription to `FILTER` delivers."""
+class _GivenFetcher(FetcherInterface):
+    """Answers from the files that came with the question, and the timestamp from what was verified before."""
 
-    def __init__(self, silence: float = SILENCE_S) -> None:
-        """`silence`: seconds to wait for a file before it counts as absent."""
-        self._files: dict[str, bytes] = {}
-        self._changed = threading.Condition()
-        self._silence = silence
-        self._closed = False
-
-    def receive(self, topic: str, payload: bytes) -> None:
-        """A message arrived (on the link's thread)."""
-        name = topic.rpartition("/")[2]
-        with self._changed:
-            if payload and len(payload) <= limits.METADATA_BYTES and (name in self._files or len(self._files) < _KEPT):
-                self._files[name] = payload
-            elif not payload:
-                self._files.pop(name, None)
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Wait for nothing any more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+    def __init__(self, given: Mapping[str, bytes], directory: Path) -> None:
+        self._given, self._directory = given, directory
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         name = url.rpartition("/")[2]
-        with self._changed:
-            deadline = time.monotonic() + self._silence
-            while name not in self._files:
-                left = deadline - time.monotonic()
-                if left <= 0 or self._closed or self._beyond_index(name):
-                    # TUF asks for the next root until it is told that there is none.
-                    raise DownloadHTTPError(f"{name} is not on the broker", 404)
-                self._changed.wait(left)
-            return iter((self._files[name],))
-
-    def _beyond_index(self, name: str) -> bool:
-        version, _, role = name.partition(".")
-        if role != "root.json" or "index.json" not in self._files:
-            return False
-        try:
-            return int(version) > decode(self._files["index.json"], TrustIndex).root
-        except (MessageError, ValueError):
-            return False
-
-
-class _KeptFetcher(FetcherInterface):
-    """Answers from what was verified before, so that a device without a broker knows what it knew."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        name = url.rpartition("/")[2]
-        if name != "timestamp.json":
-            raise DownloadHTTPError(f"{name} is not asked for without a broker", 404)
-        return iter(((self._directory / name).read_bytes(),))
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedMetadata:
-    """What the release side vouches for, verified."""
-
-    targets: dict[str, TargetFile]
-    version: int
-    """The timestamp's."""
-    expires: float
-    """When the first of it expires, seconds since 1970."""
-
-    def release(self, model: ModelRef) -> ReleaseTarget:
-        """The listed release of a model.
-
-        Raises:
-            TrustError: it is not listed, or what is listed contradicts itself or the desired state.
-        """
-        name = f"{model.name} {model.release}"
-        file = self.targets.get(target_path(model))
-        if file is None:
-            raise TrustError(f"{name} is not among the listed releases (never released, or withdrawn): refused.")
-        release = release_from_custom(file.custom)
-        manifest = release.manifest
-        if manifest.ref.name != model.name or manifest.release != model.release:
-            raise TrustError(f"the manifest listed for {name} is that of another release: refused.")
-        if file.hashes.get("sha256") != manifest.digest or file.length != manifest.size:
-            raise TrustError(f"the manifest of {name} names another file than the signed list does: refused.")
-        if manifest.digest != model.digest:
-            raise TrustError(f"the desired state of {name} names another model than the signed list does: refused.")
-        return release
+        data = self._given.get(name)
+        if data is None and name == "timestamp.json" and (kept := self._directory / name).is_file():
+            data = kept.read_bytes()
+        if data is None:
+            # TUF asks for the next root until it is told that there is none.
+            raise DownloadHTTPError(f"{name} is not on the broker", 404)
+        return iter((data,))
 
 
 class Trust:
-    """The device's TUF client and its kept metadata."""
+    """The device's TUF client and its kept metadata; one process at a time."""
 
-    def __init__(self, directory: Path, root: bytes, clock: TrustedClock) -> None:
-        """`root`: the first root metadata, from the installation.
+    def __init__(self, directory: Path, root: bytes) -> None:
+        """`root`: the first root metadata, from the installation. Waits for another process that works here.
 
         Raises:
             EdgewiseError: that root is not usable.
         """
-        self._directory, self._bootstrap, self._clock = directory, root, clock
+        self._directory, self._bootstrap = directory, root
+        # Held until this process ends: a child left over from an agent that was killed must not write an older file
+        # over a newer one.
         directory.mkdir(parents=True, exist_ok=True)
+        fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
         try:
-            self._root: Root = self._updater(_KeptFetcher(directory))._trusted_set.root
+            self._root: Root = self._updater({})._trusted_set.root
         except (RepositoryError, OSError) as error:
             raise EdgewiseError(
                 f"the root metadata of this device cannot be used ({error}); install root.json again."
@@ -154,7 +74,7 @@ class Trust:
 
     @property
     def online_keys(self) -> Sequence[Key]:
-        """Who may sign desired states and commands."""
+        """Who may sign desired states and commands, by the newest root that `refresh` came to."""
         return [self._root.keys[keyid] for keyid in self._root.roles[Timestamp.type].keyids]
 
     @property
@@ -162,22 +82,16 @@ class Trust:
         """How many of them must."""
         return self._root.roles[Timestamp.type].threshold
 
-    def kept(self) -> TrustedMetadata | None:
-        """What was verified before and holds still, without asking anybody; None when that is nothing."""
-        with contextlib.suppress(EdgewiseError):
-            return self.refresh(_KeptFetcher(self._directory))
-        return None
-
-    def refresh(self, fetcher: FetcherInterface) -> TrustedMetadata:
-        """Fetch and verify what is new.
+    def refresh(self, files: Mapping[str, bytes], now: float) -> TrustedMetadata:
+        """Verify what is new among `files` (by TUF's names), against the trusted time `now` in seconds since 1970.
 
         Raises:
             TrustError: something does not verify, is older than what was seen, or has expired.
             EdgewiseError: something is not there.
         """
-        updater = self._updater(fetcher)
+        updater = self._updater(files)
         trusted = updater._trusted_set  # no public way to what was verified, nor to the time it is verified against
-        trusted.reference_time = datetime.fromtimestamp(self._clock.now(), UTC)
+        trusted.reference_time = datetime.fromtimestamp(now, UTC)
         try:
             updater.refresh()
         except ExpiredMetadataError as error:
@@ -196,22 +110,44 @@ class Trust:
             self._root = trusted.root  # new roots count even when what follows them does not
         self._keep()
         issued = trusted.timestamp.unrecognized_fields.get(ISSUED_FIELD)
-        if isinstance(issued, int):
-            self._clock.learn(issued)
         parts = (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets)
         return TrustedMetadata(
-            targets=dict(trusted.targets.targets),
             version=trusted.timestamp.version,
             expires=min(part.expires.timestamp() for part in parts),
+            issued=issued if isinstance(issued, int) and issued >= 0 else 0,
+            releases=listed_releases(trusted.targets.targets),
         )
 
-    def _updater(self, fetcher: FetcherInterface) -> Updater:
+    def _updater(self, files: Mapping[str, bytes]) -> Updater:
         limit = limits.METADATA_BYTES
-        config = UpdaterConfig(root_max_length=limit, snapshot_max_length=limit, targets_max_length=limit)
+        config = UpdaterConfig(
+            root_max_length=limit, timestamp_max_length=limit, snapshot_max_length=limit, targets_max_length=limit
+        )
+        fetcher = _GivenFetcher(files, self._directory)
         return Updater(str(self._directory), _URL, fetcher=fetcher, config=config, bootstrap=self._bootstrap)
 
     def _keep(self) -> None:
         """TUF renames without fsync; without it a power cut could undo what protects from older metadata."""
-        for path in self._directory.glob("*.json"):
+        for path in self._directory.rglob("*.json"):
             sync_file(path)
+        sync_directory(self._directory / "root_history")
         sync_directory(self._directory)
+
+
+def listed_releases(targets: Mapping[str, TargetFile]) -> dict[str, ListedRelease | str]:
+    """The releases of verified targets, by `NAME/RELEASE`; what cannot be fetched as the reason why."""
+    found: dict[str, ListedRelease | str] = {}
+    for path, model in targets.items():
+        name = path.removesuffix(_MODEL)
+        if name == path:
+            continue
+        try:
+            if (file := targets.get(name + _RELEASE)) is None:
+                raise TrustError(f"{name} is listed without its release file: refused; run `edgewise release refresh`.")
+            blob = blob_of_target(file.length, file.hashes, file.custom)
+            if (digest := model.hashes.get("sha256")) is None or model.length > limits.MODEL_BYTES:
+                raise TrustError(f"{name} is listed without a SHA-256 or with more bytes than a model has: refused.")
+            found[name] = ListedRelease(model=digest, size=model.length, file=blob)
+        except TrustError as error:
+            found[name] = str(error)
+    return found

@@ -1,24 +1,47 @@
-"""What the release side wants of this device: news collected, metadata refreshed, desired states believed.
+"""What the release side wants of this device: news collected, verified, and believed where the rules say so.
 
-Envelopes are kept unread until metadata that holds says whose signature counts. A failed refresh changes nothing: it
-is tried again after growing waits, and at once when a new timestamp arrives.
+Verifying takes a child process and seconds, so nothing here waits: `question` says what is to be verified next and
+`take` hears the answer. News that come meanwhile wait for the next. What was not answered, or not with metadata that
+hold, changes nothing: it is asked again after growing waits, and at once when a new timestamp arrives. Bytes that were
+believed before are known by their digest and cost no process when a broker hands them out again.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from edge_agent.metadata import RetainedFetcher, Trust, TrustedMetadata
+from edge_agent import retained
+from edge_agent.listing import TrustedMetadata
+from edge_agent.retained import RetainedFiles
 from edge_agent.state import StateStore
 from edge_agent.trusted_time import TrustedClock
-from edge_agent.update_machine import Target
+from edge_agent.update_events import Target
+from edge_agent.verifier import Answer, Opened, Sealed
 from edge_agent.wishes import accept, in_force
 from edge_contract import limits
-from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.errors import TrustError
+from edge_contract.manifest import digest_of
+from edge_contract.trust import DESIRED_TYPE, DesiredState, read_payload
 
 RETRY_S: Final = 5.0
 LONGEST_RETRY_S: Final = 300.0
 _METADATA: Final = "metadata"  # what a notice speaks of, beside the scopes
-_PAUSE_S: Final = 0.2  # between two refreshes: whoever floods a topic must not keep this board busy
+_PAUSE_S: Final = 0.2  # between two questions
+_LONGEST_PAUSE_S: Final = 30.0
+"""The pause doubles up to this while nothing that comes is believed: whoever floods a topic must not keep this board
+busy with starting processes."""
+
+
+class Asked(NamedTuple):
+    """What is being verified."""
+
+    files: dict[str, bytes]
+    envelopes: dict[str, bytes]
+    """By scope."""
+
+    @property
+    def sealed(self) -> tuple[Sealed, ...]:
+        """The envelopes, for the verifier."""
+        return tuple(Sealed(DESIRED_TYPE, envelope) for envelope in self.envelopes.values())
 
 
 class Orders:
@@ -26,7 +49,6 @@ class Orders:
 
     def __init__(
         self,
-        trust: Trust,
         store: StateStore,
         clock: TrustedClock,
         monotonic: Callable[[], float],
@@ -34,15 +56,18 @@ class Orders:
         device: str,
         groups: Sequence[str],
     ) -> None:
-        """Begin with what was verified before the last restart, where it still holds."""
-        self._trust, self._store, self._clock, self._monotonic = trust, store, clock, monotonic
+        """Begin with what was believed before the last restart."""
+        self._store, self._clock, self._monotonic = store, clock, monotonic
         self._device, self._groups = device, groups
         self.scopes: Final = (f"device/{device}", *(f"group/{group}" for group in groups))
-        self._metadata = trust.kept()
-        self._believed = store.desired()
+        self._metadata: TrustedMetadata | None = None
+        self._believed, self._seen = store.desired(), store.seen()
         self._envelopes: dict[str, bytes] = {}
+        self._timestamp = ""  # the digest of the last one heard
         self._news = False
-        self._wait, self._not_before = RETRY_S, 0.0
+        self._asked: Asked | None = None
+        self._waits_since: float | None = None
+        self._wait, self._pause, self._not_before = RETRY_S, _PAUSE_S, 0.0
         self._notices: dict[str, str] = {}
 
     @property
@@ -52,7 +77,7 @@ class Orders:
 
     @property
     def metadata(self) -> TrustedMetadata | None:
-        """What the release side vouches for now; None while nothing verified holds."""
+        """What the release side vouches for now; None while nothing verified in this run holds."""
         if self._metadata is not None and self._metadata.expires <= self._clock.now():
             return None
         return self._metadata
@@ -69,68 +94,114 @@ class Orders:
 
     @property
     def due(self) -> bool:
-        """`consider` should be called now."""
-        return self.pending and self._monotonic() >= self._not_before
+        """`question` should be asked for now."""
+        return self.pending and self._asked is None and self._monotonic() >= self._not_before
 
     def hear_envelope(self, scope: str, envelope: bytes) -> None:
         """A desired state arrived; an empty one says nothing, for it is not signed."""
-        if scope in self.scopes and 0 < len(envelope) <= limits.MESSAGE_BYTES:
-            self._envelopes[scope] = envelope
-            self._at_once()
-
-    def hear_timestamp(self) -> None:
-        """A timestamp arrived that was not seen before."""
-        self._news = True
+        if scope not in self.scopes or not 0 < len(envelope) <= limits.MESSAGE_BYTES:
+            return
+        if self._seen.get(scope) == digest_of(envelope):
+            self._envelopes.pop(scope, None)  # the broker has the believed one again, whatever it said in between
+            self._notices.pop(scope, None)
+            return
+        self._envelopes[scope] = envelope
         self._at_once()
+
+    def hear_timestamp(self, payload: bytes) -> None:
+        """A timestamp arrived."""
+        digest = digest_of(payload)
+        news = digest not in {self._timestamp, self._seen.get(_METADATA)}
+        self._timestamp = digest
+        if news or self._news or _METADATA in self._notices:
+            self._news = True
+            self._at_once()
 
     def want_metadata(self) -> None:
         """Work waits for metadata that holds."""
         self._news = True
 
-    def consider(self, fetcher: RetainedFetcher) -> bool:
-        """Refresh what is old and read what arrived; True when there are new verified metadata. Blocks for seconds."""
-        renewed = False
+    def question(self, files: Callable[[], RetainedFiles]) -> Asked | None:
+        """What to have verified; None while the broker has not handed out all of it yet."""
+        collected: dict[str, bytes] = {}
         if self._news or self.metadata is None:
-            try:
-                fresh = self._trust.refresh(fetcher)
-            except EdgewiseError as error:
-                self._notices[_METADATA] = str(error)
-                self._not_before = self._monotonic() + self._wait
-                self._wait = min(self._wait * 2, LONGEST_RETRY_S)
-                return False
-            renewed = self._metadata is None or fresh.version != self._metadata.version
-            self._metadata, self._news = fresh, False
+            now, arriving = self._monotonic(), files()
+            self._waits_since = now if self._waits_since is None else self._waits_since
+            collected = arriving.held()
+            whole = arriving.complete() and self._timestamp in {"", digest_of(collected["timestamp.json"])}
+            if not whole and now - self._waits_since < retained.SILENCE_S:
+                return None
+        self._waits_since = None
+        self._asked = Asked(collected, self._envelopes)
+        self._envelopes, self._news = {}, False
+        return self._asked
+
+    def unanswered(self, reason: str) -> None:
+        """The verifier came to no answer."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            self._envelopes = asked.envelopes | self._envelopes
+        self._news = True
+        self._notices[_METADATA] = reason
+        self._not_before = self._monotonic() + self._wait
+        self._wait = min(self._wait * 2, LONGEST_RETRY_S)
+
+    def take(self, answer: Answer) -> bool:
+        """Believe what may be believed of what was asked; True when there are new verified metadata."""
+        asked, fresh = self._asked, answer.metadata
+        if asked is None:
+            return False
+        if fresh is None:
+            self.unanswered(answer.refused)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
+            return False
+        self._asked = None
+        renewed = self._metadata is None or fresh.version != self._metadata.version
+        self._metadata = fresh
+        self._clock.learn(fresh.issued)
+        with self._store.transaction():
             self._store.save_time(self._clock.worth_keeping(fresh.expires))
+            if timestamp := asked.files.get("timestamp.json"):
+                self._save_seen(_METADATA, timestamp)
         self._notices.pop(_METADATA, None)
-        self._wait, self._not_before = RETRY_S, self._monotonic() + _PAUSE_S
-        envelopes, self._envelopes = self._envelopes, {}
-        for scope, envelope in envelopes.items():
-            self._notices.pop(scope, None)
-            try:
-                self._believe(scope, envelope)
-            except TrustError as error:
-                self._notices[scope] = str(error)
+        believed = [
+            self._take_envelope(scope, envelope, opened)
+            for (scope, envelope), opened in zip(asked.envelopes.items(), answer.opened, strict=True)
+        ]
+        fruitless = bool(believed) and not any(believed) and not renewed
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S) if fruitless else _PAUSE_S
+        self._wait, self._not_before = RETRY_S, self._monotonic() + self._pause
         return renewed
 
     def in_force(self) -> Target | None:
         """What this device shall run; None when nothing was ever asked."""
         state = in_force(self._believed, self._device, self._groups)
-        return None if state is None else Target(model=state.model, scope=state.scope, revision=state.revision)
+        if state is None:
+            return None
+        return Target(model=state.model, scope=state.scope, revision=state.revision, retry=state.retry)
 
-    def _believe(self, scope: str, envelope: bytes) -> None:
-        state = accept(
-            envelope,
-            scope,
-            self._believed.get(scope),
-            keys=self._trust.online_keys,
-            threshold=self._trust.online_threshold,
-            now=self._clock.now(),
-        )
-        if state is not None:
-            with self._store.transaction():
+    def _take_envelope(self, scope: str, envelope: bytes, opened: Opened) -> bool:
+        """Whether it is believed."""
+        try:
+            if opened.refused:
+                raise TrustError(opened.refused)
+            signed = read_payload(opened.payload, DESIRED_TYPE, DesiredState)
+            state = accept(signed, scope, self._believed.get(scope), now=self._clock.now())
+        except TrustError as error:
+            self._notices[scope] = str(error)
+            return False
+        with self._store.transaction():
+            if state is not None:
                 self._store.save_desired(state)
-            self._believed[scope] = state
+                self._believed[scope] = state
+            self._save_seen(scope, envelope)
+        self._notices.pop(scope, None)
+        return True
+
+    def _save_seen(self, what: str, data: bytes) -> None:
+        self._seen[what] = digest_of(data)
+        self._store.save_seen(what, self._seen[what])
 
     def _at_once(self) -> None:
-        self._not_before = min(self._not_before, self._monotonic() + _PAUSE_S)
+        self._not_before = min(self._not_before, self._monotonic() + self._pause)
         self._wait = RETRY_S

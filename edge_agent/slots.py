@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from edge_agent.durable import point_link, sync_directory, sync_file, write_file
-from edge_agent.update_machine import Slot
+from edge_agent.update_events import Slot
 from edge_contract import limits, package
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode

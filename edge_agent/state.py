@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,15 +20,25 @@ from edge_contract.errors import EdgewiseError
 from edge_contract.trust import DesiredState
 
 _T = TypeVar("_T")
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_S: Final = 10.0  # how long another process (`edgewise-agent status`) may hold the database
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS one (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS failed (
-    digest TEXT NOT NULL, runtime TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (digest, runtime)
+    digest TEXT NOT NULL, runtime TEXT NOT NULL, reason TEXT NOT NULL, revision INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (digest, runtime)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS seen (what TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS desired (scope TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT;
 """
+
+
+class Failure(NamedTuple):
+    """A model failed here."""
+
+    reason: str
+    revision: int
+    """Of the desired state under which it did."""
 
 
 class StateStore:
@@ -95,21 +105,21 @@ class StateStore:
         return self._get("time", float) or 0.0
 
     def save_time(self, seconds: float) -> None:
-        """Persist the time."""
-        with self.transaction():
+        """Persist the time, by itself or inside `transaction`."""
+        with self._lock:
             self._put("time", seconds)
 
-    def failure(self, digest: str, runtime: str) -> str | None:
-        """Why this model failed on this device under this runtime; None if it did not."""
+    def failure(self, digest: str, runtime: str) -> Failure | None:
+        """How this model failed on this device under this runtime; None if it did not."""
         with self._lock:
             row = self._database.execute(
-                "SELECT reason FROM failed WHERE digest = ? AND runtime = ?", (digest, runtime)
+                "SELECT reason, revision FROM failed WHERE digest = ? AND runtime = ?", (digest, runtime)
             ).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else Failure(*row)
 
-    def remember_failure(self, digest: str, runtime: str, reason: str) -> None:
+    def remember_failure(self, digest: str, runtime: str, failure: Failure) -> None:
         """Note that it did; inside `transaction`. Another runtime may try again."""
-        self._database.execute("INSERT OR REPLACE INTO failed VALUES (?, ?, ?)", (digest, runtime, reason))
+        self._database.execute("INSERT OR REPLACE INTO failed VALUES (?, ?, ?, ?)", (digest, runtime, *failure))
 
     def desired(self) -> dict[str, DesiredState]:
         """The newest desired state believed, by scope."""
@@ -122,6 +132,15 @@ class StateStore:
         self._database.execute(
             "INSERT OR REPLACE INTO desired VALUES (?, ?)", (state.scope, msgspec.json.encode(state))
         )
+
+    def seen(self) -> dict[str, str]:
+        """Digests of signed bytes that were verified and believed, by what they are."""
+        with self._lock:
+            return dict(self._database.execute("SELECT what, digest FROM seen").fetchall())
+
+    def save_seen(self, what: str, digest: str) -> None:
+        """Note the digest of what was believed; inside `transaction`."""
+        self._database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (what, digest))
 
     def _get(self, key: str, kind: type[_T]) -> _T | None:
         with self._lock:
@@ -143,6 +162,8 @@ def _open(path: Path) -> sqlite3.Connection:
         damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)
+        if version == 1:
+            database.execute("ALTER TABLE failed ADD COLUMN revision INTEGER NOT NULL DEFAULT 0")
         database.executescript(_SCHEMA)
         database.execute(f"PRAGMA user_version = {_VERSION}")
     except BaseException:

@@ -16,8 +16,28 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_agent.update_events import (
+    Activated,
+    Admitted,
+    AlreadyRunning,
+    Booted,
+    Confirmed,
+    Damaged,
+    Event,
+    Fetched,
+    Proven,
+    Reconsidered,
+    Refused,
+    RollbackAsked,
+    SelfTestPassed,
+    Slot,
+    Spoiled,
+    Staged,
+    Stopped,
+    Target,
+    Wanted,
+)
 from edge_contract import limits
-from edge_contract.messages import ModelRef
 
 
 class Phase(enum.StrEnum):
@@ -44,21 +64,6 @@ _COUNTED: Final = frozenset({Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION})
 """Phases in which the new model is run: one that takes the whole device down must not do so for ever."""
 
 
-class Slot(Struct, frozen=True):
-    """A model on this disk, ready to run."""
-
-    name: str
-    model: ModelRef
-
-
-class Target(Struct, frozen=True):
-    """What a verified desired state asks for."""
-
-    model: ModelRef
-    scope: str
-    revision: int
-
-
 class State(Struct, frozen=True, kw_only=True):
     """All that survives a restart."""
 
@@ -82,119 +87,6 @@ def running(state: State) -> Slot | None:
     """The slot that has to run in this state; None is the factory model."""
     return state.trial if state.phase in ON_TRIAL else state.committed
 
-
-# Events: what happened.
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A verified desired state names another target than before."""
-
-    target: Target
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The target is listed, fits this device, and has not failed here before."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyRunning:
-    """The target is the very model that runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Every chunk is on disk and has its digest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spoiled:
-    """What was downloaded was damaged on this disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """The whole file has the release's digest and lies in a slot of its own."""
-
-    slot: Slot
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The release is still listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTestPassed:
-    """The model answered as it must on this board, within its budget."""
-
-
-@dataclass(frozen=True, slots=True)
-class Activated:
-    """The pipeline took the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """Enough frames went through the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The target cannot be run. `blame`: the model itself failed on this device, and is not tried here again."""
-
-    reason: str
-    blame: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Booted:
-    """The agent started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The agent was told to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """The committed slot cannot be loaded any more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reconsidered:
-    """New metadata: what was rejected for what the list said may be accepted now."""
-
-
-@dataclass(frozen=True, slots=True)
-class RollbackAsked:
-    """A signed command asks for the model before this one."""
-
-    reason: str
-
-
-Event = (
-    Wanted
-    | Admitted
-    | AlreadyRunning
-    | Fetched
-    | Spoiled
-    | Staged
-    | Confirmed
-    | SelfTestPassed
-    | Activated
-    | Proven
-    | Refused
-    | Booted
-    | Stopped
-    | Damaged
-    | Reconsidered
-    | RollbackAsked
-)
 
 EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     # `Wanted` leads to OFFERED from everywhere (see `_wanted`): a newer wish supersedes one that is stuck.
@@ -251,6 +143,7 @@ class Remember:
 
     digest: str
     reason: str
+    revision: int
 
 
 Command = Work | Run | Remember
@@ -299,7 +192,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
         case Refused(reason, blame):
             after = replace(after, reason=reason, trial=None)
             if blame and state.target is not None:
-                remember = (Remember(state.target.model.digest, reason),)
+                remember = (Remember(state.target.model.digest, reason, state.target.revision),)
         case RollbackAsked(reason):
             after = replace(after, reason=reason, committed=state.previous, previous=None)
         case Spoiled() if phase is Phase.OFFERED:

@@ -12,30 +12,30 @@ from pathlib import Path
 from typing import assert_never
 
 from edge_agent import admission
-from edge_agent.blobs import Download, PartFile
-from edge_agent.metadata import TrustedMetadata
+from edge_agent.blobs import PartFile
+from edge_agent.fetching import Fetch, read_release
+from edge_agent.listing import TrustedMetadata
 from edge_agent.selftest import COMMAND, SelfTest, Verdict
 from edge_agent.slots import ActiveModel, Slots
 from edge_agent.state import StateStore
-from edge_agent.update_machine import (
+from edge_agent.update_events import (
     Activated,
     Damaged,
     Event,
     Fetched,
-    Phase,
     Refused,
     SelfTestPassed,
     Spoiled,
     Staged,
-    State,
     Target,
-    Work,
-    running,
 )
+from edge_agent.update_machine import Phase, State, Work, running
+from edge_agent.verifier import COMMAND as VERIFY_COMMAND
 from edge_agent.visit import Visit
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError, TrustError
-from edge_contract.trust import ReleaseTarget
+from edge_contract.messages import ModelRef
+from edge_contract.trust import ListedRelease
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class UpdateSettings:
     """Frames that prove a new model."""
     selftest_command: Sequence[str] = COMMAND
     """What tests a slot, which is appended."""
+    verify_command: Sequence[str] = VERIFY_COMMAND
+    """What checks signatures."""
 
 
 class UpdateWork:
@@ -83,7 +85,7 @@ class UpdateWork:
         self._parts = state_dir / "parts"
         self.active: ActiveModel | None = None
         """The model that the pipeline has."""
-        self._download: Download | None = None
+        self._fetch: Fetch | None = None
         self._selftest: SelfTest | None = None
         self._tests = 0
         self.notice = ""
@@ -92,12 +94,12 @@ class UpdateWork:
     @property
     def downloading(self) -> bool:
         """A download is under way."""
-        return self._download is not None
+        return self._fetch is not None
 
     @property
     def progress(self) -> float:
         """Share of the chunks held of the download under way."""
-        return self._download.part.progress if self._download is not None else 0.0
+        return self._fetch.progress if self._fetch is not None else 0.0
 
     def do(self, work: Work, state: State, metadata: TrustedMetadata | None) -> bool:
         """Begin the work of a phase; False when it needs metadata that hold and there are none.
@@ -144,14 +146,16 @@ class UpdateWork:
         Raises:
             OSError: the disk refused.
         """
-        download = self._download
-        if download is None or download.digest != digest:
+        if self._fetch is None:
             return
-        if download.arrived(number, payload, self._monotonic()):
-            self.notice = ""
-        elif number in download.refused:
-            self.notice = f"chunk {number} arrived without its digest: refused and asked for again."
-        if download.complete:
+        try:
+            taken = self._fetch.arrived(digest, number, payload, self._monotonic())
+        except TrustError as error:
+            self._advance(Refused(str(error), blame=False))
+            return
+        if taken is not None:
+            self.notice = "" if taken else f"chunk {number} arrived without its digest: refused and asked for again."
+        if self._fetch.complete:
             self._advance(Fetched())
 
     def take_verdict(self, test: int, verdict: Verdict) -> None:
@@ -168,15 +172,15 @@ class UpdateWork:
 
     def tick(self) -> None:
         """Time passed."""
-        if self._download is not None:
-            self._download.tick(self._monotonic())
+        if self._fetch is not None:
+            self._fetch.tick(self._monotonic())
 
     def end(self) -> None:
         """The phase is over: stop what it had under way. What a download brought stays on the disk."""
         self.notice = ""
-        if self._download is not None:
-            self._download.close()
-            self._download = None
+        if self._fetch is not None:
+            self._fetch.close()
+            self._fetch = None
         if self._selftest is not None:
             self._selftest.cancel()
             self._selftest = None
@@ -192,44 +196,43 @@ class UpdateWork:
             self._advance(admission.confirm(target, metadata))
             return
         try:
-            release = metadata.release(target.model)
+            listed = metadata.release(target.model)
+            if work is Work.FETCH:
+                self._begin_fetch(target.model, listed)
+            else:
+                self._stage(target.model, listed)
         except TrustError as error:
             self._advance(Refused(str(error), blame=False))
-            return
-        if work is Work.FETCH:
-            self._fetch(release)
-        else:
-            self._stage(release)
 
-    def _fetch(self, release: ReleaseTarget) -> None:
-        self._clear_parts(keep=release.manifest.digest)
+    def _begin_fetch(self, model: ModelRef, listed: ListedRelease) -> None:
+        self._clear_parts(keep={listed.model, listed.file.digest})
         link = self._visit.link(self._monotonic())
         need = topics.device(self._settings.device, "need")
-        self._download = Download(
-            PartFile(self._parts, release),
-            release.manifest.digest,
+        self._fetch = Fetch(
+            self._parts,
+            model,
+            listed,
             device=self._settings.device,
             link=link,
             deliver=self._chunk_came,
             say_need=lambda payload: link.publish(need, payload, retain=True),
             now=self._monotonic(),
         )
-        if self._download.complete:
+        if self._fetch.complete:
             self._advance(Fetched())
 
-    def _stage(self, release: ReleaseTarget) -> None:
-        part = PartFile(self._parts, release)
+    def _stage(self, model: ModelRef, listed: ListedRelease) -> None:
+        release = read_release(self._parts, model, listed)
+        if release is None:
+            self._advance(Spoiled())
+            return
+        part = PartFile(self._parts, release.blob)
         missing = part.missing
         part.close(synced=True)
         if missing:
             self._advance(Spoiled())
-            return
-        try:
-            slot = self.slots.stage(part.path, release.manifest)
-        except TrustError as error:
-            self._advance(Refused(str(error), blame=False))
-            return
-        self._advance(Staged(slot))
+        else:
+            self._advance(Staged(self.slots.stage(part.path, release.manifest)))
 
     def _begin_selftest(self, state: State) -> None:
         if state.trial is None:
@@ -271,9 +274,9 @@ class UpdateWork:
     def _tidy(self, state: State) -> None:
         self.slots.point(state.committed, state.previous)
         self.slots.prune((state.committed, state.previous))
-        self._clear_parts(keep=None)
+        self._clear_parts(keep=set())
 
-    def _clear_parts(self, keep: str | None) -> None:
+    def _clear_parts(self, keep: set[str]) -> None:
         for part in self._parts.glob("*"):
-            if part.stem != keep:
+            if part.stem not in keep:
                 part.unlink()

@@ -1,54 +1,47 @@
 """Model updates on the device: the thread that takes everything in order and keeps the state.
 
-It hears the links, the self-test and the clock, asks the pure machine (`update_machine`) for the next state, writes
-that, and has the work done (`update_work`). Each transition is written before its work, so a power cut costs time and
-nothing else. Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
+It hears the links, the verifier, the self-test and the clock, asks the pure machine (`update_machine`) for the next
+state, writes that, and has the work done (`update_work`). Each transition is written before its work, so a power cut
+costs time and nothing else. Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
 """
 
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, assert_never
 
 from msgspec.structs import replace
-from securesystemslib.signer import Key
 
 from edge_agent.errand import Connection
 from edge_agent.link import Link
-from edge_agent.metadata import Trust
-from edge_agent.orders import Orders
+from edge_agent.orders import Asked, Orders
 from edge_agent.probation import Probation
 from edge_agent.selftest import Verdict
 from edge_agent.slots import ActiveModel
-from edge_agent.state import StateStore
+from edge_agent.state import Failure, StateStore
 from edge_agent.trusted_time import TrustedClock
-from edge_agent.update_machine import (
-    SETTLED,
+from edge_agent.update_events import (
     Booted,
-    Command,
     Event,
-    Phase,
     Proven,
     Reconsidered,
     Refused,
-    Remember,
     RollbackAsked,
-    Run,
-    State,
     Stopped,
     Wanted,
-    Work,
-    step,
-    work_of,
 )
+from edge_agent.update_machine import SETTLED, Command, Phase, Remember, Run, State, Work, step, work_of
 from edge_agent.update_work import UpdateSettings, UpdateWork
+from edge_agent.verifier import Answer, Sealed, UnansweredError, Verifier
 from edge_agent.visit import Visit
 from edge_contract import topics
+from edge_contract.errors import TrustError
 from edge_contract.messages import Reported
+from edge_contract.trust import COMMAND_TYPE, SignedCommand, read_payload
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +58,13 @@ class _Envelope(NamedTuple):
     payload: bytes
 
 
-class _Timestamp(NamedTuple):
+class _Metadata(NamedTuple):
+    topic: str
     payload: bytes
+
+
+class _Verified(NamedTuple):
+    answer: Answer | UnansweredError
 
 
 class _Chunk(NamedTuple):
@@ -80,7 +78,7 @@ class _Tested(NamedTuple):
     verdict: Verdict
 
 
-_Item = _Envelope | _Timestamp | _Chunk | _Tested | RollbackAsked
+_Item = _Envelope | _Metadata | _Verified | _Chunk | _Tested | RollbackAsked
 
 
 class ModelUpdates:
@@ -114,10 +112,8 @@ class ModelUpdates:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._clock = TrustedClock(now, monotonic, store.time())
-        self._trust = Trust(state_dir / "trust", settings.root, self._clock)
-        self._orders = Orders(
-            self._trust, store, self._clock, monotonic, device=settings.device, groups=settings.groups
-        )
+        self._verifier = Verifier(state_dir / "trust", settings.root, settings.verify_command)
+        self._orders = Orders(store, self._clock, monotonic, device=settings.device, groups=settings.groups)
         self._visit = Visit(open_link, self._heard_metadata)
         self._probation = Probation(settings.probation_frames)
         self._work = UpdateWork(
@@ -134,7 +130,6 @@ class ModelUpdates:
         self._state = store.update() or State(committed=self._work.slots.current())
         self._events: list[Event] = []
         self._advancing = self._held = False
-        self._last_timestamp = b""
         self._time_kept = monotonic()
         self._reported: Reported | None = None
 
@@ -155,7 +150,7 @@ class ModelUpdates:
     def stop(self) -> None:
         """End within seconds; what is under way goes on at the next start."""
         self._stopping.set()
-        self._visit.abort()
+        self._verifier.stop()
         with suppress(queue.Full):
             self._inbox.put_nowait(None)  # wakes a thread that waits for news
         if self._thread is not None:
@@ -173,9 +168,18 @@ class ModelUpdates:
         """What `report` got last."""
         return self._reported
 
-    def online_keys(self) -> tuple[Sequence[Key], int]:
-        """Whose signatures on commands count, and how many are needed."""
-        return self._trust.online_keys, self._trust.online_threshold
+    def unseal_command(self, envelope: bytes) -> SignedCommand:
+        """The command in an envelope, if it is signed as desired states are; takes about a second, from any thread.
+
+        Raises:
+            TrustError: it is not to be believed.
+            UnansweredError: nothing is known about it; ask again.
+        """
+        answer = self._verifier.verify(self._clock.now(), {}, [Sealed(COMMAND_TYPE, envelope)])
+        (opened,) = answer.opened
+        if opened.refused:
+            raise TrustError(opened.refused)
+        return read_payload(opened.payload, COMMAND_TYPE, SignedCommand)
 
     def trusted_time(self) -> float:
         """Seconds since 1970, for expiries: never behind what was signed."""
@@ -196,8 +200,8 @@ class ModelUpdates:
     # On the links' threads and the self-test's.
 
     def _heard_metadata(self, topic: str, payload: bytes) -> None:
-        if topic == _TIMESTAMP and payload:
-            self._put(_Timestamp(payload))
+        if payload:
+            self._put(_Metadata(topic, payload if topic == _TIMESTAMP else b""))
 
     def _put(self, item: _Item) -> None:
         while not self._stopping.is_set():
@@ -224,10 +228,11 @@ class ModelUpdates:
                 pass
             case _Envelope(scope, payload):
                 self._orders.hear_envelope(scope, payload)
-            case _Timestamp(payload):
-                if payload != self._last_timestamp:
-                    self._last_timestamp = payload
-                    self._orders.hear_timestamp()
+            case _Metadata(topic, payload):
+                if topic == _TIMESTAMP:
+                    self._orders.hear_timestamp(payload)
+            case _Verified(answer):
+                self._take_answer(answer)
             case _Chunk(digest, number, payload):
                 self._guarded(lambda: self._work.take_chunk(digest, number, payload))
             case _Tested(test, verdict):
@@ -241,12 +246,9 @@ class ModelUpdates:
     def _tick(self) -> None:
         now = self._monotonic()
         if self._orders.due and self._inbox.empty():  # news come in bunches: hear the bunch first
-            renewed = self._orders.consider(self._visit.fetcher(now))
-            if renewed and not self._failed_before():
-                self._advance(Reconsidered())
-            self._follow()
-            if self._held and self._orders.metadata is not None:
-                self._begin_work(work_of(self._state))
+            asked = self._orders.question(lambda: self._visit.files(now))
+            if asked is not None:
+                threading.Thread(target=self._verify, args=(asked,), name="verify", daemon=True).start()
         self._work.tick()
         verdict = self._probation.verdict() if self._state.phase is Phase.PROBATION else None
         if verdict is not None:
@@ -256,6 +258,26 @@ class ModelUpdates:
             self._store.save_time(self._clock.worth_keeping(metadata.expires))
         self._visit.close_when_idle(now, busy=self._work.downloading)
         self._say()
+
+    def _verify(self, asked: Asked) -> None:
+        """On a thread of its own: frames, chunks and the rest of an update go on meanwhile."""
+        try:
+            self._put(_Verified(self._verifier.verify(self._clock.now(), asked.files, asked.sealed)))
+        except UnansweredError as error:
+            self._put(_Verified(error))
+
+    def _take_answer(self, answer: Answer | UnansweredError) -> None:
+        if isinstance(answer, UnansweredError):
+            self._orders.unanswered(str(answer))
+            return
+        if self._orders.take(answer) and not self._failed_before():
+            self._advance(Reconsidered())
+        if answer.metadata is None:
+            self._visit.ask_again()
+            return
+        self._follow()
+        if self._held:
+            self._begin_work(work_of(self._state))
 
     def _failed_before(self) -> bool:
         target = self._state.target
@@ -286,7 +308,8 @@ class ModelUpdates:
                 self._store.save_update(after)
                 for command in commands:
                     if isinstance(command, Remember):
-                        self._store.remember_failure(command.digest, self._settings.runtime, command.reason)
+                        failure = Failure(command.reason, command.revision)
+                        self._store.remember_failure(command.digest, self._settings.runtime, failure)
             self._state = after
             _log.info("update: %s -> %s %s", before.phase, after.phase, after.reason)
         if any(isinstance(command, Work) for command in commands):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_agent.errand import Connection
-from edge_agent.metadata import FILTER, RetainedFetcher
+from edge_agent.retained import FILTER, RetainedFiles
 
 IDLE_S: Final = 10.0
 """A visit without use ends after this; the next chunk or retry often comes sooner."""
@@ -23,21 +23,23 @@ class Visit:
         `heard` gets every metadata message.
         """
         self._open_link, self._heard = open_link, heard
-        self._current: tuple[Connection, RetainedFetcher] | None = None
+        self._current: tuple[Connection, RetainedFiles] | None = None
         self._used = 0.0
 
     def link(self, now: float) -> Connection:
         """The connection, opened if it is not."""
         return self._open(now)[0]
 
-    def fetcher(self, now: float) -> RetainedFetcher:
+    def files(self, now: float) -> RetainedFiles:
         """What its metadata subscription delivers."""
         return self._open(now)[1]
 
-    def abort(self) -> None:
-        """Let a refresh that waits give up; from any thread."""
+    def ask_again(self) -> None:
+        """Have the broker hand out the metadata anew: at QoS 0 a file may have been lost on the way."""
         if self._current is not None:
-            self._current[1].close()
+            link = self._current[0]
+            link.unsubscribe(FILTER)
+            self._current = (link, self._subscribe(link))
 
     def close_when_idle(self, now: float, *, busy: bool) -> None:
         """End it when it was not used for `IDLE_S`."""
@@ -49,21 +51,24 @@ class Visit:
     def close(self) -> None:
         """End it now."""
         if self._current is not None:
-            link, fetcher = self._current
+            link = self._current[0]
             self._current = None
-            fetcher.close()
             link.stop()
 
-    def _open(self, now: float) -> tuple[Connection, RetainedFetcher]:
+    def _open(self, now: float) -> tuple[Connection, RetainedFiles]:
         self._used = now
         if self._current is None:
-            link, fetcher = self._open_link(), RetainedFetcher()
-
-            def received(topic: str, payload: bytes) -> None:
-                fetcher.receive(topic, payload)
-                self._heard(topic, payload)
-
-            link.subscribe(FILTER, received)
-            self._current = (link, fetcher)
+            link = self._open_link()
+            self._current = (link, self._subscribe(link))
             link.start()
         return self._current
+
+    def _subscribe(self, link: Connection) -> RetainedFiles:
+        files = RetainedFiles()
+
+        def received(topic: str, payload: bytes) -> None:
+            files.receive(topic, payload)
+            self._heard(topic, payload)
+
+        link.subscribe(FILTER, received)
+        return files

@@ -6,21 +6,16 @@ revision is higher than any seen for that scope: an old one that somebody kept c
 
 from collections.abc import Mapping, Sequence
 
-from securesystemslib.signer import Key
-
 from edge_contract.errors import TrustError
-from edge_contract.trust import DESIRED_TYPE, DesiredState, unseal
+from edge_contract.trust import DesiredState
 
 
-def accept(
-    envelope: bytes, scope: str, known: DesiredState | None, *, keys: Sequence[Key], threshold: int, now: float
-) -> DesiredState | None:
-    """The state in an envelope that arrived for `scope`; None when it is the known one, said again.
+def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: float) -> DesiredState | None:
+    """A verified state that arrived for `scope`; None when it is the known one, said again.
 
     Raises:
         TrustError: it is not to be believed; the text says why.
     """
-    state = unseal(envelope, DESIRED_TYPE, DesiredState, keys, threshold)
     what = f"the desired state of {scope}, revision {state.revision},"
     if state.scope != scope:
         raise TrustError(f"a desired state signed for {state.scope} arrived for {scope}: refused.")

@@ -3,7 +3,7 @@
 from typing import Final
 
 CHUNK_BYTES: Final = 64 * 1024
-"""A model file travels in chunks of this size: every broker and cloud gateway in use passes it."""
+"""Files travel in chunks of this size: every broker and cloud gateway in use passes it."""
 
 MODEL_BYTES: Final = 32 * 1024 * 1024
 """The largest model file: 512 chunks. Larger networks do not belong on these boards."""
@@ -17,8 +17,11 @@ MANIFEST_BYTES: Final = 512 * 1024
 PACKAGE_BYTES: Final = MODEL_BYTES + 2 * 1024 * 1024
 """The largest `.ewm`: model, manifest and card."""
 
-METADATA_BYTES: Final = 8 * 1024 * 1024
-"""The largest TUF metadata file: targets.json carries the manifest of every listed release."""
+RELEASE_BYTES: Final = MANIFEST_BYTES + 64 * 1024
+"""The largest release file: the manifest and the digests of the model's chunks."""
+
+METADATA_BYTES: Final = 127_000
+"""The largest TUF metadata file: with its topic it passes gateways that take 128 kB a packet, however they count."""
 
 LABELS: Final = 1000
 """The most classes a model may answer with."""

@@ -46,7 +46,7 @@ class TrustTopic(NamedTuple):
 
 
 class BlobTopic(NamedTuple):
-    """`blob/<sha256>/<chunk>`: one chunk of a model file."""
+    """`blob/<sha256>/<chunk>`: one chunk of a model file or of a release file."""
 
     sha256: str
     chunk: int
@@ -95,7 +95,7 @@ def trust(file: str) -> str:
 
 
 def blob(sha256: str, chunk: int) -> str:
-    """One chunk, counted from 0, of the model file with this digest."""
+    """One chunk, counted from 0, of the model file or release file with this digest."""
     if not _SHA256.fullmatch(sha256):
         raise UsageError(f"{sha256!r} is not a SHA-256 digest of 64 hexadecimal digits.")
     return f"{PREFIX}/blob/{sha256}/{chunk}"

@@ -1,24 +1,20 @@
-"""What is signed and how it is read: releases as TUF targets, desired states and commands as DSSE envelopes.
+"""What is signed, as structs: releases as TUF targets, desired states and commands as the payload of an envelope.
 
 TUF roles: `root` (offline, threshold), `targets` (the release key), `snapshot` and `timestamp` (the online key).
-A release is a target whose `custom` is a `ReleaseTarget`. A desired state or a command is a DSSE envelope signed by
-the key that the trusted root names for `timestamp`. Here is only the format: verified bytes in, structs out. Fetching
-and expiry are `tuf.ngclient`'s, with the agent's transport.
+A release is two targets: the model file, and beside it the release file, a `Release` as JSON with the manifest in it.
+Targets metadata names both by length and digest and nothing more, so that hundreds of releases fit one packet. Here is
+only the format: verified bytes in, structs out. Signatures are `envelope`'s; fetching and expiry are `tuf.ngclient`'s.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import Key, Signer
 
 from edge_contract import limits
 from edge_contract.errors import TrustError, UsageError
-from edge_contract.manifest import ModelManifest, decode, encode
+from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 from edge_contract.messages import Command, Id, ModelRef, Seconds, Sha256, Text
 
 DESIRED_TYPE: Final = "application/vnd.edgewise.desired+json"
@@ -40,6 +36,11 @@ class DesiredState(Struct, frozen=True, kw_only=True):
     """After this the state is not accepted; what runs keeps running."""
     follow_group: bool = False
     """On a device's own state: it no longer counts, and the group's does again; `model` only informs."""
+    retry: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """A device where this model failed under a revision below this one tries it once more; 0 asks nobody to.
+
+    A revision and not a yes: a state that is said again with a longer life asks for no further attempt.
+    """
 
 
 class SignedCommand(Struct, frozen=True, kw_only=True):
@@ -53,90 +54,133 @@ class SignedCommand(Struct, frozen=True, kw_only=True):
 
 
 class Chunks(Struct, frozen=True, kw_only=True):
-    """How a model file is cut: every chunk can be verified by itself, so a half-done download survives a power cut."""
+    """How a file is cut: every chunk can be verified by itself, so a half-done download survives a power cut."""
 
     size: Annotated[int, Meta(ge=1024, le=limits.CHUNK_BYTES)]
     digests: Annotated[tuple[Sha256, ...], Meta(max_length=limits.MODEL_BYTES // 1024)]
 
+    @classmethod
+    def of(cls, data: bytes) -> "Chunks":
+        """Cut a file's bytes."""
+        return cls(size=limits.CHUNK_BYTES, digests=tuple(digest_of(piece) for piece in pieces(data)))
 
-class ReleaseTarget(Struct, frozen=True, kw_only=True):
-    """The `custom` of a TUF target: what the release is, and how its file travels."""
+
+def pieces(data: bytes) -> list[bytes]:
+    """A file in the chunks it travels in; only the last may be shorter."""
+    return [data[start : start + limits.CHUNK_BYTES] for start in range(0, len(data), limits.CHUNK_BYTES)]
+
+
+class Blob(Struct, frozen=True, kw_only=True):
+    """A file that travels in chunks on `blob/<digest>/<i>`."""
+
+    digest: Sha256
+    size: Annotated[int, Meta(ge=1, le=limits.MODEL_BYTES)]
+    chunks: Chunks
+
+    def __post_init__(self) -> None:
+        """Raises ValueError (in decoding: ValidationError) where the chunks do not make up the file."""
+        if len(self.chunks.digests) != -(-self.size // self.chunks.size):
+            raise ValueError("it counts its chunks wrong")
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """What the release file holds: all that a device must know to fetch a model and to run it."""
 
     manifest: ModelManifest
     chunks: Chunks
+    """Of the model file."""
     notes: Text = ""
 
+    @property
+    def blob(self) -> Blob:
+        """How the model file travels."""
+        return Blob(digest=self.manifest.digest, size=self.manifest.size, chunks=self.chunks)
 
-def target_path(model: ModelRef) -> str:
-    """The TUF target path of a release: the model file itself is the target."""
+
+class ListedRelease(Struct, frozen=True, kw_only=True):
+    """What targets metadata says of one release: two files."""
+
+    model: Sha256
+    size: Annotated[int, Meta(ge=1, le=limits.MODEL_BYTES)]
+    """Of the model, bytes."""
+    file: Blob
+    """The release file."""
+
+
+def model_path(model: ModelRef) -> str:
+    """The TUF target path of a release's model file."""
     return f"{model.name}/{model.release}.tflite"
 
 
-def release_to_custom(release: ReleaseTarget) -> dict[str, Any]:
-    """A release as the JSON object that targets metadata carries.
-
-    The manifest stands in it as the text of its JSON file: TUF's canonical JSON knows no fractions.
-    """
-    return {
-        "manifest": encode(release.manifest).decode(),
-        "chunks": msgspec.to_builtins(release.chunks),
-        "notes": release.notes,
-    }
+def release_path(model: ModelRef) -> str:
+    """The TUF target path of the release file beside it."""
+    return f"{model.name}/{model.release}.json"
 
 
-def release_from_custom(custom: Any) -> ReleaseTarget:
-    """Read a release from metadata that was verified.
+def encode_release(release: Release) -> bytes:
+    """The release file: canonical JSON, so equal releases have equal digests."""
+    return msgspec.json.encode(release, order="sorted")
+
+
+def decode_release(data: bytes, model: ModelRef, listed: ListedRelease) -> Release:
+    """Read a release file, once its digest is what the verified metadata say, and hold it against them.
 
     Raises:
-        TrustError: the metadata's signature held but it does not describe a release this version can run.
+        TrustError: the digest is another, this version cannot read it, or it contradicts what was signed.
+    """
+    name = f"{model.name} {model.release}"
+    if len(data) != listed.file.size or digest_of(data) != listed.file.digest:
+        raise TrustError(f"the release file of {name} has not the size and digest the signed list names: refused.")
+    try:
+        release = msgspec.json.decode(data, type=Release)
+        decode(encode(release.manifest))  # the rules that span a manifest's fields
+        _ = release.blob
+    except (UsageError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise TrustError(f"the signed release file of {name} cannot be read ({error}): refused.") from error
+    manifest = release.manifest
+    if (manifest.name, manifest.release) != (model.name, model.release):
+        raise TrustError(f"the manifest listed for {name} is that of another release: refused.")
+    if (manifest.digest, manifest.size) != (listed.model, listed.size):
+        raise TrustError(f"the manifest of {name} names another file than the signed list does: refused.")
+    return release
+
+
+def file_custom(chunks: Chunks) -> dict[str, Any] | None:
+    """The `custom` of a release file's target; None for a file of one chunk, whose digest is the file's own."""
+    return {"chunks": msgspec.to_builtins(chunks)} if len(chunks.digests) > 1 else None
+
+
+def blob_of_target(length: int, hashes: Mapping[str, str], custom: Any) -> Blob:
+    """How a listed release file travels.
+
+    Raises:
+        TrustError: the metadata's signature held but it does not describe a file this version can fetch.
     """
     try:
-        text, chunks, notes = custom["manifest"], custom["chunks"], custom.get("notes", "")
-        release = ReleaseTarget(
-            manifest=decode(text.encode()),
-            chunks=msgspec.convert(chunks, Chunks),
-            notes=msgspec.convert(notes, Text),
-        )
-    except (KeyError, TypeError, AttributeError, UsageError, msgspec.ValidationError) as error:
-        raise TrustError(f"a signed release cannot be read ({error}): refused.") from error
-    manifest, cut = release.manifest, release.chunks
-    if len(cut.digests) != -(-manifest.size // cut.size):
-        raise TrustError(f"the signed release of {manifest.name} {manifest.release} counts its chunks wrong: refused.")
-    return release
+        if length > limits.RELEASE_BYTES:
+            raise ValueError(f"{length} bytes pass the limit of {limits.RELEASE_BYTES}")
+        digest = hashes["sha256"]
+        cut = {"size": limits.CHUNK_BYTES, "digests": [digest]} if custom is None else custom["chunks"]
+        return msgspec.convert({"digest": digest, "size": length, "chunks": cut}, Blob)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TrustError(f"a signed release file cannot be fetched ({error}): refused.") from error
 
 
 S = TypeVar("S", bound=Struct)
 
 
-def seal(payload: Struct, payload_type: str, signer: Signer) -> bytes:
-    """Sign a desired state or a command: a DSSE envelope as JSON."""
-    envelope = Envelope(msgspec.json.encode(payload), payload_type, {})
-    envelope.sign(signer)
-    return json.dumps(envelope.to_dict(), sort_keys=True).encode()
-
-
-def unseal(data: bytes, payload_type: str, kind: type[S], keys: Sequence[Key], threshold: int = 1) -> S:
-    """Verify an envelope by `threshold` of the trusted keys, then read its payload.
-
-    Only the envelope's own JSON is parsed before the signature holds; its size is limited first.
+def read_payload(payload: bytes, payload_type: str, kind: type[S]) -> S:
+    """Read what a verified envelope held.
 
     Raises:
-        TrustError: too large, no envelope, another payload type, no trusted signature, or a malformed payload.
+        TrustError: it is malformed.
     """
-    what = payload_type.removeprefix("application/vnd.edgewise.").removesuffix("+json")
-    if len(data) > limits.MESSAGE_BYTES:
-        raise TrustError(f"a signed {what} of {len(data)} bytes passes the limit and was not read.")
     try:
-        envelope = Envelope.from_dict(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TrustError(f"a {what} arrived that is no signed envelope: refused.") from error
-    if envelope.payload_type != payload_type:
-        raise TrustError(f"an envelope of type {envelope.payload_type[:80]!r} arrived where a {what} belongs: refused.")
-    try:
-        envelope.verify(list(keys), threshold)
-    except (VerificationError, ValueError) as error:
-        raise TrustError(f"a {what} arrived without the signature of a trusted key: refused.") from error
-    try:
-        return msgspec.json.decode(envelope.payload, type=kind)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise TrustError(f"a signed {what} is malformed: {error}.") from error
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise TrustError(f"a signed {described(payload_type)} is malformed: {error}.") from error
+
+
+def described(payload_type: str) -> str:
+    """What an envelope of this type is called in a sentence."""
+    return payload_type.removeprefix("application/vnd.edgewise.").removesuffix("+json")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from edge_contract import topics
+from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.messages import ModelRef
-from edge_contract.trust import DESIRED_TYPE, DesiredState, seal, unseal
+from edge_contract.trust import DESIRED_TYPE, DesiredState
 from edge_fleet.repository import Repository, write_durably
 
 LIFE: Final = 30 * 24 * 3600.0  # seconds a device may be away and still accept what was desired; refresh prolongs it
@@ -40,18 +41,25 @@ class DesiredStates:
     repository: Repository
     now: Callable[[], float] = time.time
 
-    def issue(self, scope: str, model: ModelRef, *, follow_group: bool = False) -> Issued:
-        """Sign and keep a new desired state for `group/<id>` or `device/<id>`."""
+    def issue(
+        self, scope: str, model: ModelRef, *, follow_group: bool = False, retry: bool = False, retried: int = 0
+    ) -> Issued:
+        """Sign and keep a new desired state for `group/<id>` or `device/<id>`.
+
+        `retry`: devices where this model failed before try it once more. `retried`: the revision that last asked so.
+        """
         last = self._last_revision(scope)
         now = self.now()
         # Counted from the clock, so that a release side restored from an old backup still goes on above what it lost.
+        revision = max(last + 1, int(now))
         state = DesiredState(
             scope=scope,
-            revision=max(last + 1, int(now)),
+            revision=revision,
             model=model,
             issued=now,
             expires=now + LIFE,
             follow_group=follow_group,
+            retry=revision if retry else retried,
         )
         issued = Issued(state, seal(state, DESIRED_TYPE, self.repository.online_signer()))
         write_durably(self._path(scope), issued.envelope)
@@ -67,7 +75,10 @@ class DesiredStates:
 
     def reissue(self, states: list[Issued]) -> list[Issued]:
         """Issue states again after a rotation: read them before it, while the key that signed them counts."""
-        return [self.issue(one.state.scope, one.state.model, follow_group=one.state.follow_group) for one in states]
+        return [
+            self.issue(old.scope, old.model, follow_group=old.follow_group, retried=old.retry)
+            for old in (one.state for one in states)
+        ]
 
     def renew(self) -> list[Issued]:
         """Issue again each state that has less than half of its life before it."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edge_contract import topics
+from edge_contract.envelope import seal
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Command, CommandResult, decode
-from edge_contract.trust import COMMAND_TYPE, SignedCommand, seal
+from edge_contract.trust import COMMAND_TYPE, SignedCommand
 from edge_fleet.link import Arrived, Link
 from edge_fleet.repository import Repository
 

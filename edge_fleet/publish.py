@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_contract import topics
-from edge_contract.messages import ModelRef, Need, TrustIndex, decode
-from edge_contract.trust import ReleaseTarget
+from edge_contract.messages import Need, TrustIndex, decode
+from edge_contract.trust import Release, pieces
 from edge_fleet.desired import DesiredStates, Issued
 from edge_fleet.link import Arrived, Link
-from edge_fleet.release import Releases, pieces
+from edge_fleet.release import Releases
 
 Progress = Callable[[str, int, int], None]
 """(what, bytes done, bytes in all)"""
@@ -39,10 +39,10 @@ class Publisher:
     def heal(self) -> int:
         """Make the broker hold everything again; returns how many messages it lacked."""
         states = self.desired.all()
-        wanted = {state.state.model.digest: state.state.model for state in states}
-        listed = {target.manifest.digest for target in self.releases.listed()}
+        wanted = {state.state.model.digest for state in states}
+        listed = {release.manifest.digest: release for release in self.releases.listed()}
         sent = self.metadata()
-        sent += sum(self.model(ref) for digest, ref in wanted.items() if digest in listed)
+        sent += sum(self.release(listed[digest]) for digest in wanted if digest in listed)
         held = self.link.retained(f"{topics.PREFIX}/group/+/desired") | self.link.retained(
             topics.all_devices("desired")
         )
@@ -57,7 +57,7 @@ class Publisher:
         held = self.link.retained(f"{topics.PREFIX}/trust/+")
         wanted = {topics.trust(name): data for name, data in files.items()}
         for topic, data in wanted.items():
-            self.link.check_size(topic, data)  # all before the first is sent: nothing half-published
+            self.link.check_size(topic, data)
         sent = self._send("metadata", [Arrived(t, data) for t, data in wanted.items() if held.get(t) != data])
         index = decode(files["index.json"], TrustIndex)
         newest = {"snapshot": index.snapshot, "targets": index.targets}
@@ -70,12 +70,27 @@ class Publisher:
             self.releases.forget(digest)
         return sent
 
-    def model(self, ref: ModelRef) -> int:
-        """Publish the chunks of a release that the broker lacks or holds damaged."""
-        chunks = pieces(self.releases.model(ref))
-        held = self.link.retained(f"{topics.PREFIX}/blob/{ref.digest}/+")
-        wanted = [Arrived(topics.blob(ref.digest, number), chunk) for number, chunk in enumerate(chunks)]
-        return self._send(f"{ref.name} {ref.release}", [one for one in wanted if held.get(one.topic) != one.payload])
+    def check(self, release: Release) -> None:
+        """Refuse what this broker will not take, before anything of it is sent.
+
+        Raises:
+            MessageError: a packet would be too large.
+            TrustError: a file of the release is missing or damaged.
+        """
+        for name, data in self.releases.repository.files().items():
+            self.link.check_size(topics.trust(name), data)
+        for digest, data in self.releases.files(release).items():
+            for number, chunk in enumerate(pieces(data)):
+                self.link.check_size(topics.blob(digest, number), chunk)
+
+    def release(self, release: Release) -> int:
+        """Publish the chunks of a release's two files that the broker lacks or holds damaged."""
+        lacking: list[Arrived] = []
+        for digest, data in self.releases.files(release).items():
+            held = self.link.retained(f"{topics.PREFIX}/blob/{digest}/+")
+            chunks = (Arrived(topics.blob(digest, number), chunk) for number, chunk in enumerate(pieces(data)))
+            lacking += (chunk for chunk in chunks if held.get(chunk.topic) != chunk.payload)
+        return self._send(f"{release.manifest.name} {release.manifest.release}", lacking)
 
     def states(self, states: Iterable[Issued]) -> int:
         """Publish desired states."""
@@ -87,10 +102,10 @@ class Publisher:
         Raises:
             MessageError: the bitmap is malformed.
         """
-        target = self._listed(need.digest)
-        if target is None:
+        data = self.releases.listed_file(need.digest)
+        if data is None:
             return 0
-        chunks = pieces(self.releases.model(target.manifest.ref))
+        chunks = pieces(data)
         return self._send(
             f"chunks that {need.device} lacks",
             [
@@ -99,9 +114,6 @@ class Publisher:
                 if number < len(chunks)
             ],
         )
-
-    def _listed(self, digest: str) -> ReleaseTarget | None:
-        return next((target for target in self.releases.listed() if target.manifest.digest == digest), None)
 
     def _send(self, what: str, messages: list[Arrived]) -> int:
         total, sent = sum(len(message.payload) for message in messages), 0

@@ -1,11 +1,11 @@
-"""Releases: a package becomes a listed TUF target whose `custom` is its manifest and how its file is cut.
+"""Releases: a package becomes two listed TUF targets, the model file and the release file that describes it.
 
-Listing is what makes a model runnable anywhere; withdrawing is what ends that. The model files of listed releases are
-kept beside the metadata, so that a broker that lost everything can be filled again.
+Listing is what makes a model runnable anywhere; withdrawing is what ends that. Both files of listed releases are kept
+under `models/` by their digest, so that a broker that lost everything can be filled again.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from tuf.api.metadata import TargetFile
@@ -15,10 +15,21 @@ from edge_contract.errors import GateRefusedError, TrustError, UsageError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef
 from edge_contract.package import ModelPackage
-from edge_contract.trust import Chunks, ReleaseTarget, release_from_custom, release_to_custom, target_path
+from edge_contract.trust import (
+    Chunks,
+    ListedRelease,
+    Release,
+    blob_of_target,
+    decode_release,
+    encode_release,
+    file_custom,
+    model_path,
+    release_path,
+)
 from edge_fleet.repository import Repository, write_durably
 
-_MODELS: Final = "models"
+_FILES: Final = "models"
+_MODEL, _RELEASE = ".tflite", ".json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +43,7 @@ class Releases:
 
         Raises:
             GateRefusedError: the package itself says that the gate refused the model.
-            UsageError: the same name and number are taken by another model.
+            UsageError: the same name and number are taken by another model, or the list is full.
         """
         manifest = package.manifest
         if manifest.gate is not None and not manifest.gate.passed:
@@ -40,25 +51,18 @@ class Releases:
                 f"the gate refused {package.file_name} ({'; '.join(manifest.gate.reasons) or 'no reason given'}); "
                 "only a model that passed can be released."
             )
-        target = ReleaseTarget(manifest=manifest, chunks=cut(package.model), notes=notes)
-        path = target_path(manifest.ref)
-        taken = self.repository.listed().get(path)
-        if taken is not None:
-            if release_from_custom(taken.custom).manifest == manifest:
-                return False
-            raise UsageError(
-                f"{manifest.name} {manifest.release} is released already and differs from this package; "
-                "package it with a higher release number."
-            )
-        # The file stands before the list names it.
-        write_durably(self._model_path(manifest.digest), package.model)
-        with self.repository.editing() as targets:
-            file = TargetFile.from_data(path, package.model, ["sha256"])
-            file.unrecognized_fields["custom"] = release_to_custom(target)
-            targets[path] = file
-        return True
+        release = Release(manifest=manifest, chunks=Chunks.of(package.model), notes=notes)
+        taken = self._is_taken(release)
+        # Both files stand before the list names them. Of a listed release they are written again: one may be lost.
+        write_durably(self._path(manifest.digest, _MODEL), package.model)
+        described = self.keep_release_file(release)
+        if not taken:
+            model = TargetFile.from_data(model_path(manifest.ref), package.model, ["sha256"])
+            with self.repository.editing() as targets:
+                targets |= {model.path: model, described.path: described}
+        return not taken
 
-    def withdraw(self, name: str, release: int) -> ReleaseTarget:
+    def withdraw(self, name: str, release: int) -> Release:
         """Take a release from the list: no device activates it any more, and the one returned was it.
 
         Raises:
@@ -66,58 +70,126 @@ class Releases:
         """
         found = self.find(name, release)
         with self.repository.editing() as targets:
-            del targets[target_path(found.manifest.ref)]
+            del targets[model_path(found.manifest.ref)], targets[release_path(found.manifest.ref)]
         return found
 
-    def find(self, name: str, release: int) -> ReleaseTarget:
+    def find(self, name: str, release: int) -> Release:
         """One listed release.
 
         Raises:
             UsageError: it is not listed; the text says what is.
         """
         listed = self.listed()
-        for target in listed:
-            if (target.manifest.name, target.manifest.release) == (name, release):
-                return target
-        known = ", ".join(f"{target.manifest.name} {target.manifest.release}" for target in listed) or "none"
-        raise UsageError(f"{name} {release} is not released (listed: {known}); run: edgewise release FILE.ewm")
+        for known in listed:
+            if _names(known, name, release):
+                return known
+        names = ", ".join(f"{known.manifest.name} {known.manifest.release}" for known in listed) or "none"
+        raise UsageError(f"{name} {release} is not released (listed: {names}); run: edgewise release FILE.ewm")
 
-    def listed(self) -> list[ReleaseTarget]:
-        """All listed releases, by name and number."""
-        targets = (release_from_custom(file.custom) for file in self.repository.listed().values())
-        return sorted(targets, key=lambda target: (target.manifest.name, target.manifest.release))
-
-    def model(self, ref: ModelRef) -> bytes:
-        """A listed release's file.
+    def listed(self) -> list[Release]:
+        """All listed releases, by name and number.
 
         Raises:
-            TrustError: the file is missing or is not what was released.
+            TrustError: a release file is missing or is not what was released.
+            UsageError: an earlier version of this command wrote the list.
         """
-        path = self._model_path(ref.digest)
-        data = path.read_bytes() if path.is_file() else b""
-        if digest_of(data) != ref.digest:
-            raise TrustError(f"{path} is missing or damaged; release the package of {ref.name} {ref.release} again.")
-        return data
+        targets = self.repository.listed()
+        found = [self._read(path, targets) for path in targets if path.endswith(_MODEL)]
+        return sorted(found, key=lambda release: (release.manifest.name, release.manifest.release))
+
+    def files(self, release: Release) -> dict[str, bytes]:
+        """Both files of a listed release by digest, the release file first.
+
+        Raises:
+            TrustError: one is missing or damaged.
+        """
+        manifest = release.manifest
+        described = encode_release(release)
+        model = self._file(manifest.digest, _MODEL, manifest.ref)
+        return {digest_of(described): described, manifest.digest: model}
+
+    def listed_file(self, digest: str) -> bytes | None:
+        """A file of a listed release by its digest; None for any other.
+
+        Raises:
+            TrustError: it is missing or damaged.
+        """
+        for path, target in self.repository.listed().items():
+            if target.hashes.get("sha256") == digest:
+                where = PurePosixPath(path)
+                ref = ModelRef(name=where.parent.name, release=int(where.stem), digest=digest)
+                return self._file(digest, where.suffix, ref)
+        return None
 
     def orphans(self) -> dict[str, int]:
         """Digests of kept files that no listed release names, with their number of chunks."""
         named = {file.hashes["sha256"] for file in self.repository.listed().values()}
-        kept = (self.repository.directory / _MODELS).glob("*.tflite")
-        return {path.stem: -(-path.stat().st_size // limits.CHUNK_BYTES) for path in kept if path.stem not in named}
+        return {
+            path.stem: -(-path.stat().st_size // limits.CHUNK_BYTES)
+            for path in (self.repository.directory / _FILES).glob("*.*")
+            if path.stem not in named and path.suffix in {_MODEL, _RELEASE}
+        }
 
     def forget(self, digest: str) -> None:
-        """Delete the file of a withdrawn release."""
-        self._model_path(digest).unlink(missing_ok=True)
+        """Delete a file of a withdrawn release."""
+        for suffix in (_MODEL, _RELEASE):
+            self._path(digest, suffix).unlink(missing_ok=True)
 
-    def _model_path(self, digest: str) -> Path:
-        return self.repository.directory / _MODELS / f"{digest}.tflite"
+    def keep_release_file(self, release: Release) -> TargetFile:
+        """Write a release file down; the target to be listed for it.
+
+        Raises:
+            UsageError: it would be larger than a device takes.
+        """
+        data = encode_release(release)
+        if len(data) > limits.RELEASE_BYTES:
+            raise UsageError(
+                f"the release file of {release.manifest.name} {release.manifest.release} would have {len(data)} bytes, "
+                f"more than {limits.RELEASE_BYTES}; package the model with fewer goldens."
+            )
+        write_durably(self._path(digest_of(data), _RELEASE), data)
+        file = TargetFile.from_data(release_path(release.manifest.ref), data, ["sha256"])
+        if (custom := file_custom(Chunks.of(data))) is not None:
+            file.unrecognized_fields["custom"] = custom
+        return file
+
+    def _is_taken(self, release: Release) -> bool:
+        """Whether it is listed; raises UsageError where another one is under its name and number."""
+        manifest, targets = release.manifest, self.repository.listed()
+        if model_path(manifest.ref) not in targets:
+            return False
+        file = targets.get(release_path(manifest.ref))
+        same = file is not None and file.hashes.get("sha256") == digest_of(encode_release(release))
+        if same or self._read(model_path(manifest.ref), targets).manifest == manifest:
+            return True
+        raise UsageError(
+            f"{manifest.name} {manifest.release} is released already and differs from this package; "
+            "package it with a higher release number."
+        )
+
+    def _read(self, path: str, targets: dict[str, TargetFile]) -> Release:
+        model = targets[path]
+        where = PurePosixPath(path)
+        ref = ModelRef(name=where.parent.name, release=int(where.stem), digest=model.hashes["sha256"])
+        file = targets.get(release_path(ref))
+        if file is None:
+            raise UsageError(
+                f"{ref.name} {ref.release} was released by an earlier version; run: edgewise release refresh"
+            )
+        blob = blob_of_target(file.length, file.hashes, file.custom)
+        listed = ListedRelease(model=ref.digest, size=model.length, file=blob)
+        return decode_release(self._file(blob.digest, _RELEASE, ref), ref, listed)
+
+    def _file(self, digest: str, suffix: str, ref: ModelRef) -> bytes:
+        path = self._path(digest, suffix)
+        data = path.read_bytes() if path.is_file() else b""
+        if digest_of(data) != digest:
+            raise TrustError(f"{path} is missing or damaged; release the package of {ref.name} {ref.release} again.")
+        return data
+
+    def _path(self, digest: str, suffix: str) -> Path:
+        return self.repository.directory / _FILES / f"{digest}{suffix}"
 
 
-def cut(model: bytes) -> Chunks:
-    """The digests of a model file's chunks."""
-    return Chunks(size=limits.CHUNK_BYTES, digests=tuple(digest_of(chunk) for chunk in pieces(model)))
-
-
-def pieces(model: bytes) -> list[bytes]:
-    """A model file in chunks; only the last may be shorter."""
-    return [model[start : start + limits.CHUNK_BYTES] for start in range(0, len(model), limits.CHUNK_BYTES)]
+def _names(release: Release, name: str, number: int) -> bool:
+    return (release.manifest.name, release.manifest.release) == (name, number)

@@ -21,7 +21,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from edge_contract import messages, trust
+from edge_contract import limits, messages, trust
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_fleet.keys import KeyStore
 
@@ -263,7 +263,13 @@ class Repository:
         metadata = Metadata(signed)
         for signer in signers:
             metadata.sign(signer, append=True)
-        write_durably(self._metadata / name, metadata.to_bytes())
+        data = metadata.to_bytes()
+        if len(data) > limits.METADATA_BYTES:
+            raise UsageError(
+                f"{name} would have {len(data):,} bytes and gateways pass {limits.METADATA_BYTES:,} in one packet; "
+                "withdraw releases that nobody runs: edgewise release withdraw NAME RELEASE"
+            )
+        write_durably(self._metadata / name, data)
 
     def _expiry(self, life: timedelta) -> datetime:
         return (self._now().astimezone(UTC) + life).replace(microsecond=0)

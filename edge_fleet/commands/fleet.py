@@ -13,6 +13,7 @@ from edge_contract import topics
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.link import Arrived
+from edge_fleet.migration import migrate
 from edge_fleet.publish import Publisher
 from edge_fleet.watch import answer_need, read_fleet
 
@@ -59,6 +60,7 @@ def heal(
     """Publish what the broker lacks: signed lists, chunks, desired states. Mends a broker that lost its memory."""
     repository = context.open_repository(directory, None, passphrase_file)
     releases, desired = context.open_releases(repository)
+    migrate(releases)
     with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
         publisher = Publisher(releases, desired, link, progress)
         # First, so that a need which was retained before is answered with what `heal` brings.

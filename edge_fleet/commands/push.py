@@ -8,6 +8,7 @@ from edge_contract import topics
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
+from edge_fleet.migration import migrate
 from edge_fleet.publish import Publisher
 from edge_fleet.watch import Outcomes, wait_for
 
@@ -24,6 +25,9 @@ def push(
     follow_group: Annotated[
         bool, typer.Option("--follow-group", help="With --device: end its own wish, so that its group's counts again.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try it once more on devices where this very model failed before.")
+    ] = False,
     wait: Annotated[float, typer.Option(help="Seconds to watch the online devices; 0 does not watch.")] = 0.0,
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
     broker: BrokerOption = context.DEFAULT_BROKER,
@@ -32,16 +36,21 @@ def push(
 ) -> None:
     """Publish a release and the signed wish to run it. A device that is away gets it when it connects."""
     scope = _scope(group, device, follow_group=follow_group)
+    if retry and follow_group:
+        raise UsageError("--retry belongs to a wish, and --follow-group ends one; give one of them.")
     repository = context.open_repository(directory, None, passphrase_file)
     releases, desired = context.open_releases(repository)
-    ref = releases.find(name, release).manifest.ref
-    releases.model(ref)  # damage is found before anything is published
+    migrate(releases)
+    found = releases.find(name, release)
+    ref = found.manifest.ref
+    releases.files(found)  # damage is found before anything is published
     with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
         repository.refresh(only_when_due=True)
         publisher = Publisher(releases, desired, link, progress)
+        publisher.check(found)
         publisher.metadata()
-        publisher.model(ref)
-        issued = desired.issue(scope, ref, follow_group=follow_group)
+        publisher.release(found)
+        issued = desired.issue(scope, ref, follow_group=follow_group, retry=retry)
         publisher.states([issued])
         data: dict[str, Any] = {
             "name": name, "release": release, "digest": ref.digest, "scope": scope, "revision": issued.state.revision

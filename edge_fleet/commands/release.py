@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from edge_contract import package as packages
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, PassphraseOption, say
+from edge_fleet.migration import migrate
 
 
 class _AddByDefault(TyperGroup):
@@ -37,6 +38,7 @@ def add(
     """Sign a package into the list of releases. It runs nowhere before it is pushed."""
     package = packages.read_file(file)
     releases, _ = context.open_releases(context.open_repository(directory, None, passphrase_file))
+    migrate(releases)
     added = releases.add(package, notes)
     manifest = package.manifest
     what = f"{manifest.name} {manifest.release} ({manifest.digest[:12]}, {manifest.size:,} bytes)"
@@ -54,6 +56,7 @@ def withdraw(
 ) -> None:
     """Take a release from the list, so that no device activates it any more. Devices that run it go on until told."""
     releases, desired = context.open_releases(context.open_repository(directory, None, passphrase_file))
+    migrate(releases)
     gone = releases.withdraw(name, release).manifest.digest
     still = [state.state.scope for state in desired.all() if state.state.model.digest == gone]
     text = f"Withdrew {name} {release}. Tell the fleet with: edgewise fleet heal"
@@ -94,7 +97,8 @@ def refresh(
 ) -> None:
     """Renew the expiry of list, timestamp and desired states. Publish it with: edgewise fleet heal"""
     repository = context.open_repository(directory, None, passphrase_file)
-    _, desired = context.open_releases(repository)
+    releases, desired = context.open_releases(repository)
+    migrate(releases)
     repository.refresh()
     renewed = desired.renew()
     expires = repository.expiries()["timestamp"].isoformat()

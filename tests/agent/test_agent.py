@@ -21,6 +21,7 @@ from edge_agent import settings_file
 from edge_agent.agent import Agent
 from edge_agent.notify import ServiceManager
 from edge_contract import topics
+from edge_contract.envelope import seal
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import (
     Ack,
@@ -33,7 +34,7 @@ from edge_contract.messages import (
     Telemetry,
     decode,
 )
-from edge_contract.trust import COMMAND_TYPE, SignedCommand, seal
+from edge_contract.trust import COMMAND_TYPE, SignedCommand
 from edge_fleet.device_command import DeviceCommands, arguments_of
 from edge_fleet.link import BrokerAddress
 from edge_fleet.link import Link as FleetLink

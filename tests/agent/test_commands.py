@@ -12,9 +12,10 @@ from edge_agent.commands import LONGEST_LIFE_S, Commands, accept
 from edge_agent.link import Link
 from edge_agent.settings import BrokerSettings
 from edge_contract import topics
+from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.messages import Command, CommandResult, decode
-from edge_contract.trust import COMMAND_TYPE, DESIRED_TYPE, SignedCommand, seal
+from edge_contract.trust import COMMAND_TYPE, DESIRED_TYPE, SignedCommand
 from tests.agent.agent_process import Ear, eventually
 
 SIGNER = CryptoSigner.generate_ed25519()
@@ -38,14 +39,8 @@ def signed(
 
 
 def accepted(payload: bytes, *, threshold: int = 1, done: dict[str, float] | None = None) -> SignedCommand:
-    return accept(
-        payload,
-        device="cam-1",
-        command_id="c1",
-        keys=([SIGNER.public_key], threshold),
-        now=NOW + 1,
-        done=done or {},
-    )
+    signed = unseal(payload, COMMAND_TYPE, SignedCommand, [SIGNER.public_key], threshold)
+    return accept(signed, device="cam-1", command_id="c1", now=NOW + 1, done=done or {})
 
 
 def test_a_command_signed_for_this_device_and_topic_is_believed() -> None:
@@ -90,7 +85,7 @@ class Listener:
         self.commands = Commands(
             "cam-1",
             self.link,
-            keys=lambda: ([SIGNER.public_key], 1),
+            unseal=lambda payload: unseal(payload, COMMAND_TYPE, SignedCommand, [SIGNER.public_key]),
             now=time.time,
             actions={"identify": self._act, "rollback": self._refuse},
             memory=memory,

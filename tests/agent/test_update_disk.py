@@ -11,27 +11,24 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from edge_agent.blobs import AHEAD, SILENCE_S, Download, PartFile
 from edge_agent.durable import point_link, write_file
 from edge_agent.slots import Slots, read_slot
-from edge_agent.state import StateStore
-from edge_agent.update_machine import Phase, Slot, State
+from edge_agent.state import Failure, StateStore
+from edge_agent.update_events import Slot
+from edge_agent.update_machine import Phase, State
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import Need, decode
-from edge_contract.trust import Chunks, DesiredState, ReleaseTarget
+from edge_contract.trust import Blob, Chunks, DesiredState
 from tests.agent.update_bench import FIXTURES, tiny
 
 CHUNK = 1024
 DATA = random.Random(1).randbytes(25 * CHUNK + 7)  # noqa: S311  # any bytes: 25 chunks and a short one
 PIECES = [DATA[start : start + CHUNK] for start in range(0, len(DATA), CHUNK)]
-RELEASE = ReleaseTarget(
-    manifest=replace(tiny(1).manifest, digest=digest_of(DATA), size=len(DATA)),
-    chunks=Chunks(size=CHUNK, digests=tuple(map(digest_of, PIECES))),
-)
+BLOB = Blob(digest=digest_of(DATA), size=len(DATA), chunks=Chunks(size=CHUNK, digests=tuple(map(digest_of, PIECES))))
 
 
 class Wire:
@@ -53,8 +50,7 @@ class Wire:
 
     def download(self, folder: Path) -> Download:
         return Download(
-            PartFile(folder, RELEASE),
-            RELEASE.manifest.digest,
+            PartFile(folder, BLOB),
             device="cam",
             link=self,
             deliver=lambda *_: None,
@@ -127,14 +123,14 @@ def test_whatever_is_lost_repeated_damaged_or_cut_off_the_file_comes_out_right(t
 
 
 def test_a_part_that_the_disk_spoilt_is_missing_again(tmp_path: Path) -> None:
-    part = PartFile(tmp_path, RELEASE)
+    part = PartFile(tmp_path, BLOB)
     for number, piece in enumerate(PIECES):
         part.put(number, piece)
     part.close(synced=True)
     spoilt = bytearray(part.path.read_bytes())
     spoilt[5 * CHUNK] ^= 1
     part.path.write_bytes(bytes(spoilt) + b"more than there should be")
-    again = PartFile(tmp_path, RELEASE)
+    again = PartFile(tmp_path, BLOB)
     assert again.missing == [5]
     again.put(5, PIECES[5])
     again.close()
@@ -243,7 +239,7 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     def half_refused() -> None:
         with store.transaction():
             store.save_update(State(phase=Phase.COMMITTED))
-            store.remember_failure("0" * 64, "r", None)  # type: ignore[arg-type]  # the schema refuses it
+            store.remember_failure("0" * 64, "r", Failure(None, 1))  # type: ignore[arg-type]  # the schema refuses it
 
     with pytest.raises(sqlite3.Error):
         half_refused()
@@ -254,8 +250,8 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
 def test_a_failure_is_remembered_for_its_runtime(tmp_path: Path) -> None:
     store = StateStore(tmp_path / "state.db")
     with store.transaction():
-        store.remember_failure("0" * 64, "litert 2.3.0", "why")
-    assert store.failure("0" * 64, "litert 2.3.0") == "why"
+        store.remember_failure("0" * 64, "litert 2.3.0", Failure("why", 4))
+    assert store.failure("0" * 64, "litert 2.3.0") == Failure("why", 4)
     assert store.failure("0" * 64, "litert 2.4.0") is None
     assert store.failure("1" * 64, "litert 2.3.0") is None
 

@@ -9,10 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec import json
 from msgspec.structs import replace
 
-from edge_agent.update_machine import (
-    EDGES,
-    ON_TRIAL,
-    SETTLED,
+from edge_agent.update_events import (
     Activated,
     Admitted,
     AlreadyRunning,
@@ -21,21 +18,26 @@ from edge_agent.update_machine import (
     Damaged,
     Event,
     Fetched,
-    Phase,
     Proven,
     Reconsidered,
     Refused,
-    Remember,
     RollbackAsked,
-    Run,
     SelfTestPassed,
     Slot,
     Spoiled,
     Staged,
-    State,
     Stopped,
     Target,
     Wanted,
+)
+from edge_agent.update_machine import (
+    EDGES,
+    ON_TRIAL,
+    SETTLED,
+    Phase,
+    Remember,
+    Run,
+    State,
     Work,
     running,
     step,
@@ -98,7 +100,7 @@ def test_a_refusal_keeps_the_committed_model_and_remembers_only_a_model_at_fault
 ) -> None:
     after, commands = step(replace(TRIAL, phase=phase), Refused("why", blame))
     assert (after.phase, after.reason, after.committed, after.trial) == (end, "why", slot(1), None)
-    assert (Remember(model(2).digest, "why") in commands) == blame
+    assert (Remember(model(2).digest, "why", 1) in commands) == blame
     assert (Run() in commands) == (phase in ON_TRIAL)
 
 
@@ -135,7 +137,7 @@ def test_a_model_that_the_agent_does_not_survive_three_starts_with_is_given_up(p
         assert (Run() in commands) == (phase is not Phase.ACTIVATING)  # ACTIVATE runs it itself
     state, commands = step(state, Booted())
     assert state.phase is (Phase.REJECTED if phase is Phase.SELFTEST else Phase.ROLLED_BACK)
-    assert commands == (Remember(model(2).digest, state.reason), Run(), Work.TIDY)
+    assert commands == (Remember(model(2).digest, state.reason, 1), Run(), Work.TIDY)
 
 
 @pytest.mark.parametrize("phase", [Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION])

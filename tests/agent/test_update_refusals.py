@@ -1,7 +1,7 @@
 """What a device must not believe, said to one that runs a good model: each is refused by name and nothing changes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,21 @@ from tuf.api.metadata import TargetFile
 
 from demo.broker import Broker
 from edge_contract import topics
+from edge_contract.envelope import seal
+from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef
-from edge_contract.trust import DESIRED_TYPE, DesiredState, release_to_custom, seal, target_path
+from edge_contract.trust import (
+    DESIRED_TYPE,
+    Chunks,
+    DesiredState,
+    Release,
+    encode_release,
+    model_path,
+    pieces,
+    release_path,
+)
 from edge_fleet.desired import LIFE
+from edge_fleet.link import Arrived
 from tests.agent.update_bench import GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
 DESIRED = topics.group_desired(GROUP)
@@ -184,33 +196,77 @@ def test_a_desired_state_that_names_another_digest(side: ReleaseSide, device: De
     _rejected(side, device, replace(tiny(2).manifest.ref, digest="0" * 64), "names another model than the signed list")
 
 
-def _list(side: ReleaseSide, path: str, change: Callable[[TargetFile], None]) -> None:
-    """Sign a list that no `edgewise release` would write."""
+def _list(side: ReleaseSide, ref: ModelRef, model: bytes, described: bytes | None, **custom: object) -> None:
+    """Sign and publish what no `edgewise release` would write: a model and a release file under this name."""
     with side.repository.editing() as targets:
-        file = TargetFile.from_data(path, tiny(2).model, ["sha256"])
-        file.unrecognized_fields["custom"] = release_to_custom(side.releases.find("tiny", 2))
-        change(file)
-        targets[path] = file
+        for path, data in ((model_path(ref), model), (release_path(ref), described)):
+            targets.pop(path, None)
+            if data is not None:
+                targets[path] = TargetFile.from_data(path, data, ["sha256"])
+        if custom:
+            targets[release_path(ref)].unrecognized_fields["custom"] = custom
+    if described is not None:
+        chunks = enumerate(pieces(described))
+        with side.publisher() as publisher:
+            publisher.link.publish(
+                Arrived(topics.blob(digest_of(described), number), chunk) for number, chunk in chunks
+            )
 
 
-def test_a_manifest_that_names_another_digest_than_the_list(side: ReleaseSide, device: Device) -> None:
-    ref = replace(tiny(2).manifest.ref, release=3, digest="0" * 64)
-
-    def other_digest(file: TargetFile) -> None:
-        manifest = replace(tiny(2).manifest, release=3, digest="0" * 64)
-        file.unrecognized_fields["custom"] = release_to_custom(
-            replace(side.releases.find("tiny", 2), manifest=manifest)
-        )
-
-    _list(side, target_path(ref), other_digest)
-    _rejected(side, device, ref, "names another file than the signed list does")
+def _unlist(side: ReleaseSide, ref: ModelRef) -> None:
     with side.repository.editing() as targets:
-        del targets[target_path(ref)]
+        del targets[model_path(ref)]
+        targets.pop(release_path(ref), None)
 
 
-def test_a_list_entry_without_a_manifest(side: ReleaseSide, device: Device) -> None:
-    ref = replace(tiny(2).manifest.ref, release=4)
-    _list(side, target_path(ref), lambda file: file.unrecognized_fields.update(custom={"manifest": "{}"}))
-    _rejected(side, device, ref, "a signed release cannot be read")
-    with side.repository.editing() as targets:
-        del targets[target_path(ref)]
+SPOILT: dict[str, tuple[bytes | None, dict[str, object], str]] = {}
+_release = Release(manifest=replace(tiny(2).manifest, release=3), chunks=Chunks.of(tiny(2).model))
+for name, (described, custom, reason) in {
+    "a manifest of another model": (
+        replace(_release, manifest=replace(_release.manifest, digest="0" * 64)), {}, "names another file than the",
+    ),
+    "a manifest of another size": (
+        replace(_release, manifest=replace(_release.manifest, size=1)), {}, "names another file than the",
+    ),
+    "a manifest of another release": (
+        replace(_release, manifest=tiny(2).manifest), {}, "is that of another release",
+    ),
+    "chunks that do not make up the model": (
+        replace(_release, chunks=Chunks(size=65_536, digests=())), {}, "counts its chunks wrong",
+    ),
+    "no JSON at all": (b"\x00\xff", {}, "cannot be read"),
+    "no release file": (None, {}, "without its release file"),
+    "chunks that are no chunks": (_release, {"chunks": {"size": 1, "digests": []}}, "cannot be fetched"),
+    "the form before": (_release, {"manifest": "{}"}, "cannot be fetched"),
+}.items():  # fmt: skip
+    SPOILT[name] = (encode_release(described) if isinstance(described, Release) else described, custom, reason)
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_signed_release_that_contradicts_itself(side: ReleaseSide, device: Device, spoilt: str) -> None:
+    described, custom, reason = SPOILT[spoilt]
+    ref = _release.manifest.ref
+    _list(side, ref, tiny(2).model, described, **custom)
+    with side.publisher() as publisher:
+        publisher.metadata()
+        publisher.states([side.desired.issue(f"group/{GROUP}", ref)])
+    device.until("rejected", reason)
+    _unlist(side, ref)
+    side.push(tiny(1))
+    device.until("committed")
+
+
+def test_a_release_file_without_its_digest_is_not_read_and_the_right_one_is_waited_for(
+    side: ReleaseSide, device: Device
+) -> None:
+    ref = _release.manifest.ref
+    described = encode_release(_release)
+    _list(side, ref, tiny(2).model, described)
+    side.say(topics.blob(digest_of(described), 0), described.replace(b"tiny", b"tidy", 1))
+    with side.publisher() as publisher:
+        publisher.metadata()
+        publisher.states([side.desired.issue(f"group/{GROUP}", ref)])
+    device.until("downloading", "chunk 0 arrived without its digest")
+    _unlist(side, ref)
+    side.push(tiny(1))
+    device.until("committed")

@@ -4,31 +4,26 @@ from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
-from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import TargetFile
 
 from edge_agent.admission import RESERVE_BYTES, admit, confirm
-from edge_agent.metadata import TrustedMetadata
+from edge_agent.listing import TrustedMetadata
 from edge_agent.probation import Probation
 from edge_agent.selftest import Verdict, judge
+from edge_agent.state import Failure
 from edge_agent.trusted_time import TrustedClock
-from edge_agent.update_machine import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_agent.update_events import Admitted, AlreadyRunning, Confirmed, Refused, Target
 from edge_agent.wishes import accept, in_force
 from edge_contract.errors import MessageError, TrustError
 from edge_contract.messages import ModelRef, Need
-from edge_contract.trust import DESIRED_TYPE, DesiredState, ReleaseTarget, release_to_custom, seal, target_path
-from edge_fleet.release import cut
+from edge_contract.trust import Blob, Chunks, DesiredState, ListedRelease
 from tests.agent.update_bench import tiny
 
-SIGNER = CryptoSigner.generate_ed25519()
-OTHER = CryptoSigner.generate_ed25519()
 REF = tiny(1).manifest.ref
 STATE = DesiredState(scope="group/g", revision=5, model=REF, issued=100, expires=200)
 
 
 def _accept(state: DesiredState, known: DesiredState | None = None, scope: str = "group/g") -> DesiredState | None:
-    envelope = seal(state, DESIRED_TYPE, SIGNER)
-    return accept(envelope, scope, known, keys=[SIGNER.public_key], threshold=1, now=150)
+    return accept(state, scope, known, now=150)
 
 
 def test_a_newer_state_is_believed_and_the_same_one_said_again_is_no_news() -> None:
@@ -57,14 +52,6 @@ def test_what_is_not_believed(state: DesiredState, known: DesiredState | None, s
         _accept(state, known, scope)
 
 
-def test_a_signature_counts_only_by_a_key_that_the_root_names() -> None:
-    envelope = seal(STATE, DESIRED_TYPE, OTHER)
-    with pytest.raises(TrustError, match="without the signature of a trusted key"):
-        accept(envelope, "group/g", None, keys=[SIGNER.public_key], threshold=1, now=150)
-    with pytest.raises(TrustError, match="without the signature of a trusted key"):
-        accept(envelope, "group/g", None, keys=[SIGNER.public_key, OTHER.public_key], threshold=2, now=150)
-
-
 def _state(scope: str, issued: float = 0, *, follow_group: bool = False) -> DesiredState:
     return replace(STATE, scope=scope, issued=issued, follow_group=follow_group)
 
@@ -87,48 +74,49 @@ def test_which_wish_counts(states: list[DesiredState], counts: str | None) -> No
     assert (found.scope if found else None) == counts
 
 
-def _metadata(path: str | None = None) -> TrustedMetadata:
-    model = tiny(1)
-    file = TargetFile.from_data(path or target_path(REF), model.model, ["sha256"])
-    file.unrecognized_fields["custom"] = release_to_custom(
-        ReleaseTarget(manifest=model.manifest, chunks=cut(model.model))
-    )
-    return TrustedMetadata({file.path: file}, 1, 1000.0)
-
-
+FILE = Blob(digest="f" * 64, size=10, chunks=Chunks(size=65_536, digests=("f" * 64,)))
+LISTED = ListedRelease(model=REF.digest, size=tiny(1).manifest.size, file=FILE)
+METADATA = TrustedMetadata(
+    version=1, expires=1000.0, releases={"tiny/1": LISTED, "tiny/8": "it cannot be fetched: refused."}
+)
 TARGET = Target(model=REF, scope="group/g", revision=1)
 PLENTY = 2**40
 
 
 def test_who_is_admitted() -> None:
-    assert admit(TARGET, _metadata(), running="0" * 64, failure=None, free=PLENTY) == Admitted()
-    assert admit(TARGET, _metadata(), running=None, failure=None, free=PLENTY) == Admitted()
-    assert admit(TARGET, _metadata(), running=REF.digest, failure=None, free=0) == AlreadyRunning()
-    assert confirm(TARGET, _metadata()) == Confirmed()
+    assert admit(TARGET, METADATA, running="0" * 64, failure=None, free=PLENTY) == Admitted()
+    assert admit(TARGET, METADATA, running=None, failure=None, free=PLENTY) == Admitted()
+    assert admit(TARGET, METADATA, running=REF.digest, failure=None, free=0) == AlreadyRunning()
+    assert confirm(TARGET, METADATA) == Confirmed()
+
+
+FAILED = Failure("it crashed.", revision=5)
 
 
 @pytest.mark.parametrize(
     ("model", "failure", "free", "reason"),
     [
-        (REF, "it crashed.", PLENTY, "failed on this device before: it crashed."),
+        (REF, FAILED, PLENTY, "failed on this device before: it crashed."),
         (REF, None, RESERVE_BYTES, "bytes of disk"),
         (replace(REF, release=2), None, PLENTY, "not among the listed"),
         (replace(REF, digest="0" * 64), None, PLENTY, "another model than the signed list"),
+        (replace(REF, release=8), None, PLENTY, "it cannot be fetched"),
     ],
 )
 def test_who_is_not_and_that_no_digest_is_blamed_for_it(
-    model: ModelRef, failure: str | None, free: int, reason: str
+    model: ModelRef, failure: Failure | None, free: int, reason: str
 ) -> None:
-    refused = admit(replace(TARGET, model=model), _metadata(), running=None, failure=failure, free=free)
+    refused = admit(replace(TARGET, model=model), METADATA, running=None, failure=failure, free=free)
     assert isinstance(refused, Refused)
     assert reason in refused.reason
     assert not refused.blame
 
 
-def test_a_manifest_listed_under_another_release_is_refused() -> None:
-    ref = replace(REF, release=7)
-    with pytest.raises(TrustError, match="that of another release"):
-        _metadata(target_path(ref)).release(ref)
+@pytest.mark.parametrize(("retry", "admitted"), [(0, False), (4, False), (5, False), (6, True), (7, True)])
+def test_a_failure_is_forgiven_once_by_a_retry_asked_for_after_it(retry: int, admitted: bool) -> None:
+    target = replace(TARGET, revision=9, retry=retry)
+    answer = admit(target, METADATA, running=None, failure=FAILED, free=PLENTY)
+    assert isinstance(answer, Admitted if admitted else Refused)
 
 
 def _ticking() -> Iterator[float]:

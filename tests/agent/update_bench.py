@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import blobs, metadata, orders, updates
+from edge_agent import blobs, orders, retained, updates
 from edge_agent.errand import Errand
 from edge_agent.link import Link as DeviceLink
 from edge_agent.selftest import COMMAND
@@ -75,14 +75,14 @@ class ReleaseSide:
         with Link(BrokerAddress(port=self.port)) as link:
             yield Publisher(self.releases, self.desired, link)
 
-    def push(self, model: ModelPackage, scope: str = f"group/{GROUP}") -> ModelRef:
+    def push(self, model: ModelPackage, scope: str = f"group/{GROUP}", *, retry: bool = False) -> ModelRef:
         """Release it if it is not, publish all, and desire it."""
         self.releases.add(model)
         ref = model.manifest.ref
         with self.publisher() as publisher:
             publisher.metadata()
-            publisher.model(ref)
-            publisher.states([self.desired.issue(scope, ref)])
+            publisher.release(self.releases.find(ref.name, ref.release))
+            publisher.states([self.desired.issue(scope, ref, retry=retry)])
         return ref
 
     def say(self, topic: str, payload: bytes) -> None:
@@ -197,6 +197,6 @@ class Device:
 def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a device waits for absent things; the order of events stays the same."""
     monkeypatch.setattr(blobs, "SILENCE_S", 0.3)
-    monkeypatch.setattr(metadata, "SILENCE_S", 0.5)
+    monkeypatch.setattr(retained, "SILENCE_S", 0.5)
     monkeypatch.setattr(orders, "_PAUSE_S", 0.02)
     monkeypatch.setattr(updates, "_TICK_S", 0.03)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
-from edge_contract import limits, manifest, trust
+from edge_contract import envelope, limits, manifest, trust
 from edge_contract.errors import TrustError
 
 KEY, OTHER = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
@@ -29,27 +29,27 @@ STATE = trust.DesiredState(scope="group/all", revision=4, model=MANIFEST.ref, is
 
 
 def unsealed(data: bytes) -> trust.DesiredState:
-    return trust.unseal(data, trust.DESIRED_TYPE, trust.DesiredState, [KEY.public_key])
+    return envelope.unseal(data, trust.DESIRED_TYPE, trust.DesiredState, [KEY.public_key])
 
 
 def test_a_state_signed_by_a_trusted_key_is_read() -> None:
-    assert unsealed(trust.seal(STATE, trust.DESIRED_TYPE, KEY)) == STATE
+    assert unsealed(envelope.seal(STATE, trust.DESIRED_TYPE, KEY)) == STATE
 
 
 def test_the_first_of_two_trusted_keys_is_enough_and_a_threshold_of_two_is_not_met() -> None:
     keys = [KEY.public_key, OTHER.public_key]
-    sealed = trust.seal(STATE, trust.DESIRED_TYPE, KEY)
-    assert trust.unseal(sealed, trust.DESIRED_TYPE, trust.DesiredState, keys) == STATE
+    sealed = envelope.seal(STATE, trust.DESIRED_TYPE, KEY)
+    assert envelope.unseal(sealed, trust.DESIRED_TYPE, trust.DesiredState, keys) == STATE
     with pytest.raises(TrustError, match="trusted key"):
-        trust.unseal(sealed, trust.DESIRED_TYPE, trust.DesiredState, keys, threshold=2)
+        envelope.unseal(sealed, trust.DESIRED_TYPE, trust.DesiredState, keys, threshold=2)
 
 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (trust.seal(STATE, trust.DESIRED_TYPE, OTHER), "trusted key"),
-        (trust.seal(STATE, trust.COMMAND_TYPE, KEY), "type"),
-        (trust.seal(MANIFEST, trust.DESIRED_TYPE, KEY), "malformed"),
+        (envelope.seal(STATE, trust.DESIRED_TYPE, OTHER), "trusted key"),
+        (envelope.seal(STATE, trust.COMMAND_TYPE, KEY), "type"),
+        (envelope.seal(MANIFEST, trust.DESIRED_TYPE, KEY), "malformed"),
         (b"{}", "no signed envelope"),
         (b"[]", "no signed envelope"),
         (b"null", "no signed envelope"),
@@ -64,11 +64,11 @@ def test_anything_else_is_refused(data: bytes, says: str) -> None:
 
 
 def test_a_changed_payload_is_refused() -> None:
-    envelope = json.loads(trust.seal(STATE, trust.DESIRED_TYPE, KEY))
-    other = json.loads(trust.seal(msgspec.structs.replace(STATE, revision=5), trust.DESIRED_TYPE, KEY))
-    envelope["payload"] = other["payload"]
+    sealed = json.loads(envelope.seal(STATE, trust.DESIRED_TYPE, KEY))
+    other = json.loads(envelope.seal(msgspec.structs.replace(STATE, revision=5), trust.DESIRED_TYPE, KEY))
+    sealed["payload"] = other["payload"]
     with pytest.raises(TrustError, match="trusted key"):
-        unsealed(json.dumps(envelope).encode())
+        unsealed(json.dumps(sealed).encode())
 
 
 envelope_keys = st.sampled_from(["payload", "payloadType", "signatures", "sig", "keyid", "x"])
@@ -81,32 +81,86 @@ def test_any_json_is_refused_and_never_breaks_the_reader(value: object) -> None:
         unsealed(json.dumps(value).encode())
 
 
-def a_release() -> trust.ReleaseTarget:
-    cut = [MODEL[i : i + 65_536] for i in range(0, len(MODEL), 65_536)]
-    chunks = trust.Chunks(size=65_536, digests=tuple(manifest.digest_of(chunk) for chunk in cut))
-    return trust.ReleaseTarget(manifest=MANIFEST, chunks=chunks, notes="first")
+RELEASE = trust.Release(manifest=MANIFEST, chunks=trust.Chunks.of(MODEL), notes="first")
+FILE = trust.encode_release(RELEASE)
 
 
-def test_a_release_survives_the_metadata_that_carries_it() -> None:
-    assert trust.release_from_custom(json.loads(json.dumps(trust.release_to_custom(a_release())))) == a_release()
+def listed(file: bytes, **changes: object) -> trust.ListedRelease:
+    chunks = trust.Chunks.of(file)
+    described = trust.blob_of_target(len(file), {"sha256": manifest.digest_of(file)}, trust.file_custom(chunks))
+    return msgspec.structs.replace(
+        trust.ListedRelease(model=MANIFEST.digest, size=MANIFEST.size, file=described), **changes
+    )
+
+
+def test_a_release_survives_the_file_that_carries_it() -> None:
+    assert trust.decode_release(FILE, MANIFEST.ref, listed(FILE)) == RELEASE
+
+
+def test_equal_releases_make_equal_files_and_a_small_one_needs_nothing_but_its_digest() -> None:
+    assert trust.encode_release(trust.decode_release(FILE, MANIFEST.ref, listed(FILE))) == FILE
+    assert trust.file_custom(trust.Chunks.of(FILE)) is None
+
+
+def test_a_release_file_of_several_chunks_lists_the_digest_of_each() -> None:
+    large = bytes(limits.CHUNK_BYTES + 1)
+    custom = json.loads(json.dumps(trust.file_custom(trust.Chunks.of(large))))
+    blob = trust.blob_of_target(len(large), {"sha256": manifest.digest_of(large)}, custom)
+    assert blob.chunks.digests == tuple(map(manifest.digest_of, trust.pieces(large)))
 
 
 @pytest.mark.parametrize(
-    "change", [{"manifest": "{}"}, {"manifest": None}, {"chunks": {"size": 1}}, {"notes": 3},
-               {"chunks": {"size": 65_536, "digests": ["0" * 64]}}]
-)  # fmt: skip
-def test_a_signed_but_malformed_release_is_refused(change: dict[str, object]) -> None:
+    ("length", "hashes", "custom"),
+    [
+        (10, {}, None),
+        (10, {"sha512": "0" * 128}, None),
+        (10, {"sha256": "0"}, None),
+        (0, {"sha256": "0" * 64}, None),
+        (limits.RELEASE_BYTES + 1, {"sha256": "0" * 64}, None),
+        (limits.CHUNK_BYTES + 1, {"sha256": "0" * 64}, None),
+        (10, {"sha256": "0" * 64}, {"manifest": "the form before"}),
+        (10, {"sha256": "0" * 64}, {"chunks": {"size": 65_536, "digests": []}}),
+        (10, {"sha256": "0" * 64}, {"chunks": 3}),
+        (10, {"sha256": "0" * 64}, 3),
+    ],
+)
+def test_a_signed_file_that_cannot_be_fetched_is_refused(length: int, hashes: dict[str, str], custom: object) -> None:
     with pytest.raises(TrustError, match="refused"):
-        trust.release_from_custom(trust.release_to_custom(a_release()) | change)
+        trust.blob_of_target(length, hashes, custom)
 
 
-def test_no_custom_at_all_is_refused() -> None:
-    with pytest.raises(TrustError, match="refused"):
-        trust.release_from_custom(None)
+def _changed(**changes: object) -> bytes:
+    return json.dumps(json.loads(FILE) | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        (_changed(manifest={}), "cannot be read"),
+        (_changed(chunks={"size": 1}), "cannot be read"),
+        (_changed(notes=3), "cannot be read"),
+        (_changed(chunks={"size": 65_536, "digests": ["0" * 64]}), "counts its chunks wrong"),
+        (_changed(manifest=json.loads(FILE)["manifest"] | {"labels": ["a", "a"]}), "names a label twice"),
+        (_changed(manifest=json.loads(FILE)["manifest"] | {"release": 4}), "that of another release"),
+        (_changed(manifest=json.loads(FILE)["manifest"] | {"digest": "0" * 64}), "names another file"),
+        (_changed(manifest=json.loads(FILE)["manifest"] | {"size": len(MODEL) - 1}), "names another file"),
+        (b"[" * 50_000, "cannot be read"),
+        (b"\xff", "cannot be read"),
+    ],
+)
+def test_a_signed_but_contradictory_release_file_is_refused(file: bytes, says: str) -> None:
+    with pytest.raises(TrustError, match=says):
+        trust.decode_release(file, MANIFEST.ref, listed(file))
+
+
+@pytest.mark.parametrize("file", [FILE + b" ", FILE[:-1], FILE.replace(b"first", b"worst")])
+def test_a_release_file_without_its_digest_is_not_read(file: bytes) -> None:
+    with pytest.raises(TrustError, match="size and digest"):
+        trust.decode_release(file, MANIFEST.ref, listed(FILE))
 
 
 @pytest.mark.parametrize("scope", ["group/", "device/a/b", "device/A", "all", "device/x\n"])
 def test_a_scope_outside_the_topic_tree_is_refused(scope: str) -> None:
-    sealed = trust.seal(msgspec.structs.replace(STATE, scope=scope), trust.DESIRED_TYPE, KEY)
+    sealed = envelope.seal(msgspec.structs.replace(STATE, scope=scope), trust.DESIRED_TYPE, KEY)
     with pytest.raises(TrustError, match=re.escape("$.scope")):
         unsealed(sealed)

@@ -103,13 +103,18 @@ def test_a_damaged_package_is_not_released(tmp_path: Path, edgewise: Command, sp
     assert json.loads(edgewise("release", "ls", "--json"))["releases"] == []
 
 
-def test_a_truncated_model_file_is_not_pushed(tmp_path: Path, online: Command, link: Link) -> None:
+@pytest.mark.parametrize("kind", ["tflite", "json"])
+def test_a_truncated_file_is_not_pushed_and_is_mended_by_the_same_package(
+    tmp_path: Path, online: Command, link: Link, kind: str
+) -> None:
     online("release", str(TINY))
-    (model,) = (tmp_path / "fleet" / "models").iterdir()
-    model.write_bytes(model.read_bytes()[:-1])
-    with pytest.raises(TrustError, match="missing or damaged"):
+    (file,) = (tmp_path / "fleet" / "models").glob(f"*.{kind}")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(TrustError, match="missing or damaged; release the package of tiny 1 again"):
         online("push", "tiny", "1", "--group", "g")
     assert link.retained(f"{topics.PREFIX}/#") == {}
+    assert json.loads(online("release", str(TINY), "--json"))["added"] is False
+    online("push", "tiny", "1", "--group", "g")
 
 
 def test_a_withdrawn_release_cannot_be_pushed_and_leaves_the_broker(online: Command, link: Link) -> None:
