@@ -68,8 +68,12 @@ check: setup-dev  ## Format, lint, types, walls between roles
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache | grep -E 'KEPT|BROKEN|kept|->|^ *-' ; exit $${PIPESTATUS[0]}
 
-test: setup-dev setup-tflite  ## The whole test suite
+test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm too where QEMU is installed
+	@$(if $(TESTS),,deploy/arm64/devices.sh $(PYTHON) build/arm64)
 	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup $(TESTS)
+
+test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
+	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup -m slow --ignore=tests/arm64 $(TESTS)
 
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
@@ -105,4 +109,4 @@ clean:  ## Remove what was built here; data and models stay
 
 .PHONY: help setup setup-dev setup-tflite demo data pipeline train evaluate quantize gate package tune face-detector \
 	check test clean install-agent setup-qat bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot
-.PHONY: image-arm64 test-arm64 test-agent-matrix
+.PHONY: image-arm64 test-arm64 test-agent-matrix test-slow

@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # See that 64-bit Arm programs run here: QEMU's user emulation from the system's packages, and the kernel told of it.
-#   emulator.sh [PACKAGE]...     further Debian packages to have, such as buildah
+#   emulator.sh [--install] [PACKAGE]...     further Debian packages to have, such as buildah
+# --install: fetch the packages that are missing; otherwise they are a reason to skip.
 # Exit status 69 and one sentence when this machine cannot do it: callers print it as the reason why they skip.
 set -euo pipefail
 
 unavailable() { echo "$1" >&2; exit 69; }
+
+install=
+if [ "${1:-}" = --install ]; then
+  install=yes
+  shift
+fi
 
 [ "$(uname -s)" = Linux ] || unavailable "emulating Arm needs Linux, and this is $(uname -s)"
 [ "$(uname -m)" != aarch64 ] || exit 0   # it needs no emulator
@@ -18,6 +25,7 @@ for package in "${wanted[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
+  [ -n "$install" ] || unavailable "emulating Arm needs ${missing[*]}; run: apt-get install ${missing[*]}"
   command -v apt-get >/dev/null || unavailable "emulating Arm needs ${missing[*]}, and there is no apt-get to install them"
   echo "· ${missing[*]} from the system packages"
   export DEBIAN_FRONTEND=noninteractive

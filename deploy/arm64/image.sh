@@ -13,9 +13,9 @@ unavailable() { echo "$1" >&2; exit 69; }
 
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 if docker_answers; then
-  [ "$(uname -m)" = aarch64 ] || deploy/arm64/emulator.sh
+  [ "$(uname -m)" = aarch64 ] || deploy/arm64/emulator.sh --install
 else
-  deploy/arm64/emulator.sh buildah
+  deploy/arm64/emulator.sh --install buildah
   command -v buildah >/dev/null || unavailable 'building an image needs docker or buildah; run: sudo apt-get install buildah'
 fi
 # A store of our own, and plain copies: overlay mounts are often not allowed inside a container.

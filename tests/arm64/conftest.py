@@ -1,15 +1,18 @@
 """Counts that the tests of the emulated devices leave behind: printed at the end, and kept as JSON for benchmarks."""
 
+import fcntl
 import json
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.arm64.emulated import BUILD, CORTEX_A72, CORTEX_A76, RUNTIMES, EmulatedDevice
+
 Counts = dict[tuple[str, str], dict[str, Any]]
 
 COUNTS = pytest.StashKey[Counts]()
-RESULT = Path(__file__).resolve().parents[2] / "build" / "arm64" / "instructions.json"
+RESULT = BUILD / "instructions.json"
 STAGES = ("capture", "detect", "preprocess", "invoke", "rest", "whole")
 
 
@@ -17,6 +20,20 @@ STAGES = ("capture", "detect", "preprocess", "invoke", "rest", "whole")
 def counts(pytestconfig: pytest.Config) -> Counts:
     """(processor, runtime) → what was counted there; fill it in."""
     return pytestconfig.stash.setdefault(COUNTS, {})
+
+
+@pytest.fixture(
+    params=[(runtime, processor) for processor in (CORTEX_A72, CORTEX_A76) for runtime in RUNTIMES],
+    ids=lambda which: f"{which[1].name}-{which[0]}",
+)
+def device(request: pytest.FixtureRequest) -> Iterator[EmulatedDevice]:
+    """One processor with one runtime, for this test alone; skips, saying why, where it cannot be made."""
+    runtime, processor = request.param
+    if reason := EmulatedDevice.missing(runtime):
+        pytest.skip(reason)
+    with (BUILD / f"device-{runtime}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the suite may be at work in it
+        yield EmulatedDevice(runtime, processor)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -10,6 +10,12 @@ from typing import Final
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 BUILD: Final = REPOSITORY / "build" / "arm64"
+SHIPPED: Final = sorted((REPOSITORY / "models").glob("*.ewm")) or sorted(
+    (REPOSITORY / "tests" / "fixtures").glob("tiny-*.ewm")
+)
+"""The models to try, oldest first."""
+RUNTIMES: Final = ("litert", "tflite")
+_PACKAGES: Final = ("edge_agent", "edge_contract", "edge_vision")
 _CORES: Final = 4
 _COUNTERS: Final = 511  # words of the counts file that are threads (instructions.c)
 
@@ -78,9 +84,23 @@ class EmulatedDevice:
         pinned.chmod(0o755)
 
     @staticmethod
-    def made(runtime: str) -> bool:
-        """Whether `make test-arm64` has made this device."""
-        return (BUILD / f"device-{runtime}" / "opt" / "emulator" / "libinstructions.so").exists()
+    def missing(runtime: str) -> str:
+        """Why there is no such device with this checkout's code; empty when there is one."""
+        device, skipped = BUILD / f"device-{runtime}", BUILD / "skipped"
+        if os.geteuid() != 0:
+            return "entering an emulated device needs root, for chroot"
+        if skipped.exists():
+            return skipped.read_text().strip()
+        if not (device / "opt" / "emulator" / "libinstructions.so").exists():
+            return "the emulated devices are not made; run: make test-arm64"
+        installed = device / "usr" / "local" / "lib" / "python3.11" / "dist-packages"
+        here = {
+            file.relative_to(REPOSITORY): file.read_bytes()
+            for name in _PACKAGES
+            for file in (REPOSITORY / name).rglob("*.py")
+        }
+        there = {file: (installed / file).read_bytes() for file in here if (installed / file).exists()}
+        return "" if here == there else "the emulated devices have other code than this checkout; run: make test-arm64"
 
     def put(self, file: Path) -> str:
         """Copy a file onto the device; its path there."""
@@ -149,8 +169,3 @@ class EmulatedDevice:
         """What the Python that ran last, or runs, has executed so far in all its threads."""
         words = (self.root / self.COUNTS.lstrip("/")).read_bytes()
         return sum(struct.unpack_from(f"<{_COUNTERS}Q", words))
-
-
-def can_chroot() -> bool:
-    """Whether this user may enter a root folder."""
-    return os.geteuid() == 0
