@@ -5,17 +5,20 @@ memory, and how near each comes to what this core can multiply at all (`peak.c`,
 emulated Arm device was made (`make test-arm64`), instructions an inference on Cortex-A72 and A76 as well.
 
 The int8 files are the shipped ones. A float file is converted from the same network with fresh weights: its time does
-not depend on them. Rounds alternate between all variants, and of each the quietest round counts.
+not depend on them. Rounds alternate between the peak and all variants; ratios are taken within a round, whose parts met
+the same machine, and what is reported is the median over rounds with its quartiles. Then edge_cnn's int8 file is taken
+apart (`model_layers`), to name the layers that cost its share of the peak.
 """
 
 import argparse
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +27,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.model_report import Row, draw, table
+from benchmarks.model_layers import LayerCost, profile
+from benchmarks.model_report import Row, draw, layer_table, table
 from convert import conversion, flatbuffer
 from convert.description import output_of
 from convert.runtimes import MATRIX, Runtime, ask
@@ -38,8 +42,12 @@ from train import networks
 HERE: Final = Path(__file__).resolve().parent
 RESULTS: Final = HERE / "results"
 SHIPPED: Final = {"baseline_cnn": "emotion-1.ewm", "edge_cnn": "emotion-2.ewm"}
-ROUNDS: Final = 5
+ROUNDS: Final = 15
 TIMED: Final = 200  # invocations a round
+Key = tuple[str, str, str]
+"""Network, precision, runtime."""
+_OURS: Final[Key] = ("edge_cnn", "int8", "litert")
+_THEIRS: Final[Key] = ("baseline_cnn", "float", "litert")
 _DEVICES: Final = {"litert": "litert", "tflite-runtime": "tflite"}  # a runtime's name among the emulated devices
 
 
@@ -93,31 +101,59 @@ def peaks() -> dict[str, float]:
     return {precision: rate for precision, rate in found.items() if rate > 0}
 
 
-def measure(chosen: list[Variant], runtimes: list[Runtime], rounds: int) -> tuple[list[Row], dict[str, float]]:
-    """Every variant on every runtime, in turn; the quietest round of each, and the highest peak seen."""
-    rows = {
-        (variant.network, variant.precision, runtime.name): _row(variant, runtime)
-        for variant in chosen
-        for runtime in runtimes
-    }
-    best: dict[str, float] = {}
+@dataclass(slots=True)
+class Rounds:
+    """What was measured round by round: of the peak by precision, and of each variant on each runtime."""
+
+    peak: dict[str, list[float]] = field(default_factory=dict)
+    p50: dict[Key, list[float]] = field(default_factory=dict)
+    """Seconds."""
+    p95: dict[Key, list[float]] = field(default_factory=dict)
+    cold_start: dict[Key, list[float]] = field(default_factory=dict)
+    resident: dict[Key, list[float]] = field(default_factory=dict)
+    """Bytes."""
+
+
+def measure(chosen: list[Variant], runtimes: list[Runtime], rounds: int) -> Rounds:
+    """The peak and every variant on every runtime in turn, so many times."""
+    found = Rounds()
     tensor = np.random.default_rng(0).integers(0, 256, (1, *chosen[0].package.manifest.input.shape[1:]), dtype=np.uint8)
     for _ in track(range(rounds), "rounds", console=Console(stderr=True)):
         for precision, rate in peaks().items():
-            best[precision] = max(best.get(precision, 0.0), rate)
+            found.peak.setdefault(precision, []).append(rate)
         for variant in chosen:
             for runtime in runtimes:
-                row = rows[variant.network, variant.precision, runtime.name]
                 answer = ask(runtime, variant.package.model, variant.package.manifest, tensor, timed=TIMED)
                 if answer.failure:
                     raise EdgewiseError(f"{variant.network} {variant.precision} on {runtime.name}: {answer.failure}.")
-                _keep_quietest(row, answer.report.seconds, answer.report.cold_start, answer.report.resident)
-    for row in rows.values():
-        assert row.p50_ms is not None  # noqa: S101 - every variant ran at least once
+                key = variant.network, variant.precision, runtime.name
+                middle, high = np.quantile(answer.report.seconds, [0.5, 0.95])
+                found.p50.setdefault(key, []).append(float(middle))
+                found.p95.setdefault(key, []).append(float(high))
+                found.cold_start.setdefault(key, []).append(answer.report.cold_start)
+                found.resident.setdefault(key, []).append(answer.report.resident)
+    return found
+
+
+def rows_of(chosen: list[Variant], found: Rounds) -> list[Row]:
+    """The medians over rounds."""
+    by_name = {(variant.network, variant.precision): variant for variant in chosen}
+    rows = []
+    for key, times in found.p50.items():
+        row = _row(by_name[key[:2]], key[2])
+        row.p50_ms, row.p95_ms = 1000 * statistics.median(times), 1000 * statistics.median(found.p95[key])
+        row.cold_start_ms = 1000 * statistics.median(found.cold_start[key])
+        row.resident_mb = statistics.median(found.resident[key]) / 1e6
         row.gops = 2 * row.mmac / row.p50_ms
-        if row.precision in best:
-            row.peak_share = row.gops * 1e9 / best[row.precision]
-    return list(rows.values()), best
+        if shares := peak_shares(found, key, row.mmac):
+            row.peak_share = statistics.median(shares)
+        rows.append(row)
+    return rows
+
+
+def peak_shares(found: Rounds, key: Key, mmac: float) -> list[float]:
+    """How near a variant came to the peak of the same round; empty where the peak is not known."""
+    return [2e6 * mmac / spent / peak for spent, peak in zip(found.p50[key], found.peak.get(key[1], []), strict=False)]
 
 
 def count_instructions(rows: list[Row], chosen: list[Variant]) -> str:
@@ -149,12 +185,12 @@ def count_instructions(rows: list[Row], chosen: list[Variant]) -> str:
     return ""
 
 
-def _row(variant: Variant, runtime: Runtime) -> Row:
+def _row(variant: Variant, runtime: str) -> Row:
     score = variant.score
     return Row(
         network=variant.network,
         precision=variant.precision,
-        runtime=runtime.name,
+        runtime=runtime,
         bytes=variant.package.manifest.size,
         mmac=variant.macs / 1e6,
         accuracy=score.accuracy if score else None,
@@ -163,29 +199,39 @@ def _row(variant: Variant, runtime: Runtime) -> Row:
     )
 
 
-def _keep_quietest(row: Row, seconds: tuple[float, ...], cold_start: float, resident: int) -> None:
-    middle, high = (1000 * float(value) for value in np.quantile(seconds, [0.5, 0.95]))
-    if row.p50_ms is None or middle < row.p50_ms:
-        row.p50_ms, row.p95_ms = middle, high
-    row.cold_start_ms = min(1000 * cold_start, row.cold_start_ms or np.inf)
-    row.resident_mb = min(resident / 1e6, row.resident_mb or np.inf)
+def summary(rows: list[Row], found: Rounds) -> dict[str, Any]:
+    """The figures that the project promises something about, and the quartiles of those that vary from round to round.
 
-
-def summary(rows: list[Row]) -> dict[str, float | None]:
-    """The three figures that the project promises something about."""
+    A quartile pair is where the middle half of the rounds lay.
+    """
     by_key = {(row.network, row.precision, row.runtime): row for row in rows}
-    ours, theirs = by_key.get(("edge_cnn", "int8", "litert")), by_key.get(("baseline_cnn", "float", "litert"))
+    ours, theirs = by_key.get(_OURS), by_key.get(_THEIRS)
+    speedups = [their / our for their, our in zip(found.p50.get(_THEIRS, []), found.p50.get(_OURS, []), strict=True)]
+    shares = peak_shares(found, _OURS, ours.mmac) if ours else []
     return {
-        "speedup_vs_baseline_float": _ratio(theirs, ours, "p50_ms"),
-        "int8_peak_share": ours.peak_share if ours else None,
+        "speedup_vs_baseline_float": statistics.median(speedups) if speedups else None,
+        "int8_peak_share": statistics.median(shares) if shares else None,
         "a72_instruction_ratio": _ratio(theirs, ours, "a72_instructions"),
         "a76_instruction_ratio": _ratio(theirs, ours, "a76_instructions"),
+        "rounds": len(speedups),
+        "speedup_quartiles": _quartiles(speedups),
+        "peak_share_quartiles": _quartiles(shares),
     }
+
+
+def _quartiles(values: list[float]) -> list[float] | None:
+    return [float(value) for value in np.quantile(values, [0.25, 0.75])] if values else None
 
 
 def _ratio(theirs: Row | None, ours: Row | None, name: str) -> float | None:
     above, below = getattr(theirs, name, None), getattr(ours, name, None)
     return float(above / below) if above and below else None
+
+
+def layers_of(chosen: list[Variant], rounds: int) -> list[LayerCost]:
+    """Where the time of our int8 network goes; empty without a compiler for the peak."""
+    model = next(one.package.model for one in chosen if (one.network, one.precision) == _OURS[:2])
+    return profile(model, lambda: peaks()["int8"], rounds) if peaks().get("int8") else []
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -198,13 +244,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = list(variants(given.models))
         runtimes = [runtime for runtime in MATRIX if runtime.present]
-        rows, ceiling = measure(chosen, runtimes, given.rounds)
+        found = measure(chosen, runtimes, given.rounds)
+        rows, layers = rows_of(chosen, found), layers_of(chosen, given.rounds)
         skipped = count_instructions(rows, chosen)
     except EdgewiseError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
-    figures = summary(rows)
-    Console(width=150).print(table(rows, ceiling))
+    figures = summary(rows, found)
+    ceiling = {precision: statistics.median(rates) for precision, rates in found.peak.items()}
+    console = Console(width=150)
+    console.print(table(rows, ceiling))
+    if layers:
+        console.print(layer_table(layers))
     if skipped:
         print(f"Arm instructions were not counted: {skipped}.")
     document: dict[str, Any] = {
@@ -212,10 +263,11 @@ def main(arguments: list[str] | None = None) -> int:
         "peak_ops": ceiling,
         "models": {name: packages.read_file(given.models / name).manifest.digest for name in SHIPPED.values()},
         "rows": [asdict(row) for row in rows],
+        "layers": [asdict(layer) for layer in layers],
     }
     given.results.mkdir(parents=True, exist_ok=True)
     (given.results / "model.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw(rows, given.results / "model.png")
+    draw(rows, layers, ceiling.get("int8", 0.0) / 1e9, given.results / "model.png")
     print(json.dumps(document))
     return 0
 

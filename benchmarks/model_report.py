@@ -1,9 +1,14 @@
-"""What `benchmarks.model` measured, for people: a table and a picture."""
+"""What `benchmarks.model` measured, for people: two tables and a picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
+
+from benchmarks.model_layers import LayerCost
+
+_COSTLY = 0.03  # of the inference: what such a layer takes beyond its arithmetic is worth a name
 
 
 @dataclass(slots=True)
@@ -74,13 +79,45 @@ def _text(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def draw(rows: list[Row], path: Path) -> None:
-    """Accuracy with its interval against latency."""
+def layer_table(layers: list[LayerCost]) -> Table:
+    """The layers in order; those that cost the share of the peak stand out."""
+    shown = Table(
+        title="edge_cnn int8 on LiteRT, layer by layer: what keeps it from the peak", box=None, pad_edge=False
+    )
+    for number, heading in enumerate(["layer", "output", "MMAC", "µs", "GOP/s", "of peak", "share lost"]):
+        shown.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
+    for layer in layers:
+        shown.add_row(
+            layer.name,
+            "x".join(map(str, layer.output[1:])),
+            f"{layer.mmac:.2f}" if layer.mmac else "-",
+            f"{layer.us:.1f}",
+            _text(layer.gops, "{:.0f}"),
+            _text(layer.peak_share, "{:.0%}"),
+            f"{layer.lost_share:.1%}",
+            style="bold" if layer.lost_share > _COSTLY else None,
+        )
+    shown.add_row("all", "", f"{sum(layer.mmac for layer in layers):.2f}", f"{sum(layer.us for layer in layers):.1f}")
+    return shown
+
+
+def draw(rows: list[Row], layers: list[LayerCost], peak: float, path: Path) -> None:
+    """Accuracy with its interval against latency; below it, the rate of each layer beside the peak (GOP/s)."""
     from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(8, 9 if layers else 5), layout="constrained")
+    if layers:
+        above, below = figure.subplots(2, 1, height_ratios=[5, 4])
+        _draw_accuracy(rows, above)
+        _draw_layers(layers, peak, below)
+    else:
+        _draw_accuracy(rows, figure.subplots())
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _draw_accuracy(rows: list[Row], axes: Any) -> None:
     from matplotlib.ticker import ScalarFormatter  # noqa: PLC0415
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
     colors = {"baseline_cnn": "tab:gray", "edge_cnn": "tab:blue"}
     for row in rows:
         if row.accuracy is None or row.accuracy_low is None or row.accuracy_high is None or row.p50_ms is None:
@@ -105,4 +142,18 @@ def draw(rows: list[Row], path: Path) -> None:
     axes.set_ylabel("accuracy, % with its 95 % interval")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+
+
+def _draw_layers(layers: list[LayerCost], peak: float, axes: Any) -> None:
+    """One bar a layer, as wide as its time: the empty part under the line is what is lost."""
+    start = 0.0
+    for layer in layers:
+        if layer.gops is not None and layer.mmac > 0.1:  # the others are too thin to see
+            axes.bar(start, layer.gops, width=layer.us, align="edge", color="tab:blue", edgecolor="white")
+            axes.text(start + layer.us / 2, layer.gops + 5, layer.name, ha="center", fontsize=7)
+        start += max(layer.us, 0.0)
+    axes.axhline(peak, color="tab:red", linestyle=":", label=f"this core's int8 peak, {peak:.0f} GOP/s")
+    axes.set_ylim(0, 1.15 * peak)
+    axes.set_xlabel("edge_cnn int8 on LiteRT: µs since the beginning of the inference")
+    axes.set_ylabel("GOP/s of the layer")
+    axes.legend(fontsize=8, loc="lower right")

@@ -104,9 +104,10 @@ class Graph:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference, in convolutions and dense layers."""
-        return sum(self._macs(operator) for operator in self.operators)
+        return sum(self.macs_of(operator) for operator in self.operators)
 
-    def _macs(self, operator: Operator) -> int:
+    def macs_of(self, operator: Operator) -> int:
+        """Multiply-accumulates of one operator; 0 for one without weights."""
         if operator.name not in WEIGHTED:
             return 0
         output = math.prod(self.tensors[operator.outputs[0]].shape)

@@ -4,6 +4,7 @@ Rebuilds the network from its layers and weights, trains it with int8 simulated 
 Nothing of `train` is imported here: it needs Keras 3.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ def train(model: Any, network: PlainNetwork, data: dict[str, NDArray[Any]], sett
     keras.utils.set_random_seed(settings.seed)
     aware = tfmot.quantization.keras.quantize_model(model)
     _set_ranges(aware, model, data["images"][:_RANGE_IMAGES].astype(np.float32) - network.zero_point)
-    aware.compile(keras.optimizers.Adam(settings.qat_learning_rate), keras.losses.KLDivergence())
     images, targets = data["images"], data["targets"]
+    steps = settings.qat_epochs * math.ceil(len(images) / settings.qat_batch)
+    # Down to nothing: what Adam still moves in the last steps is noise, and rounded weights have no time to settle.
+    falling = keras.optimizers.schedules.CosineDecay(settings.qat_learning_rate, steps)
+    aware.compile(keras.optimizers.Adam(falling), keras.losses.KLDivergence())
     batches = (
         tf.data.Dataset.from_tensor_slices((images, targets))
         .shuffle(min(len(images), 8192), seed=settings.seed)

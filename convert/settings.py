@@ -20,8 +20,10 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
     report_images: int = 64
     """Of these, how many the per-layer report is measured on."""
     seed: int = 1
-    qat_epochs: int = 3
-    qat_learning_rate: float = 1e-4
+    qat_epochs: int = 1
+    qat_learning_rate: float = 1e-5
+    """Adam's, falling to zero: over an epoch of FER2013 a weight can move by a step or two of its int8 grid, which is
+    what this training is for. Ten times that, held, taught `edge_cnn` another function (docs/quantization.md)."""
     qat_batch: int = 64
 
 
