@@ -32,7 +32,6 @@ WALL_SECONDS: Final = 180.0
 """When it is given up, asleep or swapped out."""
 _WARM_UP, _RUNS = 3, 40  # invocations: the first ones fault pages in
 _MEASURED_S: Final = 0.15  # CPU seconds to measure at least: fifteen of the coarsest ticks met
-_DELEGATE_STEPS: Final = 4  # of 255: delegates round by processor (2 were measured); garbage is off by dozens
 _SLACK: Final = 96 * 1024 * 1024  # bytes beside the budget before an allocation fails: arenas and packed weights
 _NICENESS: Final = 5  # the pipeline goes first; on a busy board the test still ends within its time
 _LONGEST_ANSWER: Final = 64 * 1024
@@ -151,7 +150,7 @@ def judge(returncode: int, output: bytes) -> Verdict:
 def examine(model: ActiveModel) -> Verdict:
     """Run goldens and measure; in the child."""
     from edge_vision.classifier import Classifier, runtime  # noqa: PLC0415 - the child alone loads the runtime
-    from edge_vision.goldens import EXACT  # noqa: PLC0415
+    from edge_vision.goldens import EXACT, WITH_DELEGATES  # noqa: PLC0415
 
     manifest = model.manifest
     try:
@@ -163,7 +162,7 @@ def examine(model: ActiveModel) -> Verdict:
     try:
         # First as the pipeline will run it, and measured before anything else takes memory.
         classifier = Classifier(model.model, manifest)
-        wrong = _wrong(classifier, _DELEGATE_STEPS)
+        wrong = _wrong(classifier, WITH_DELEGATES)
         latency = _latency(classifier)
         added = max(0, _resident() - before)
         wrong = wrong or _wrong(Classifier(model.model, manifest, delegates=False), EXACT)

@@ -10,11 +10,11 @@ from typing import Final
 
 import pytest
 
+from edge_vision import goldens
 from tests.arm64.emulated import CORTEX_A72, CORTEX_A76, RUNTIMES, SHIPPED, EmulatedDevice
 
 pytestmark = pytest.mark.timeout(900)
 
-DELEGATE_STEPS: Final = 4  # of 255: XNNPACK rounds by processor; a wrong kernel is off by dozens
 
 START: Final = """
 import importlib, json, pkgutil, sys
@@ -67,4 +67,4 @@ def test_every_module_imports_and_goldens_are_exact_without_delegates_and_close_
     assert found["runtime"].startswith({"litert": "litert 2.", "tflite": "tflite-runtime 2.14"}[device.runtime])
     assert found["False"]["ok"]
     assert found["False"]["run"] > 0
-    assert found["True"]["worst"] <= DELEGATE_STEPS, found
+    assert found["True"]["worst"] <= goldens.WITH_DELEGATES, found
