@@ -15,6 +15,7 @@ from edge_agent.recognize import Recognizer
 from edge_agent.sources import SourceSettings, open_source
 from edge_contract.package import ModelPackage
 from edge_vision.classifier import Classifier
+from edge_vision.crop import face_crop
 from edge_vision.faces import open_detector, working_copy
 from edge_vision.picture import Box
 from tests.agent.scenes import moving_face, write_clip
@@ -33,26 +34,32 @@ def make(path: Path, seconds: float) -> int:
 
 
 def flips(clip: Path, detector: Path | None, model: ModelPackage) -> dict[str, float]:
-    """How often a face's label changes, per face and minute of the clip: each frame by itself, and the consensus."""
+    """How often a face's label changes, per face and minute of the clip: each frame by itself, and by the agent."""
     source = open_source(SourceSettings(url=str(clip), pace="fast"))
     stream = source.connect()
     locator = FaceLocator(open_detector(detector), LocateSettings(motion=0.0), time.monotonic, fps=stream.fps)
-    recognizer = Recognizer(Classifier(model.model, model.manifest), ConsensusSettings(), time.monotonic)
-    last: dict[int, str] = {}
-    raw = agreed = looks = frame = 0
+    classifier = Classifier(model.model, model.manifest)
+    recognizer = Recognizer(classifier, ConsensusSettings(), time.monotonic)
+    last: dict[int, int] = {}
+    raw = agreed = faces = frame = 0
     while stream.grab():
         picture = stream.retrieve(gray=True)
         frame += 1
         small, scale = working_copy(picture)
-        for track in locator.locate(small, frame / stream.fps).faces:
+        moment = frame / stream.fps
+        located = locator.locate(small, moment)
+        for track in located.faces:
             box = Box(*(side * scale for side in track.box))
-            seen = recognizer.recognize(track.number, picture, box, frame / stream.fps)
-            looks += 1
-            raw += track.number in last and last[track.number] != seen.label
-            agreed += seen.announcement is not None and seen.announcement.changed
-            last[track.number] = seen.label
-        locator.refresh(small, frame / stream.fps)
-    minutes = looks / stream.fps / 60
+            face_crop(picture, box, model.manifest.input, model.manifest.crop, classifier.input)
+            label = int(classifier.classify(classifier.input).argmax())
+            faces += 1
+            raw += last.get(track.number, label) != label
+            last[track.number] = label
+            if recognizer.wants(track.number, moved=located.moved, moment=moment):
+                seen = recognizer.recognize(track.number, picture, box, moment)
+                agreed += seen.announcement is not None and seen.announcement.changed
+        locator.refresh(small, moment)
+    minutes = faces / stream.fps / 60
     return {
         "without_consensus": round(raw / minutes, 1),
         "with_consensus": round(max(0, agreed - len(last)) / minutes, 1),  # a face's first label is no flip

@@ -29,7 +29,10 @@ class ConsensusSettings:
     hold: Annotated[float, Meta(ge=0, le=3600)] = 0.4
     """Seconds a new label must have led before it replaces the published one."""
     repeat: Annotated[float, Meta(ge=0, le=86400)] = 10.0
-    """An unchanged label is said again after this many seconds; 0 says it on every classified frame."""
+    """An unchanged label is said again after this many seconds; 0 looks at every frame and says it each time."""
+    relook: Annotated[float, Meta(ge=0, le=60)] = 0.06
+    """Least seconds between two looks at a settled face: every second frame of 30 a second, for neighbouring frames say
+    much the same. Others are looked at on every frame."""
 
 
 @dataclass(frozen=True, slots=True)

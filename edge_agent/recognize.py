@@ -54,9 +54,11 @@ class Recognizer:
             self._faces = {number: state for number, state in self._faces.items() if number in known}
 
     def wants(self, track: int, *, moved: bool, moment: float) -> bool:
-        """Whether another look can change anything: not at a face that is settled while nothing moves."""
+        """Whether another look is worth its cost: at a settled face only now and then, and not while nothing moves."""
         state = self._faces.get(track)
-        return moved or state is None or not state.settled or moment - state.said >= self._settings.repeat
+        if state is None or not state.settled or moment - state.said >= self._settings.repeat:
+            return True
+        return moved and moment - state.last >= self._settings.relook
 
     def recognize(self, track: int, picture: Pixels, box: Box, moment: float) -> Recognition:
         """Classify the face at `box` of the picture, and weigh it with what was seen before.

@@ -23,6 +23,7 @@ RELOADABLE: Final = frozenset(
         "pipeline.consensus.evidence",
         "pipeline.consensus.hold",
         "pipeline.consensus.margin",
+        "pipeline.consensus.relook",
         "pipeline.consensus.repeat",
         "pipeline.consensus.threshold",
         "pipeline.consensus.window",

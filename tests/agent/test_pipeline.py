@@ -360,13 +360,31 @@ def test_a_still_scene_is_classified_until_it_is_settled_and_then_left_alone(cla
     assert [event.moment for event in notes.predictions] == [pytest.approx(4 / 30)]
 
 
+def test_a_settled_face_that_moves_is_looked_at_on_every_second_frame_and_no_other_face_less(
+    tmp_path: Path, portrait: np.ndarray, classifier: Classifier
+) -> None:
+    count = write_clip(tmp_path / "clip.avi", moving_face(portrait, 60))
+    looks = {}
+    for relook in (0.0, 0.06):
+        # Evidence that never fades: the first label leads for good, so the face stays settled.
+        consensus = ConsensusSettings(threshold=0.0, evidence=4, repeat=1000.0, window=1000.0, relook=relook)
+        notes = Notes()
+        pipeline(
+            fast(tmp_path / "clip.avi"), Everywhere(), classifier, notes, PipelineSettings(consensus=consensus)
+        ).run(threading.Event())
+        assert notes.predictions[0].moment == pytest.approx(4 / 30)
+        looks[relook] = notes.counts["classified"]
+    assert looks[0.0] == count
+    assert 4 + (count - 4) // 2 <= looks[0.06] < 0.6 * count  # a look may unsettle it for a moment
+
+
 def test_fast_and_real_time_agree_on_what_was_said(
     tmp_path: Path, portrait: np.ndarray, classifier: Classifier
 ) -> None:
     """Evidence fades with the clip's own time, so how fast it is worked through does not matter."""
     path = tmp_path / "clip.avi"
     write_clip(path, moving_face(portrait, 20))
-    how = PipelineSettings(consensus=ConsensusSettings(threshold=0.0))
+    how = PipelineSettings(consensus=ConsensusSettings(threshold=0.0, relook=0.0))
     said = []
     for pace in ("fast", "real-time"):
         notes = Notes()
