@@ -1,117 +1,145 @@
-"""Accuracy of every trained network, float and int8, in one table: `python -m benchmarks.accuracy [--rerun]`.
+"""Accuracy of every network, float and quantized, beside what people use today: `make bench-accuracy`.
 
-Reads the predictions that `train.evaluate` stored beside each run (`RUN/evaluate/` for RUN/model.keras,
-`RUN/evaluate-int8/` for RUN/int8.tflite); what is missing, or everything with --rerun, is scored first. All rows are of
-the same test pictures, so int8 is compared with its own float network by McNemar's exact test.
+    python -m benchmarks.accuracy [--rerun | --rerun-row NAME] [--rows FILE]
+
+All rows of `benchmarks/accuracy.yaml` answer for the same test pictures under one protocol, from predictions stored in
+`build/accuracy/` (asked anew when model or data changed). Quantized forms are compared with their own float network by
+McNemar's exact test. Prints the table and one JSON line; writes both and a picture into `benchmarks/results/`.
 """
 
 import argparse
-import json
+import math
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import keras
+import msgspec
 import numpy as np
+from rich.console import Console
 
+from benchmarks import accuracy_report, accuracy_rows
+from benchmarks.accuracy_answers import SPLIT, Answers, answers_of_file, store_path, stored_or_asked
+from benchmarks.accuracy_package import FORMS, Peer
+from benchmarks.accuracy_report import Row, Share
+from benchmarks.accuracy_rows import Cost, RowSpec
 from edge_contract.errors import EdgewiseError, UsageError
-from train import networks, scores
+from edge_contract.manifest import digest_of
+from train import scores
 from train.dataset import Dataset, load
-from train.evaluate import evaluate
+from train.evaluate import label_sets
 
-FORMS = {"float": ("model.keras", "evaluate"), "int8": ("int8.tflite", "evaluate-int8")}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One model file on the test split; shares are 0..1, `p_value` is McNemar's against the run's float network."""
-
-    run: str
-    form: str
-    parameters: int
-    mmac: float
-    size: int
-    n: int
-    accuracy: float
-    low: float
-    high: float
-    macro_f1: float
-    calibration_error: float
-    lowest_recall: float
-    p_value: float | None
+RESULTS = Path(__file__).parent / "results"
+ROWS = Path(__file__).with_suffix(".yaml")
 
 
-def measure(run: Path, form: str, data: Dataset, *, rerun: bool) -> Row | None:
-    """A run's row in one form; None where there is no such model file."""
-    name, folder = FORMS[form]
-    model = run / name
-    if not model.exists():
-        return None
-    stored = run / folder / "predictions.npz"
-    if rerun or not stored.exists() or stored.stat().st_mtime < model.stat().st_mtime:
-        evaluate(model, data, run / folder)
-    labels, probabilities = _stored(stored, data)
-    result = scores.score(labels, probabilities)
-    network = keras.models.load_model(run / FORMS["float"][0], compile=False)
-    p_value = None
-    if form != "float":
-        _, reference = _stored(run / FORMS["float"][1] / "predictions.npz", data)
-        right, right_float = (answers.argmax(axis=1) == labels for answers in (probabilities, reference))
-        p_value = scores.mcnemar(right, right_float).p_value
+def rows_of(spec: RowSpec, data: Dataset, folder: Path, *, rerun: bool, python: Path) -> Iterator[Row]:
+    """The measured rows of one network, float first; one row without figures where none of its files is there."""
+    reference: Answers | None = None
+    measured = False
+    for form, cost, answers in _answered(spec, data, folder, rerun=rerun, python=python):
+        measured = True
+        yield measured_row(spec, form, cost, answers, reference, data)
+        reference = answers if form == "float" else reference
+    if not measured:
+        cost = None
+        if spec.network:
+            cost = accuracy_rows.cost_untrained(spec, data.images.shape[1:], len(data.label_names))
+        yield Row(name=spec.name, form="float", cost=cost, published=spec.published, trained="not trained here")
+
+
+def _answered(
+    spec: RowSpec, data: Dataset, folder: Path, *, rerun: bool, python: Path
+) -> Iterator[tuple[str, Cost, Answers]]:
+    if spec.package:
+        for form in FORMS:
+            peer = Peer(python, form, data.label_names)
+            store = store_path(folder, spec.name, form)
+            digest = digest_of(peer.model.read_bytes())
+            yield form, peer.cost(), stored_or_asked(peer.ask, digest, data, store, rerun=rerun)
+    for form, file in accuracy_rows.forms(spec):
+        if file.exists():
+            store = store_path(folder, spec.name, form)
+            yield form, accuracy_rows.cost_of_file(file), answers_of_file(file, data, store, rerun=rerun)
+
+
+def measured_row(
+    spec: RowSpec, form: str, cost: Cost, answers: Answers, reference: Answers | None, data: Dataset
+) -> Row:
+    """Score stored answers; `reference` is the float network's, for a paired comparison of one crop each."""
+    rows = data.split_indices(SPLIT)
+    labels = data.labels[rows].astype(np.int64)
+    result = scores.score(labels, answers.single)
+    p_value = difference = None
+    if reference is not None:
+        right, before = (given.single.argmax(axis=1) == labels for given in (answers, reference))
+        p_value, difference = scores.mcnemar(right, before).p_value, float(right.mean() - before.mean())
+    found = zip(data.label_names, result.recall, strict=True)  # NaN for a class without test pictures
+    others = {
+        name: _share(given, answers.single[at])
+        for name, (at, given) in label_sets(data, rows).items()
+        if name != "dataset"
+    }
     return Row(
-        run=run.name, form=form, parameters=network.count_params(), mmac=networks.multiply_accumulates(network) / 1e6,
-        size=model.stat().st_size, n=result.n, accuracy=result.accuracy.value, low=result.accuracy.low,
-        high=result.accuracy.high, macro_f1=result.macro_f1, calibration_error=result.calibration_error,
-        lowest_recall=min(result.recall), p_value=p_value,
+        name=spec.name, form=form, cost=cost, published=spec.published, trained=spec.trained,
+        accuracy=_share(labels, answers.single), ten_crop=_share(labels, answers.ten), label_sets=others,
+        macro_f1=result.macro_f1, calibration_error=result.calibration_error,
+        recall={name: share for name, share in found if not math.isnan(share)}, p_value=p_value, difference=difference,
     )  # fmt: skip
 
 
-def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        rows, probabilities = archive["test_rows"], archive["test_probabilities"]
-    if not np.array_equal(rows, data.split_indices("test")):
-        raise UsageError(f"{path} was made with another dataset: run again with --rerun.")
-    return data.labels[rows].astype(np.int64), probabilities
+def _share(labels: scores.Labels, probabilities: scores.Probabilities) -> Share:
+    result = scores.score(labels, probabilities)
+    return Share(result.n, result.accuracy.value, result.accuracy.low, result.accuracy.high)
 
 
-def as_markdown(rows: list[Row]) -> str:
-    """The table for people."""
-    lines = [
-        "| run | form | parameters | MMAC | bytes | accuracy, % [95 %] | macro-F1 | ECE, % | lowest recall, % "
-        "| p against float |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row.run} | {row.form} | {row.parameters:,} | {row.mmac:.1f} | {row.size:,} | {100 * row.accuracy:.2f} "
-        f"[{100 * row.low:.2f}, {100 * row.high:.2f}] | {row.macro_f1:.3f} | {100 * row.calibration_error:.2f} | "
-        f"{100 * row.lowest_recall:.1f} | {'' if row.p_value is None else f'{row.p_value:.3f}'} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
+def measure(options: argparse.Namespace, console: Console) -> tuple[list[Row], list[str]]:
+    """All rows, and a sentence for each that could not be asked.
+
+    Raises:
+        UsageError: There is no test split, or no row of the name to run again.
+    """
+    specs = accuracy_rows.read_rows(options.rows)
+    if options.rerun_row and options.rerun_row not in [spec.name for spec in specs]:
+        names = "; ".join(spec.name for spec in specs)
+        raise UsageError(f"{options.rows} has no row `{options.rerun_row}`: there are {names}.")
+    data = load(options.dataset)
+    if not len(data.split_indices(SPLIT)):
+        raise UsageError("the dataset has no test split to score on: prepare one that has.")
+    rows, missing = [], []
+    for spec in specs:
+        console.print(f"{spec.name} …", style="dim")
+        rerun = options.rerun or options.rerun_row == spec.name
+        try:
+            rows += list(rows_of(spec, data, options.store, rerun=rerun, python=options.fer))
+        except EdgewiseError as error:  # one row's missing environment leaves the others their figures
+            missing.append(f"{spec.name}: {error}")
+    return rows, missing
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table, then all of it as one JSON line."""
-    parser = argparse.ArgumentParser(description="Accuracy of every trained network in one table.")
-    parser.add_argument("--runs", type=Path, default=Path("build/runs"), help="a folder of run folders")
+    parser = argparse.ArgumentParser(description="Accuracy of every network in one table.")
+    parser.add_argument("--rows", type=Path, default=ROWS, help="which networks and files (YAML)")
     parser.add_argument("--dataset", type=Path, default=Path("data/dataset.npz"))
-    parser.add_argument("--rerun", action="store_true", help="score every model again")
+    parser.add_argument("--store", type=Path, default=Path("build/accuracy"), help="where predictions are kept")
+    parser.add_argument("--fer", type=Path, default=Path(".venv-fer/bin/python"), help="a Python with `fer`")
+    parser.add_argument("--rerun", action="store_true", help="ask every model again")
+    parser.add_argument("--rerun-row", default="", metavar="NAME", help="ask the models of one row again")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the JSON and the picture go")
     options = parser.parse_args(arguments)
     try:
-        data = load(options.dataset)
-        runs = sorted(path.parent for path in options.runs.glob("*/model.keras"))
-        if not runs:
-            raise UsageError(f"{options.runs} holds no finished run: train one with train.output {options.runs}/NAME.")
-        found = [measure(run, form, data, rerun=options.rerun) for run in runs for form in FORMS]
+        rows, missing = measure(options, Console(stderr=True))
     except EdgewiseError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
-    rows = [row for row in found if row is not None]
-    print(as_markdown(rows))
-    results = Path("benchmarks/results/accuracy.json")
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    print(json.dumps([asdict(row) for row in rows]))
+    print(accuracy_report.as_markdown(rows))
+    for sentence in missing:
+        print(f"without {sentence}")
+    document = msgspec.json.encode(rows)
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "accuracy.json").write_bytes(msgspec.json.format(document, indent=1) + b"\n")
+    accuracy_report.draw(rows, options.results / "accuracy.png")
+    print(document.decode())
     return 0
 
 
