@@ -34,7 +34,7 @@ def push(side: ReleaseSide, address: BrokerAddress, release: int) -> None:
     with FleetLink(address) as link:
         publisher = Publisher(side.releases, DesiredStates(side.repository, side.now), link)
         publisher.metadata()
-        publisher.model(ref)
+        publisher.release(side.releases.find(ref.name, ref.release))
         publisher.states([side.desired.issue("group/shop", ref)])
 
 

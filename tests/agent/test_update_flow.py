@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from demo.broker import Broker
+from edge_agent.selftest import COMMAND
 from edge_agent.slots import ActiveModel
 from edge_contract import topics
 from edge_contract.errors import UsageError
@@ -195,6 +196,44 @@ def test_a_model_unfit_for_this_board_is_rejected_and_remembered(
     equipped.until("rejected", "failed on this device before")
     assert equipped.activated == [tiny(1).manifest.ref]
     assert list((equipped.directory / "slots").iterdir()) == []
+
+
+def failing_while(file: Path) -> tuple[str, ...]:
+    """A self-test that condemns every model while this file is there, and the real one afterwards."""
+    script = file.with_suffix(".py")
+    script.write_text(
+        "import os, pathlib, sys\n"
+        f"if pathlib.Path({str(file)!r}).exists():\n"
+        """    print('{"passed": false, "reason": "made to fail."}'); sys.exit()\n"""
+        f"os.execv(sys.executable, {list(COMMAND)!r} + sys.argv[1:])\n"
+    )
+    return (sys.executable, str(script))
+
+
+def test_a_condemned_release_is_tried_again_only_when_that_is_asked_for_and_once(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    ill = tmp_path / "ill"
+    ill.touch()
+    factory, root = FIXTURES / "tiny-1.ewm", side.repository.first_root()
+    command = failing_while(ill)
+    with Device(tmp_path / "device", broker.port, root, factory=factory, selftest_command=command) as device:
+        side.push(tiny(2))
+        device.until("rejected", "made to fail")
+        side.push(tiny(2), retry=True)
+        eventually(lambda: [r.state for r in device.reports].count("selftest") == 2, "a second self-test")
+        device.until("rejected", "made to fail")
+        with side.publisher() as publisher:  # the same wish with a longer life asks for no third one
+            publisher.states(side.desired.reissue(side.desired.all()))
+        device.until("rejected", "failed on this device before: made to fail")
+        ill.unlink()
+        side.push(tiny(2))
+        revision = side.desired.all()[0].state.revision
+        eventually(lambda: device.reported.revision == revision, "the plain wish is heard")
+        device.until("rejected", "failed on this device before")
+        asked = side.push(tiny(2), retry=True)
+        eventually(lambda: device.reported.active == asked and device.reported.state == "committed", "tried again")
+        assert [report.state for report in device.reports].count("selftest") == 3
 
 
 CRASHES = {

@@ -18,6 +18,7 @@ from edge_agent.settings import BrokerSettings
 from edge_agent.slots import ActiveModel
 from edge_agent.state import StateStore
 from edge_agent.updates import ModelUpdates, UpdateSettings
+from edge_agent.verifier import COMMAND as VERIFY_COMMAND
 from edge_contract import package, topics
 from edge_contract.messages import ModelRef, Reported, encode
 from edge_contract.package import ModelPackage
@@ -105,6 +106,7 @@ class Device:
         feed: bool = True,
         factory: Path | None = None,
         selftest_command: tuple[str, ...] = COMMAND,
+        verify_command: tuple[str, ...] = VERIFY_COMMAND,
         on_activate: Callable[[ActiveModel], None] = lambda _: None,
     ) -> None:
         self.directory, self.port = directory, port
@@ -125,6 +127,7 @@ class Device:
                 factory=factory,
                 probation_frames=3,
                 selftest_command=selftest_command,
+                verify_command=verify_command,
             ),
             store=self.store,
             session=session,

@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
+from tuf.api.metadata import TargetFile
 from typer.testing import CliRunner, Result
 
 from demo.broker import Broker
-from edge_contract import package, topics
+from edge_contract import limits, package, topics
 from edge_contract.errors import EdgewiseError, GateRefusedError, MessageError, TrustError, UsageError
 from edge_contract.manifest import GateResult
+from edge_contract.manifest import encode as encode_manifest
 from edge_contract.messages import Availability, Info, ModelRef, Reported, encode
+from edge_contract.package import ModelPackage
+from edge_contract.trust import Chunks, Release, model_path, release_path
 from edge_fleet.cli import app
+from edge_fleet.commands import context
 from edge_fleet.devices import Device, Fleet
 from edge_fleet.link import Arrived, BrokerAddress, Link
+from edge_fleet.release import Releases
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 EDGEWISE = (sys.executable, "-c", "from edge_fleet.cli import main; main()")
@@ -284,3 +291,94 @@ def test_push_wait_ends_with_a_device_that_refused(online: Command, link: Link) 
     link.publish(_said("cam-1", state="rejected", revision=2**50, reason="too large."))
     with pytest.raises(EdgewiseError, match="1 refused"):
         online("push", "tiny", "1", "--group", "g", "--wait", "20", "--json")
+
+
+def _numbered(release: int, name: str = "tiny") -> ModelPackage:
+    model = package.read_file(TINY)
+    return model._replace(manifest=replace(model.manifest, name=name, release=release))
+
+
+def _list_size(folder: Path) -> int:
+    newest = max((folder / "fleet" / "metadata").glob("*.targets.json"), key=lambda path: int(path.name.split(".")[0]))
+    return newest.stat().st_size
+
+
+def test_two_hundred_releases_fit_a_packet_of_128_kilobytes(tmp_path: Path, edgewise: Command) -> None:
+    releases, _ = context.open_releases(context.open_repository(tmp_path / "fleet", None, None))
+    one = TargetFile.from_data("x", b"x", ["sha256"])
+    with releases.repository.editing() as targets:  # at once: each by itself would be signed two hundred times
+        for number in range(200):
+            manifest = _numbered(number + 1, "a-name-as-long-as-people-choose-them").manifest
+            file = releases.keep_release_file(Release(manifest=manifest, chunks=Chunks.of(b"m")))
+            targets |= {file.path: file, model_path(manifest.ref): replace_path(one, model_path(manifest.ref))}
+    assert _list_size(tmp_path) < limits.METADATA_BYTES < 128_000
+
+
+def replace_path(file: TargetFile, path: str) -> TargetFile:
+    return TargetFile(length=2**24, hashes=dict(file.hashes), path=path)
+
+
+def test_a_list_that_would_not_fit_is_refused_by_name_and_stays_as_it_was(
+    tmp_path: Path, edgewise: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edgewise("release", str(TINY))
+    monkeypatch.setattr(limits, "METADATA_BYTES", _list_size(tmp_path) + 100)
+    with pytest.raises(UsageError, match="withdraw releases that nobody runs: edgewise release withdraw"):
+        edgewise("release", str(FIXTURES / "tiny-2.ewm"))
+    assert [row["release"] for row in json.loads(edgewise("release", "ls", "--json"))["releases"]] == [1]
+    edgewise("release", "withdraw", "tiny", "1")
+    edgewise("release", str(FIXTURES / "tiny-2.ewm"))
+
+
+@pytest.fixture
+def aged(tmp_path: Path, online: Command) -> Command:
+    """A repository whose list carries whole manifests, as the first versions of this command signed it."""
+    online("release", str(TINY), "--notes", "the first")
+    (release,) = Releases(context.open_repository(tmp_path / "fleet", None, None)).listed()
+    with context.open_repository(tmp_path / "fleet", None, None).editing() as targets:
+        del targets[release_path(release.manifest.ref)]
+        targets[model_path(release.manifest.ref)].unrecognized_fields["custom"] = {
+            "manifest": encode_manifest(release.manifest).decode(),
+            "chunks": to_builtins(release.chunks),
+            "notes": release.notes,
+        }
+    (file,) = (tmp_path / "fleet" / "models").glob("*.json")
+    file.unlink()
+    return online
+
+
+def test_a_list_of_the_first_form_is_told_what_mends_it(aged: Command) -> None:
+    with pytest.raises(UsageError, match="released by an earlier version; run: edgewise release refresh"):
+        aged("release", "ls")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("push", "tiny", "1", "--group", "g"), ("release", "refresh"), ("release", str(FIXTURES / "tiny-2.ewm")),
+     ("release", str(TINY)), ("fleet", "heal")],
+)  # fmt: skip
+def test_any_command_that_signs_moves_such_a_list_to_the_form_of_today(
+    tmp_path: Path, aged: Command, command: tuple[str, ...]
+) -> None:
+    before = _list_size(tmp_path)
+    aged(*command)
+    (row, *_) = json.loads(aged("release", "ls", "--json"))["releases"]
+    assert (row["release"], row["notes"]) == (1, "the first")
+    assert _list_size(tmp_path) < before / 4
+
+
+def test_a_retry_is_bound_to_its_revision_and_survives_a_renewal(tmp_path: Path, online: Command) -> None:
+    online("release", str(TINY))
+    online("push", "tiny", "1", "--group", "g")
+    _, desired = context.open_releases(context.open_repository(tmp_path / "fleet", None, None))
+    assert desired.all()[0].state.retry == 0
+    online("push", "tiny", "1", "--group", "g", "--retry")
+    (asked,) = desired.all()
+    assert asked.state.retry == asked.state.revision
+    (renewed,) = desired.reissue([asked])
+    assert renewed.state.revision > asked.state.revision
+    assert renewed.state.retry == asked.state.retry
+    online("push", "tiny", "1", "--group", "g")
+    assert desired.all()[0].state.retry == 0
+    with pytest.raises(UsageError, match="--retry"):
+        online("push", "tiny", "1", "--device", "d", "--follow-group", "--retry")

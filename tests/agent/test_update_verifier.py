@@ -1,0 +1,276 @@
+"""Signatures are checked in a child: whatever becomes of it never counts as verified, and the agent lacks its code."""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from demo.broker import Broker
+from edge_agent import orders, verifier
+from edge_agent.listing import TrustedMetadata
+from edge_agent.orders import Orders
+from edge_agent.retained import RetainedFiles
+from edge_agent.state import StateStore
+from edge_agent.trusted_time import TrustedClock
+from edge_agent.verifier import COMMAND, Answer, Opened, Sealed, UnansweredError, Verifier, read_answer
+from edge_contract import limits, topics
+from edge_contract.errors import EdgewiseError
+from edge_contract.messages import Reported
+from edge_contract.trust import DESIRED_TYPE, DesiredState
+from tests.agent.agent_process import AgentProcess, Ear, render_clip
+from tests.agent.agent_process import eventually as eventually_of_process
+from tests.agent.update_bench import FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+
+WHOLE = msgspec.msgpack.encode(Answer(metadata=TrustedMetadata(version=9, expires=9e9, releases={})))
+
+
+@pytest.fixture
+def side(tmp_path: Path, broker: Broker) -> ReleaseSide:
+    return ReleaseSide(tmp_path / "fleet", broker.port)
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
+
+
+CHILDREN = {
+    "killed": python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"),
+    "aborted after a whole answer": python(f"import os, sys; os.write(1, {WHOLE!r}); os.abort()"),
+    "failed after a whole answer": python(f"import os, sys; os.write(1, {WHOLE!r}); sys.exit(1)"),
+    "silent": python("pass"),
+    "half an answer": python(f"import os; os.write(1, {WHOLE[:-3]!r})"),
+    "more than an answer": python(f"import os; os.write(1, {WHOLE + WHOLE!r})"),
+    "text": python("print('verified')"),
+    "hanging": python("import time; time.sleep(3600)"),
+    "not there": ("/nonexistent/python",),
+}
+
+
+@pytest.mark.parametrize("child", CHILDREN)
+def test_whatever_becomes_of_the_child_nothing_counts_as_verified(
+    tmp_path: Path, side: ReleaseSide, child: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if child == "hanging":
+        monkeypatch.setattr(verifier, "WALL_SECONDS", 0.3)
+    asking = Verifier(tmp_path / "trust", side.repository.first_root(), CHILDREN[child])
+    with pytest.raises(UnansweredError):
+        asking.verify(time.time(), side.repository.files())
+
+
+def test_an_answer_about_another_number_of_envelopes_is_none() -> None:
+    assert read_answer(0, WHOLE, 0).metadata is not None
+    with pytest.raises(UnansweredError):
+        read_answer(0, WHOLE, 1)
+
+
+def test_a_question_too_large_for_the_child_is_not_answered(tmp_path: Path, side: ReleaseSide) -> None:
+    asking = Verifier(tmp_path / "trust", side.repository.first_root())
+    with pytest.raises(UnansweredError):
+        asking.verify(time.time(), {f"{number}.targets.json": bytes(1024 * 1024) for number in range(17)})
+
+
+def test_a_child_that_is_told_to_stop_says_nothing_and_no_other_is_started(tmp_path: Path, side: ReleaseSide) -> None:
+    asking = Verifier(tmp_path / "trust", side.repository.first_root())
+    asking.stop()
+    with pytest.raises(UnansweredError, match="ending"):
+        asking.verify(time.time(), {})
+
+
+@pytest.mark.parametrize("root", [b"", b"\xff", b"{}", b"[" * 10_000, b'{"signed": {"_type": "timestamp"}}'])
+def test_an_installation_without_a_root_is_refused_at_once(tmp_path: Path, root: bytes) -> None:
+    with pytest.raises(EdgewiseError, match=r"install root\.json again"):
+        Verifier(tmp_path, root)
+
+
+def test_what_was_verified_is_known_without_a_broker_and_metadata_too_large_is_not_taken(
+    tmp_path: Path, side: ReleaseSide
+) -> None:
+    side.releases.add(tiny(1))
+    asking = Verifier(tmp_path / "trust", side.repository.first_root())
+    assert asking.verify(time.time(), {}).metadata is None
+    files = side.repository.files()
+    large = files | {"2.targets.json": files["2.targets.json"] + b" " * limits.METADATA_BYTES}
+    refused_list = asking.verify(time.time(), large)
+    assert refused_list.metadata is None
+    assert refused_list.refused
+    fresh = asking.verify(time.time(), files).metadata
+    assert fresh is not None
+    assert fresh.release(tiny(1).manifest.ref).size == len(tiny(1).model)
+    assert asking.verify(time.time(), {}).metadata == fresh
+    signed = side.desired.issue("group/g", tiny(1).manifest.ref).envelope
+    sealed = [Sealed(DESIRED_TYPE, b"junk"), Sealed(DESIRED_TYPE, signed)]
+    refused, opened = asking.verify(time.time(), {}, sealed).opened
+    assert "no signed envelope" in refused.refused
+    assert not refused.payload
+    assert msgspec.json.decode(opened.payload, type=DesiredState).scope == "group/g"
+
+
+def counting(folder: Path, *, fails: int) -> tuple[str, ...]:
+    """The real child, after so many that end badly in several ways; each start leaves a line in `folder`/starts."""
+    script = folder / "child.py"
+    script.write_text(
+        "import os, sys, pathlib\n"
+        f"starts = pathlib.Path({str(folder / 'starts')!r})\n"
+        "with starts.open('a') as file: file.write('x')\n"
+        "number = len(starts.read_text())\n"
+        f"if number <= {fails}:\n"
+        "    [os.abort, lambda: os.kill(os.getpid(), 9), lambda: os._exit(0)][number % 3]()\n"
+        f"os.execv(sys.executable, {list(COMMAND)!r})\n"
+    )
+    return (sys.executable, str(script))
+
+
+def test_an_order_whose_verification_dies_is_tried_again_and_nothing_changes_meanwhile(
+    tmp_path: Path, broker: Broker, side: ReleaseSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_waits(monkeypatch)
+    monkeypatch.setattr(orders, "RETRY_S", 0.05)
+    command = counting(tmp_path, fails=4)
+    root, factory = side.repository.first_root(), FIXTURES / "tiny-1.ewm"
+    with Device(tmp_path / "device", broker.port, root, factory=factory, verify_command=command) as device:
+        side.push(tiny(2))
+        device.until_reason("verifying signatures ended")
+        assert device.activated == [tiny(1).manifest.ref]
+        device.until("committed")
+    assert device.activated == [tiny(1).manifest.ref, tiny(2).manifest.ref]
+    assert len((tmp_path / "starts").read_text()) > 4
+
+
+def test_a_restart_with_nothing_new_verifies_nothing_again(
+    tmp_path: Path, broker: Broker, side: ReleaseSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_waits(monkeypatch)
+    command = counting(tmp_path, fails=0)
+    root = side.repository.first_root()
+    with Device(tmp_path / "device", broker.port, root, verify_command=command) as device:
+        side.push(tiny(1))
+        device.until("committed")
+    starts = (tmp_path / "starts").read_text()
+    with Device(tmp_path / "device", broker.port, root, verify_command=command) as device:
+        eventually(lambda: device.control.connected and device.reports, "the restart")
+        side.say(topics.trust("index.json"), side.repository.files()["index.json"])  # heard after what was retained
+        second = side.push(tiny(1))
+        eventually(lambda: device.reported.revision == side.desired.all()[0].state.revision, "the new revision")
+        assert device.running == second.digest
+    assert len((tmp_path / "starts").read_text()) == len(starts) + 1  # for the new revision alone
+
+
+class Inbox:
+    """Orders with a clock that a test sets and files that are all there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 0.0
+        clock = TrustedClock(lambda: 100.0, lambda: self.now)
+        self.store = StateStore(folder / "state.db")
+        self.orders = Orders(self.store, clock, lambda: self.now, device="d", groups=["g"])
+        self.files = RetainedFiles()
+        index = b'{"root":1,"snapshot":1,"targets":1}'
+        for name in ("timestamp.json", "1.snapshot.json", "1.targets.json", "index.json"):
+            self.files.receive(topics.trust(name), index)
+
+    def ask(self) -> "orders.Asked | None":
+        return self.orders.question(lambda: self.files)
+
+
+METADATA = TrustedMetadata(version=1, expires=1000.0, releases={})
+
+
+def test_what_was_not_answered_is_asked_again_with_what_came_meanwhile(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.orders.hear_envelope("group/g", b"first")
+    inbox.orders.hear_envelope("device/d", b"other")
+    asked = inbox.ask()
+    assert asked is not None
+    assert asked.envelopes == {"group/g": b"first", "device/d": b"other"}
+    inbox.orders.hear_envelope("group/g", b"second")
+    assert not inbox.orders.due  # one question at a time
+    inbox.orders.unanswered("killed")
+    assert inbox.orders.notice == "killed"
+    inbox.now = orders.LONGEST_RETRY_S
+    assert inbox.orders.due
+    again = inbox.ask()
+    assert again is not None
+    assert again.envelopes == {"group/g": b"second", "device/d": b"other"}
+
+
+def test_the_question_waits_until_the_index_is_satisfied_or_the_broker_is_silent(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.files.receive(topics.trust("index.json"), b'{"root":3,"snapshot":1,"targets":1}')
+    inbox.orders.want_metadata()
+    assert inbox.ask() is None
+    for version in (2, 3):
+        inbox.files.receive(topics.trust(f"{version}.root.json"), b"root")
+    assert inbox.ask() is not None
+    inbox.orders.unanswered("")
+    inbox.files.receive(topics.trust("index.json"), b"\x00")
+    assert inbox.ask() is None
+    inbox.now = 60.0
+    assert inbox.ask() is not None
+
+
+def test_who_says_what_is_not_believed_again_and_again_is_heard_more_and_more_seldom(tmp_path: Path) -> None:
+    inbox, pauses = Inbox(tmp_path), []
+    for number in range(12):
+        inbox.orders.hear_envelope("group/g", f"junk {number}".encode())
+        began = inbox.now
+        while not inbox.orders.due:
+            inbox.now += 0.01
+        pauses.append(inbox.now - began)
+        assert inbox.ask() is not None
+        inbox.orders.take(Answer(metadata=METADATA, opened=(Opened(refused="junk"),)))
+    assert pauses[-1] > 10 * pauses[2]
+    assert "junk" in inbox.orders.notice
+
+
+def test_bytes_believed_before_cost_no_process_when_they_come_again(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    state = DesiredState(scope="group/g", revision=1, model=tiny(1).manifest.ref, issued=1, expires=500)
+    opened = (Opened(payload=msgspec.json.encode(state)),)
+    inbox.orders.hear_envelope("group/g", b"envelope")
+    assert inbox.ask() is not None
+    assert inbox.orders.take(Answer(metadata=METADATA, opened=opened))
+    restarted = Orders(inbox.store, TrustedClock(lambda: 0, lambda: 0), lambda: 0, device="d", groups=["g"])
+    for again in (inbox.orders, restarted):
+        again.hear_envelope("group/g", b"envelope")
+        again.hear_timestamp(inbox.files.held()["timestamp.json"])
+        assert not again.pending
+        again.hear_envelope("group/g", b"another")
+        assert again.pending
+
+
+REMEMBER_MODULES = """
+import signal, sys
+def dump(*_):
+    with open({file!r}, "w") as file:
+        file.write(" ".join(sorted(sys.modules)))
+signal.signal(signal.SIGUSR2, dump)
+"""
+
+
+def test_the_agent_that_carried_an_update_through_holds_nothing_that_checks_signatures(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    clip, modules = tmp_path / "clip.avi", tmp_path / "modules"
+    render_clip(clip, 1.0)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(REMEMBER_MODULES.format(file=str(modules)))
+    (tmp_path / "root.json").write_bytes(side.repository.first_root())
+    ear = Ear(broker.port)
+    model = f"trust_root = 'root.json'\nfactory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
+    with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n", model=model).start(
+        PYTHONPATH=str(tmp_path / "site")
+    ) as agent:
+        side.push(tiny(2), f"group/{GROUP}")
+        said = lambda: [(r.state, r.active and r.active.release) for r in ear.messages("reported", Reported)]  # noqa: E731
+        eventually_of_process(lambda: ("committed", 2) in said(), lambda: agent.log)
+        agent.signal(signal.SIGUSR2)
+        eventually_of_process(lambda: modules.exists() and modules.read_text(), lambda: agent.log)
+        loaded = {name.partition(".")[0] for name in modules.read_text().split()}
+        agent.stop()
+    ear.link.stop()
+    assert "edge_agent" in loaded
+    assert not loaded & {"tuf", "cryptography", "securesystemslib", "urllib3", "requests"}
