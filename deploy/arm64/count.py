@@ -71,16 +71,16 @@ class StageCounts:
         self.spent: dict[str, list[float]] = {}
         self.errors: list[str] = []
         self.first = 0
-        """Instructions of the process when the first frame had been worked on: what it does once stays out."""
+        """Instructions of the process when the second frame came: what it does once stays out."""
 
     def stage(self, name: Stage, seconds: float) -> None:
         """A stage of one frame; "whole" spans two threads here and says nothing."""
-        if name == "whole":
-            self.first = self.first or self._clock.all_threads()
-        elif self.first:
+        if self.first and name != "whole":
             self.spent.setdefault(name, []).append(seconds / _NANOSECOND)
 
     def frame(self, dropped_before: int) -> None:
+        if self.frames and not self.first:
+            self.first = self._clock.all_threads()
         self.frames += 1 + dropped_before
 
     def faces(self, count: int) -> None:
