@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from convert.comparison import Comparison
 from convert.measurements import Check, Cost, Measurements
+from convert.picture_files import ROUNDING
 from convert.settings import GateSettings
 from train.scores import Interval, wilson
 
@@ -107,6 +108,21 @@ def skew(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
         found.agreement,
         f"skew: the device's own path from picture to tensor differs from training's by up to {found.largest_pixel} "
         f"grey levels and changes the answer on {1 - found.agreement:.1%} of {found.n} images."
+        if wrong
+        else None,
+    )
+    files = measured.files
+    if files is None:
+        yield Check("file_pixel", None)
+        return
+    wrong = files.largest_pixel > ROUNDING or files.mean_difference > limits.mean_difference
+    yield Check("file_agreement", files.agreement)
+    yield Check(
+        "file_pixel",
+        files.largest_pixel,
+        f"skew: of picture files the device makes tensors up to {files.largest_pixel} grey levels from what training "
+        f"reads of the same square ({ROUNDING} are rounding); the answer changes on {1 - files.agreement:.1%} of "
+        f"{files.n} (is the manifest's resize method training's?)."
         if wrong
         else None,
     )

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import skew, structure, weights
+from convert import picture_files, skew, structure, weights
 from convert.artifacts import Converted
 from convert.comparison import compare, paired_difference
 from convert.flatbuffer import Graph, parse
@@ -188,13 +188,25 @@ def _with_skew(
     images: NDArray[np.uint8],
     direct: NDArray[np.float32],
 ) -> Measurements:
-    """The same file's answers to training's images as they are, and as the device would come to see them."""
+    """The same file's answers to training's images as they are, and as the device would come to see them.
+
+    Then both sides start from picture files: what the device sees in one, and what training reads of the same square.
+    """
     try:
         tensors = skew.device_tensors(images, manifest)
         said, _ = _answers(model, manifest, tensors, timed=0)
+        sightings = picture_files.photographed(images, manifest.crop)
+        seen = picture_files.device_tensors(sightings, manifest)
+        read = picture_files.training_images(sightings, manifest.crop, skew.input_of(images))
+        of_read, _ = _answers(model, manifest, read, timed=0)
+        of_seen, _ = _answers(model, manifest, seen, timed=0)
     except EdgewiseError as error:
         return replace(found, skew_failure=str(error))
-    return replace(found, skew=skew.measure(images, tensors, direct, said))
+    return replace(
+        found,
+        skew=skew.measure(images, tensors, direct, said),
+        files=skew.measure(read, seen, of_read, of_seen),
+    )
 
 
 def _rival(

@@ -93,6 +93,8 @@ class Measurements:
     trained_accuracy: float | None = None
     """What training reported on its selection split."""
     skew: Skew | None = None
+    files: Skew | None = None
+    """The device's reading of picture files against training's."""
     skew_failure: str = ""
     cost: Cost | None = None
     rival: Rival | None = None

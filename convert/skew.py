@@ -2,7 +2,8 @@
 
 Each test image is put into a larger picture with a face box that the manifest's crop maps back onto it, saved as PNG,
 and read, cropped and turned into a tensor by the code that runs on the device. Then tensor and answer are held against
-what training saw. Wrong colour order, wrong size, scaling outside the graph or another resize all show here.
+what training saw, bit for bit. Wrong colour order, wrong size and scaling outside the graph show here; `picture_files`
+does the same from files as people have them.
 """
 
 from dataclasses import dataclass

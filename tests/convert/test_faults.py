@@ -132,6 +132,15 @@ def _relabelled(data: Dataset, names: list[str]) -> NDArray[np.uint8]:
     return np.array([names.index(name) for name in data.label_names], np.uint8)[data.labels]
 
 
+def test_a_manifest_with_another_resize_method_than_training_s_is_refused(
+    converted: Converted, trained: Trained
+) -> None:
+    """Enlarged by a whole factor it goes unseen; from files as people have them it does not."""
+    image = msgspec.structs.replace(converted.candidate.input, resize="bilinear")
+    candidate = msgspec.structs.replace(converted.candidate, input=image)
+    assert reasons(replace(converted, candidate=candidate), trained.data) == ["skew"]
+
+
 def test_calibration_on_noise_is_refused(converted: Converted, trained: Trained) -> None:
     """Faint noise around grey: the ranges it sets clip every real picture."""
     noise = np.random.default_rng(1).integers(124, 132, (50, 48, 48, 1), dtype=np.uint8)
