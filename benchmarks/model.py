@@ -2,7 +2,7 @@
 
 {baseline_cnn, edge_cnn} x {float, int8} x {LiteRT, tflite-runtime}: bytes, multiply-accumulates, latency, cold start,
 memory, and how near each comes to what this core can multiply at all (`peak.c`, measured in the same run). Where an
-emulated Arm device was made (`make test-arm64`), instructions an inference on Cortex-A72 and A76 as well.
+emulated Arm device can be made (deploy/arm64/devices.sh), instructions an inference on Cortex-A72 and A76 as well.
 
 The int8 files are the shipped ones. A float file is converted from the same network with fresh weights: its time does
 not depend on them. Rounds alternate between the peak and all variants; ratios are taken within a round, whose parts met
@@ -36,7 +36,7 @@ from edge_contract import package as packages
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Score, digest_of
 from edge_contract.package import ModelPackage
-from tests.arm64.emulated import CORTEX_A72, CORTEX_A76, EmulatedDevice, can_chroot
+from tests.arm64.emulated import BUILD, CORTEX_A72, CORTEX_A76, REPOSITORY, EmulatedDevice
 from train import networks
 
 HERE: Final = Path(__file__).resolve().parent
@@ -158,11 +158,19 @@ def peak_shares(found: Rounds, key: Key, mmac: float) -> list[float]:
 
 def count_instructions(rows: list[Row], chosen: list[Variant]) -> str:
     """Arm instructions of one inference into the rows; the reason where that cannot be done."""
-    if not can_chroot():
-        return "emulating Arm needs root"
-    missing = [name for name in _DEVICES.values() if not EmulatedDevice.made(name)]
-    if missing:
-        return "no emulated device was made; run `make test-arm64` first"
+    # Makes the emulated devices, or brings them up to this checkout's code, where QEMU is installed.
+    made = subprocess.run(
+        [REPOSITORY / "deploy/arm64/devices.sh", sys.executable, BUILD],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        return f"the emulated devices cannot be made: {made.stdout.strip().splitlines()[-1]}"
+    reason = next(filter(None, map(EmulatedDevice.missing, _DEVICES.values())), "")
+    if reason:
+        return reason
     by_key = {(row.network, row.precision, row.runtime): row for row in rows}
     counter = HERE.parent / "deploy/arm64/count.py"
     with tempfile.TemporaryDirectory() as folder:

@@ -81,9 +81,7 @@ def _text(value: float | None, form: str) -> str:
 
 def layer_table(layers: list[LayerCost]) -> Table:
     """The layers in order; those that cost the share of the peak stand out."""
-    shown = Table(
-        title="edge_cnn int8 on LiteRT, layer by layer: what keeps it from the peak", box=None, pad_edge=False
-    )
+    shown = Table(title="edge_cnn int8 on LiteRT, layer by layer", box=None, pad_edge=False)
     for number, heading in enumerate(["layer", "output", "MMAC", "µs", "GOP/s", "of peak", "share lost"]):
         shown.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
     for layer in layers:
@@ -116,7 +114,7 @@ def draw(rows: list[Row], layers: list[LayerCost], peak: float, path: Path) -> N
 
 
 def _draw_accuracy(rows: list[Row], axes: Any) -> None:
-    from matplotlib.ticker import ScalarFormatter  # noqa: PLC0415
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
     colors = {"baseline_cnn": "tab:gray", "edge_cnn": "tab:blue"}
     for row in rows:
@@ -137,7 +135,8 @@ def _draw_accuracy(rows: list[Row], axes: Any) -> None:
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("one inference on one x86 core, median ms (log)")
     axes.set_ylabel("accuracy, % with its 95 % interval")
     axes.grid(alpha=0.3, which="both")
