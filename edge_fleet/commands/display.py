@@ -65,3 +65,11 @@ def describe(device: Device) -> dict[str, str]:
         "progress": f"{reported.progress:.0%}" if reported and target else "",
         "reason": reported.reason if reported else "",
     }
+
+
+def as_text(shown: Table) -> str:
+    """A table as lines of text, as wide as it needs to be: what is piped into a file is not cut."""
+    console = Console(width=10_000, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(shown, end="")
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -1,7 +1,8 @@
 """`edgewise package`: look into a package, check it, compare two. Nothing is changed."""
 
+import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -13,6 +14,10 @@ from edge_contract.package import ModelPackage
 from edge_fleet.commands.context import JsonOption, say
 
 app = typer.Typer(name="package", help="Packages: what an .ewm file holds.", no_args_is_help=True)
+
+_LONGEST_TEXT: Final = 100  # characters; a digest has 64
+_LINEAGE: Final = {"git_commit": "commit", "dvc_lock": "pipeline", "mlflow_run": "run", "trained_on": "trained"}
+"""What lineage is called in ten columns."""
 
 FileArgument = Annotated[Path, typer.Argument(help="A model package, such as models/emotion-2.ewm.")]
 
@@ -78,10 +83,7 @@ def diff(old: FileArgument, new: FileArgument, as_json: JsonOption = False) -> N
     if first.card != second.card:
         changed["card"] = (f"{len(first.card)} characters", f"{len(second.card)} characters")
     width = max(map(len, changed), default=0)
-    lines = [
-        f"{key:<{width}}  {was if was is not None else '-'} → {now if now is not None else '-'}"
-        for key, (was, now) in changed.items()
-    ]
+    lines = [f"{key:<{width}}  {_brief(was)} → {_brief(now)}" for key, (was, now) in changed.items()]
     text = "\n".join(lines) or "The packages are the same."
     say(text, {"changed": {key: {"old": was, "new": now} for key, (was, now) in changed.items()}}, as_json=as_json)
 
@@ -94,7 +96,7 @@ def _describe(package: ModelPackage) -> str:
         f"  labels    {', '.join(manifest.labels)}",
         f"  input     {manifest.input.dtype} {list(manifest.input.shape)} {manifest.input.color}, "
         f"face margin {manifest.crop.margin:g}, {manifest.crop.shift_y:g} down",
-        f"  output    {manifest.output.dtype}, {manifest.quantization}, {len(manifest.goldens)} goldens",
+        f"  output    {manifest.output.dtype} of a model in {manifest.quantization}, {len(manifest.goldens)} goldens",
         f"  budget    {1000 * manifest.budget.latency:g} ms, {manifest.budget.memory / 2**20:g} MiB",
     ]
     if manifest.accuracy is not None:
@@ -108,10 +110,27 @@ def _describe(package: ModelPackage) -> str:
             f"  gate      {'passed' if manifest.gate.passed else 'REFUSED: ' + '; '.join(manifest.gate.reasons)}"
         )
     lineage = msgspec.to_builtins(manifest.lineage)
-    lines += [f"  {key.replace('_', ' '):<9} {value}" for key, value in lineage.items() if value]
+    lines += [f"  {_LINEAGE.get(key, key):<9} {value}" for key, value in lineage.items() if value]
     if manifest.caveat:
-        lines.append(f"  caveat    {manifest.caveat}")
+        lines.append(textwrap.fill(manifest.caveat, 112, initial_indent="  caveat    ", subsequent_indent=" " * 12))
     return "\n".join(lines)
+
+
+def _brief(value: Any) -> str:
+    """A value for people, of which `--json` has all digits; long texts differ somewhere, which `--json` shows."""
+    match value:
+        case None:
+            return "-"
+        case float() if value.is_integer():
+            return str(int(value))
+        case float():
+            return f"{value:.5g}"
+        case list() | tuple():
+            return f"[{', '.join(map(_brief, value))}]"
+        case str() if len(value) > _LONGEST_TEXT:
+            return f"{len(value)} characters, {digest_of(value.encode())[:12]}"
+        case _:
+            return str(value)
 
 
 def _without_goldens(manifest: ModelManifest) -> dict[str, Any]:

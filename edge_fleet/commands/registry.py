@@ -7,9 +7,11 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
+from rich.table import Table
 
 from edge_contract import package as packages
 from edge_fleet.commands.context import JsonOption, say
+from edge_fleet.commands.display import as_text
 from edge_fleet.ledger import Entry, Ledger
 from edge_fleet.registry import DEFAULT_URI, Registry, Version
 
@@ -27,12 +29,11 @@ LedgerOption = Annotated[Path, typer.Option("--ledger", envvar="EDGEWISE_LEDGER"
 def ls(uri: UriOption = DEFAULT_URI, ledger: LedgerOption = DEFAULT_LEDGER, as_json: JsonOption = False) -> None:
     """List what is registered."""
     found = open_registry(uri, ledger).versions()
-    lines = [
-        f"{one.name} {one.release}  {one.digest[:12]}  {one.tags.get('accuracy', ''):<24}  "
-        f"{', '.join(one.aliases)}".rstrip()
-        for one in found
-    ]
-    text = "\n".join(lines) or "Nothing is registered yet; run: edgewise registry register FILE.ewm"
+    table = Table("model", "release", "digest", "accuracy [95 %]", "on", "alias", box=None, pad_edge=False)
+    for one in found:
+        accuracy, measured_on = one.tags.get("accuracy", ""), one.tags.get("accuracy_on", "").partition(",")[0]
+        table.add_row(one.name, str(one.release), one.digest[:12], accuracy, measured_on, ", ".join(one.aliases) or "-")
+    text = as_text(table) if found else "Nothing is registered yet; run: edgewise registry register FILE.ewm"
     say(text, {"versions": [as_data(one) for one in found]}, as_json=as_json)
 
 
@@ -89,7 +90,8 @@ def history(
 ) -> None:
     """Who registered and promoted what, and when; the ledger's chain is verified first."""
     entries = open_registry(uri, ledger).history(name)
-    text = "\n".join(map(as_line, entries)) or "Nothing has been registered or promoted yet."
+    nothing = f"Nothing is recorded of {name}." if name else "Nothing has been registered or promoted yet."
+    text = "\n".join(map(as_line, entries)) or nothing
     say(text, {"entries": [msgspec.to_builtins(entry) for entry in entries]}, as_json=as_json)
 
 
@@ -118,4 +120,5 @@ def as_line(entry: Entry) -> str:
     after = f", after {subject['before']}" if "before" in subject else ""
     why = f": {subject['reason']}" if "reason" in subject else ""
     what = f"{subject.get('name', '?')} {subject.get('release', '?')} ({subject.get('digest', '')[:12]})"
-    return f"{entry.sequence:>4}  {when}  {entry.actor} {entry.action} {what}{after}{why}"
+    did = {"register": "registered", "promote": "promoted"}.get(entry.action, entry.action)
+    return f"{entry.sequence:>4}  {when}  {entry.actor} {did} {what}{after}{why}"

@@ -177,6 +177,6 @@ def test_the_commands_tell_the_whole_chain(store: str, tmp_path: Path) -> None:
     assert "c" * 40 in run("registry", "show", "tiny", "3", store=store)
     assert "first" in run("registry", "history", "tiny", store=store)
     chain = run("lineage", made.manifest.digest[:10], store=store)
-    for said in (made.manifest.digest, "tiny 3 (champion)", "c" * 40, "e" * 64, "fer", "promote tiny 3"):
+    for said in (made.manifest.digest, "tiny 3 (champion)", "c" * 40, "e" * 64, "fer", "promoted tiny 3"):
         assert said in chain
     assert json.loads(run("lineage", "tiny-3.ewm", "--json", store=store))["release"] == 3
