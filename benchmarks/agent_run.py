@@ -32,7 +32,7 @@ _SAMPLE_S: Final = 1.0
 _KEEPING_START_UP: Final = (
     "import sys; from edge_agent import cli, footprint; footprint.forget_start_up = lambda: 0; sys.exit(cli.main())"
 )
-"""The agent without the measure that `docs/agent-memory.md` describes, to show what it gains."""
+"""The agent without the measure that `docs/agent-cost.md` describes, to show what it gains."""
 
 
 @dataclass

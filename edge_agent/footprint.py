@@ -1,6 +1,6 @@
 """What this process keeps in memory that it need not: heaps of idle threads, and library code that only starting runs.
 
-Two measures for a board with little memory, both of glibc and Linux; elsewhere they do nothing. `docs/agent-memory.md`
+Two measures for a board with little memory, both of glibc and Linux; elsewhere they do nothing. `docs/agent-cost.md`
 has what each gains, and what else was tried.
 """
 
