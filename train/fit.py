@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import checkpoint, dataset, finish, machine, networks, scores
+from train import checkpoint, dataset, finish, machine, networks, scores, unfold
 from train.batches import Batches
 from train.learner import Learner
 from train.optimizer import make_optimizer
@@ -90,7 +90,12 @@ def fit(
     )  # fmt: skip
     done = 0 if restart else state.restore()
     if not done and params.start_from:
-        state.start_from(Path(params.start_from))
+        start = Path(params.start_from)
+        if start.suffix == ".keras":
+            rows = data.split_indices("train")
+            unfold.unfold(unfold.load_shipped(start), network, builder, data.images[rows])
+        else:
+            state.start_from(start)
     report(
         f"{params.network}: {network.count_params():,} weights while training, {batches.images.shape[1]:,} pictures, "
         f"epoch {done} of {params.epochs} done, {keras.backend.backend()} {params.precision}"

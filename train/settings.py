@@ -28,7 +28,7 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     augment: Augment = Augment()
     dataset: str = "data/dataset.npz"
     views: str = ""  # stored views with a teacher's answers, as `train.distill` writes them
-    start_from: str = ""  # a run's folder whose averaged weights are the first weights; empty is random
+    start_from: str = ""  # a run's folder, or a `.keras` file it wrote: its weights are the first; empty is random
     output: str = "build/train"
     experiment: str = "edgewise"
     tracking_uri: str = "sqlite:///mlflow.db"  # MLFLOW_TRACKING_URI, where set, goes before it
