@@ -94,7 +94,7 @@ def _number(value: float | None, form: str) -> str:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Measured accuracy with its interval against multiply-accumulates and bytes; published figures hollow and grey."""
-    figure = Figure(figsize=(12, 5), layout="constrained")
+    figure = Figure(figsize=(14, 5), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, title in ((left, "million multiply-accumulates a crop"), (right, "bytes of the model file")):
@@ -113,7 +113,8 @@ def draw(rows: list[Row], path: Path) -> None:
         elif row.cost is not None and row.published is not None:
             label = f"{row.name}, published elsewhere, not measured here"
             left.plot(row.cost.mmac, row.published.percent, "D", mfc="none", mec="#718096", label=label)
-    left.legend(fontsize=7, loc="lower right")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="outside right center", frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 

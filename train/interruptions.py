@@ -9,3 +9,7 @@ class DivergedError(EdgewiseError):
 
 class StoppedError(EdgewiseError):
     """SIGTERM came; the checkpoint of the last whole epoch stands."""
+
+
+class PrunedError(StoppedError):
+    """A search gave this training up: others were better at the same epoch."""

@@ -79,8 +79,18 @@ def tracking_uri(params: TrainParams) -> str:
 
 
 def _experiment(client: Any, name: str) -> str:
+    """The experiment's id; another process may make it at the same moment."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as in `open_run`
+
     experiment = client.get_experiment_by_name(name)
-    return str(experiment.experiment_id if experiment else client.create_experiment(name))
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    return str(experiment.experiment_id)
 
 
 def _create(client: Any, params: TrainParams, source_digest: str, output: Path, parent_run: str) -> str:

@@ -4,7 +4,7 @@
 
 Scores on the selection split, prunes trials that fall behind, and goes on with a study of the same name: several
 machines that name one storage (`tune.storage`, any SQLAlchemy URL) share the work. Each trial is an MLflow run under
-the study's.
+the study's; a pruned one is marked as killed there, and as pruned in the study.
 """
 
 import argparse
@@ -16,11 +16,14 @@ from typing import Any
 import msgspec
 import optuna
 import yaml
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train import pictures
 from train.dataset import Dataset, load
 from train.fit import fit
+from train.interruptions import DivergedError, PrunedError
 from train.params import load_section, section_from
 from train.settings import TrainParams
 from train.tracking import open_parent
@@ -55,17 +58,12 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
     for name, values in params.space.items():
         # A mistyped name or an empty range is found before the first trial has cost minutes.
         replaced(base, {name: _first(name, values)})
-    study = optuna.create_study(
-        study_name=params.study,
-        storage=params.storage,
-        load_if_exists=True,
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=params.seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=params.warmup_epochs),
-    )
+    study = open_study(params)
     parent = open_parent(base, params.study)
 
     def objective(trial: optuna.Trial) -> float:
+        # The storage numbers the trials of all machines, so two with one seed never draw the same values.
+        study.sampler = optuna.samplers.TPESampler(seed=params.seed + trial.number)
         chosen = {name: _suggest(trial, name, values) for name, values in params.space.items()}
         folder = str(output / f"trial-{trial.number:04d}")
         trained = msgspec.structs.replace(replaced(base, chosen), epochs=params.epochs, output=folder)
@@ -73,12 +71,16 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
         def hear(row: dict[str, float]) -> None:
             trial.report(row["selection_accuracy"], int(row["epoch"]))
             if trial.should_prune():
-                raise optuna.TrialPruned
+                raise PrunedError(f"trial {trial.number} was given up after epoch {row['epoch']:.0f}.")
 
-        return fit(trained, data, restart=True, parent_run=parent, on_epoch=hear).selection.accuracy.value
+        try:
+            fitted = fit(trained, data, restart=True, parent_run=parent, on_epoch=hear, report=lambda _said: None)
+        except PrunedError as error:
+            raise optuna.TrialPruned(str(error)) from error
+        return fitted.selection.accuracy.value
 
     # A diverged trial is a finding, not a reason to stop: Optuna notes it as failed and goes on.
-    study.optimize(objective, n_trials=params.trials, catch=(EdgewiseError,))
+    study.optimize(objective, n_trials=params.trials, catch=(DivergedError,))
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         best = replaced(base, {name: _chosen(params.space[name], told) for name, told in study.best_params.items()})
         (output / "best.yaml").write_text(
@@ -87,6 +89,39 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
         )
         write_pictures(study, output)
     return study
+
+
+def open_study(params: TuneParams) -> optuna.Study:
+    """The study that `params` name, new or as all machines have left it.
+
+    Raises:
+        UsageError: The storage cannot be reached.
+    """
+    url = params.storage
+    if url.startswith("postgresql://"):  # as everywhere in Edgewise: the driver is psycopg 3
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    try:
+        storage = optuna.storages.RDBStorage(url)
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"tune.storage {_without_password(url)} cannot be used ({reason}): name a SQLAlchemy URL such as "
+            "sqlite:///optuna.db, or postgresql://host/name with the psycopg package installed."
+        ) from error
+    return optuna.create_study(
+        study_name=params.study,
+        storage=storage,
+        load_if_exists=True,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=params.warmup_epochs),
+    )
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "(not a URL)"
 
 
 def replaced(base: TrainParams, values: dict[str, Any]) -> TrainParams:

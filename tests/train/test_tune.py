@@ -1,17 +1,24 @@
 """The search is shared, pruned, and found again; its best is a params file that the trainer takes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import optuna
 import pytest
 from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import settings
+from train.dataset import save
 from train.params import load_section
 from train.settings import TrainParams
-from train.tune import Range, TuneParams, replaced, tune
+from train.tune import Range, TuneParams, open_study, replaced, tune
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_a_study_goes_on_and_writes_its_best_as_a_params_file(tmp_path: Path) -> None:
@@ -62,3 +69,70 @@ def test_dotted_names_replace_and_leave_the_base_alone(tmp_path: Path) -> None:
     changed = replaced(base, {"augment.erase": 0.9, "epochs": 7})
     assert (changed.augment.erase, changed.epochs) == (0.9, 7)
     assert base.augment.erase == 0.2
+
+
+def test_a_trial_that_falls_behind_is_pruned_and_its_run_is_closed(tmp_path: Path) -> None:
+    params = TuneParams(
+        # Only the first value learns anything; four whole trials come before the first that may be pruned.
+        space={"learning_rate": Range(choices=[0.1, 1e-7])},
+        storage=f"sqlite:///{tmp_path}/optuna.db", trials=12, epochs=3, warmup_epochs=0, output=str(tmp_path / "tune"),
+    )  # fmt: skip
+    base = settings(tmp_path)
+    study = tune(params, base, shapes())
+    pruned = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.PRUNED]
+    assert pruned
+    assert {trial.params["learning_rate"] for trial in pruned} == {1e-7}
+    assert all(len(trial.intermediate_values) < 3 for trial in pruned)
+    client = MlflowClient(base.tracking_uri)
+    for trial in study.trials:
+        note = tmp_path / "tune" / f"trial-{trial.number:04d}" / "run.json"
+        status = client.get_run(json.loads(note.read_text())["run_id"]).info.status
+        assert status == ("KILLED" if trial in pruned else "FINISHED")
+
+
+def test_a_diverged_trial_is_noted_as_failed_and_the_search_goes_on(tmp_path: Path) -> None:
+    params = TuneParams(
+        space={"learning_rate": Range(choices=[1e30])}, storage=f"sqlite:///{tmp_path}/optuna.db", trials=2, epochs=1,
+        output=str(tmp_path / "tune"),
+    )  # fmt: skip
+    study = tune(params, settings(tmp_path, schedule="constant"), shapes())
+    assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.FAIL] * 2
+    assert not (tmp_path / "tune" / "best.yaml").exists()
+
+
+@pytest.mark.parametrize("storage", ["nowhere", "postgresql://me:secret@127.0.0.1:1/none", "oracle://me:secret@host/x"])
+def test_a_storage_that_cannot_be_used_is_named_without_its_password(storage: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot be used .*name a SQLAlchemy URL") as caught:
+        open_study(TuneParams(space={}, storage=storage))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_two_searches_share_one_study_on_postgresql_and_never_try_the_same_twice(
+    postgresql: str, tmp_path: Path
+) -> None:
+    save(shapes(), tmp_path / "dataset.npz")
+    params = tmp_path / "params.yaml"
+    params.write_text(json.dumps({
+        "train": {
+            "network_options": {"stem": 4, "widths": [8], "depths": [1]}, "batch_size": 30,
+            "dataset": str(tmp_path / "dataset.npz"),
+        },
+        "tune": {
+            "study": "shared", "storage": postgresql, "trials": 3, "epochs": 1, "output": str(tmp_path / "tune"),
+            "space": {"learning_rate": {"low": 0.01, "high": 0.2, "log": True}},
+        },
+    }))  # fmt: skip
+    # Tables and study are made once; two that begin with nothing would both make them.
+    study = open_study(load_section(params, "tune", TuneParams))
+    command = [sys.executable, "-m", "train.tune", "--params", str(params)]
+    searches = [  # as on two machines: each with runs and folders of its own
+        subprocess.Popen(
+            command, cwd=REPOSITORY, env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/{name}.db"}
+        )
+        for name in ("one", "two")
+    ]
+    assert [search.wait() for search in searches] == [0, 0]
+    assert sorted(trial.number for trial in study.trials) == list(range(6))
+    assert all(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials)
+    assert len({trial.params["learning_rate"] for trial in study.trials}) == 6
