@@ -88,16 +88,24 @@ def chosen(runs: list[Trained], names: list[str]) -> list[Trained]:
 
 def as_markdown(runs: list[Trained], n: int) -> str:
     """One row a run; each names the params in which it differs from the first."""
-    lines = [
-        "| run | differs from the first row in | epochs | selection accuracy, % [95 %] | minutes | pictures/s | MLflow |",
-        "|---|---|---:|---:|---:|---:|---|",
-    ]
+    heads = (
+        "run",
+        "differs from the first in",
+        "epochs",
+        "selection accuracy, % [95 %]",
+        "minutes",
+        "pictures/s",
+        "MLflow",
+    )
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|---|"]
     for run in runs:
         share = scores.wilson(round(run.accuracy * n), n)
-        lines.append(
-            f"| {run.name} | {_difference(runs[0], run)} | {run.epochs} "
-            f"| {100 * share.value:.2f} [{100 * share.low:.2f}, {100 * share.high:.2f}] | {run.seconds / 60:.0f} | {run.pictures_per_second:,.0f} | `{run.run_id[:8]}` |"
-        )
+        cells = (
+            run.name, _difference(runs[0], run), str(run.epochs),
+            f"{100 * share.value:.2f} [{100 * share.low:.2f}, {100 * share.high:.2f}]",
+            f"{run.seconds / 60:.0f}", f"{run.pictures_per_second:,.0f}", f"`{run.run_id[:8]}`",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ def test_the_newest_run_of_a_name_counts_and_an_unknown_one_is_refused_with_the_
     newest_first = [run("edge", 0.7), run("wide"), run("edge", 0.6)]
     assert [(each.name, each.accuracy) for each in chosen(newest_first, [])] == [("wide", 0.5), ("edge", 0.7)]
     assert [each.name for each in chosen(newest_first, ["edge", "wide"])] == ["edge", "wide"]
-    with pytest.raises(UsageError, match="no finished run `egde`.*did you mean `edge`"):
+    with pytest.raises(UsageError, match=r"no finished run `egde`.*did you mean `edge`"):
         chosen(newest_first, ["egde"])
 
 
