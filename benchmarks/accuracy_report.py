@@ -52,7 +52,7 @@ _WORDS = ("network", "form")  # the columns of text; all others are figures
 
 
 def as_markdown(rows: list[Row]) -> str:
-    """The table, with what n is in each column, and under it how each network was trained."""
+    """The table, with what n is in each column; recall per class; how each network was trained."""
     lines = [f"| {' | '.join(_HEAD)} |", f"|{'|'.join('---' if name in _WORDS else '---:' for name in _HEAD)}|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     measured = next((row for row in rows if row.accuracy is not None), None)
@@ -65,7 +65,20 @@ def as_markdown(rows: list[Row]) -> str:
         if row.published is not None:
             told += f" Published {row.published.percent:g} %: {row.published.source}, {row.published.split}."
         said.setdefault(row.name, told)
-    return "\n".join([*lines, "", *said.values()])
+    return "\n".join([*lines, *_recalls(rows), "", *said.values()])
+
+
+def _recalls(rows: list[Row]) -> list[str]:
+    """Share of each class that was found, one crop."""
+    measured = [row for row in rows if row.accuracy is not None]
+    names = list(dict.fromkeys(label for row in measured for label in row.recall))
+    if not names:
+        return []
+    lines = ["", f"| recall, % | form | {' | '.join(names)} |", f"|---|---|{'---:|' * len(names)}"]
+    for row in measured:
+        shares = (f"{100 * row.recall[name]:.1f}" if name in row.recall else "" for name in names)
+        lines.append(f"| {row.name} | {row.form} | {' | '.join(shares)} |")
+    return lines
 
 
 def _cells(row: Row) -> list[str]:

@@ -119,6 +119,8 @@ def test_the_command_prints_measured_and_published_apart_and_ends_with_json(
     document = json.loads(printed[-1])
     assert [(row["name"], row["form"]) for row in document] == [("ours", "float"), ("ours", "PTQ"), ("theirs", "float")]
     assert document[1]["difference"] == pytest.approx(0.0)
+    recall = next(line for line in printed if line.startswith("| recall, %"))
+    assert [name.strip() for name in recall.strip("|").split("|")][2:] == list(NAMES)
     theirs = next(line for line in printed if line.startswith("| theirs"))
     cells = [cell.strip() for cell in theirs.strip("|").split("|")]
     assert cells[-1] == "73.7"
