@@ -20,7 +20,7 @@ from edge_contract.manifest import Budget, FaceCrop, ImageInput, digest_of
 from tests.convert.shapes import Trained, network
 from train.dataset import Dataset
 
-pytestmark = pytest.mark.xdist_group("tensorflow")
+pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
 LITERT_ONLY = GateSettings(required_runtimes=("litert",), timed=20)
 EVERYWHERE = GateSettings(timed=20)

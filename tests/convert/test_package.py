@@ -16,7 +16,7 @@ from edge_vision import goldens
 from edge_vision.classifier import Classifier
 from tests.convert.shapes import Trained
 
-pytestmark = pytest.mark.xdist_group("tensorflow")
+pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
 SETTINGS = PackageSettings(name="stripes", release=4, dataset="stripes", label_set="drawn", caveat="Drawn here.")
 LINEAGE = Lineage(git_commit="c" * 40, dataset="stripes-3", trained_on="a test")

@@ -15,7 +15,7 @@ from edge_contract.manifest import Budget, FaceCrop
 from tests.convert.conftest import SETTINGS
 from tests.convert.shapes import Trained, network
 
-pytestmark = pytest.mark.xdist_group("tensorflow")
+pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
 QAT = msgspec.structs.replace(SETTINGS, method="qat", qat_epochs=1)
 

@@ -1,5 +1,6 @@
 """The stage `quantize`: what it writes, the same bytes each time, and what it refuses without writing anything."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,13 @@ import pytest
 
 from convert import artifacts, conversion, flatbuffer, quantize, weights
 from convert.centering import plan
-from edge_contract.errors import ExitCode, UsageError
+from edge_contract.errors import ExitCode
 from edge_contract.manifest import Budget, FaceCrop
 from tests.convert.conftest import SETTINGS
 from tests.convert.shapes import Trained, network
 from train.dataset import Dataset, save
 
-pytestmark = pytest.mark.xdist_group("tensorflow")
+pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
 
 def run(path: Path, data: Dataset, folder: Path, **changes: Any) -> artifacts.Converted:
@@ -109,38 +110,59 @@ def without_int8_form(keras: Any) -> Any:
         pytest.param(without_int8_form, "cannot be converted: .*[Ee]rfinv", id="an unsupported operator"),
     ],
 )
-def test_a_network_that_does_not_fit_is_refused_and_nothing_is_written(
-    trained: Trained, tmp_path: Path, build: Callable[[Any], Any], said: str
+def test_a_network_that_does_not_fit_ends_with_two_and_one_sentence_and_nothing_written(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], build: Callable[[Any], Any], said: str
 ) -> None:
-    path = keras_file(tmp_path, build)
-    with pytest.raises(UsageError, match=said) as caught:
-        run(path, trained.data, tmp_path / "out")
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
+    assert_refused(tmp_path, capsys, said, network=keras_file(tmp_path, build), data=trained.data_path)
 
 
-def test_a_file_that_is_no_network_is_refused_and_nothing_is_written(trained: Trained, tmp_path: Path) -> None:
-    (tmp_path / "model.keras").write_bytes(b"not a network")
-    for path in (tmp_path / "model.keras", tmp_path / "absent.keras"):
-        with pytest.raises(UsageError, match=path.name):
-            run(path, trained.data, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def assert_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], said: str, *, network: Path, data: Path, params: str = ""
+) -> None:
+    """The command says one sentence, ends with 2 and leaves nothing behind."""
+    (folder / "params.yaml").write_text(f"quantize: {{report_images: 8, {params}}}\npackage: {{}}\n")
+    code = quantize.main([
+        *("--params", str(folder / "params.yaml"), "--network", str(network)),
+        *("--data", str(data), "--out", str(folder / "out")),
+    ])  # fmt: skip
+    sentence = capsys.readouterr().err.strip()
+    assert code == ExitCode.USAGE
+    assert re.search(said, sentence), sentence
+    assert "\n" not in sentence
+    assert not (folder / "out").exists()
 
 
-def test_an_empty_calibration_set_is_refused_and_nothing_is_written(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="empty"):
-        run(trained.path, trained.data, tmp_path / "out", calibration_images=0)
-    nothing_to_train_on = replace(trained.data, split=np.full_like(trained.data.split, 2))
-    with pytest.raises(UsageError, match="empty"):
-        run(trained.path, nothing_to_train_on, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_command_ends_with_two_and_one_sentence(
+def test_a_file_that_is_no_network_is_refused(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(trained.data, tmp_path / "dataset.npz")
-    (tmp_path / "params.yaml").write_text("quantize: {calibration_image: 3}\npackage: {}\n")
-    code = quantize.main(["--params", str(tmp_path / "params.yaml"), "--data", str(tmp_path / "dataset.npz")])
-    assert code == ExitCode.USAGE
-    assert "did you mean `calibration_images`?" in capsys.readouterr().err
+    (tmp_path / "model.keras").write_bytes(b"not a network")
+    (tmp_path / "cut.keras").write_bytes(trained.path.read_bytes()[:5000])
+    for name in ("model.keras", "cut.keras", "absent.keras"):
+        assert_refused(tmp_path, capsys, name, network=tmp_path / name, data=trained.data_path)
+
+
+def test_an_empty_calibration_set_is_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"network": trained.path, "data": trained.data_path}
+    assert_refused(tmp_path, capsys, "calibration set of 0", params="calibration_images: 0", **given)
+    assert_refused(tmp_path, capsys, "cannot show 7 classes", params="calibration_images: 3", **given)
+    nothing_to_train_on = replace(trained.data, split=np.full_like(trained.data.split, 2))
+    save(nothing_to_train_on, tmp_path / "dataset.npz")
+    assert_refused(tmp_path, capsys, "empty", network=trained.path, data=tmp_path / "dataset.npz")
+
+
+def test_a_data_set_that_is_none_is_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dataset.npz").write_bytes(b"not a data set")
+    for name in ("dataset.npz", "absent.npz"):
+        assert_refused(tmp_path, capsys, name, network=trained.path, data=tmp_path / name)
+
+
+def test_an_unknown_parameter_is_refused_by_name(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "did you mean `calibration_images`"
+    given = {"network": trained.path, "data": trained.data_path}
+    assert_refused(tmp_path, capsys, said, params="calibration_image: 3", **given)

@@ -14,7 +14,7 @@ from edge_contract.manifest import ImageInput, digest_of
 from tests.convert.test_faults import edited
 from train.dataset import Dataset
 
-pytestmark = pytest.mark.xdist_group("tensorflow")
+pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
 
 @pytest.mark.slow
