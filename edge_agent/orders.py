@@ -155,7 +155,6 @@ class Orders:
             self.unanswered(answer.refused)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
             return False
-        self._asked = None
         renewed = self._metadata is None or fresh.version != self._metadata.version
         self._metadata = fresh
         self._clock.learn(fresh.issued)
@@ -168,6 +167,7 @@ class Orders:
             self._take_envelope(scope, envelope, opened)
             for (scope, envelope), opened in zip(asked.envelopes.items(), answer.opened, strict=True)
         ]
+        self._asked = None  # only now: what a full disk did not let be kept is asked again
         fruitless = bool(believed) and not any(believed) and not renewed
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S) if fruitless else _PAUSE_S
         self._wait, self._not_before = RETRY_S, self._monotonic() + self._pause

@@ -1,28 +1,24 @@
 """Model updates on the device: the thread that takes everything in order and keeps the state.
 
-It hears the links, the verifier, the self-test and the clock, asks the pure machine (`update_machine`) for the next
-state, writes that, and has the work done (`update_work`). Each transition is written before its work, so a power cut
-costs time and nothing else. Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
+It hears the links, the verifier, the self-test and the clock, and makes events of that (`transitions` does the rest).
+Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
 """
 
 import logging
-import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, assert_never
-
-from msgspec.structs import replace
+from typing import Final, assert_never
 
 from edge_agent.errand import Connection
 from edge_agent.link import Link
 from edge_agent.orders import Asked, Orders
 from edge_agent.probation import Probation
-from edge_agent.selftest import Verdict
 from edge_agent.slots import ActiveModel
-from edge_agent.state import Failure, StateStore
+from edge_agent.state import StateStore
+from edge_agent.transitions import Transitions
 from edge_agent.trusted_time import TrustedClock
 from edge_agent.update_events import (
     Booted,
@@ -34,51 +30,23 @@ from edge_agent.update_events import (
     Stopped,
     Wanted,
 )
-from edge_agent.update_machine import SETTLED, Command, Phase, Remember, Run, State, Work, step, work_of
+from edge_agent.update_inbox import Chunk, Envelope, Inbox, Item, Stirred, Tested, Timestamp, Verified
+from edge_agent.update_machine import SETTLED, Phase
+from edge_agent.update_report import UpdateReport
 from edge_agent.update_work import UpdateSettings, UpdateWork
 from edge_agent.verifier import Answer, Sealed, UnansweredError, Verifier
 from edge_agent.visit import Visit
 from edge_contract import topics
-from edge_contract.errors import TrustError
 from edge_contract.messages import Reported
-from edge_contract.trust import COMMAND_TYPE, SignedCommand, read_payload
+from edge_contract.trust import COMMAND_TYPE, SignedCommand
 
 _log = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.25  # while something is under way
 _ASLEEP_S: Final = 60.0  # while nothing is
 _KEEP_TIME_S: Final = 3600.0  # a board without a clock loses an hour at most
-_INBOX: Final = 64  # messages, chunks of 64 KiB among them, that wait here; then the link's thread waits
-_PROGRESS: Final = 0.05  # of a download, from one report to the next
+_DISK_S: Final = 5.0  # after a disk refused the state, until it is tried again
 _TIMESTAMP: Final = topics.trust("timestamp.json")
-
-
-class _Envelope(NamedTuple):
-    scope: str
-    payload: bytes
-
-
-class _Metadata(NamedTuple):
-    topic: str
-    payload: bytes
-
-
-class _Verified(NamedTuple):
-    answer: Answer | UnansweredError
-
-
-class _Chunk(NamedTuple):
-    digest: str
-    number: int
-    payload: bytes
-
-
-class _Tested(NamedTuple):
-    test: int
-    verdict: Verdict
-
-
-_Item = _Envelope | _Metadata | _Verified | _Chunk | _Tested | RollbackAsked
 
 
 class ModelUpdates:
@@ -106,10 +74,8 @@ class ModelUpdates:
         Raises:
             EdgewiseError: the root metadata of the installation cannot be used.
         """
-        self._settings, self._store, self._session, self._report = settings, store, session, report
-        self._monotonic = monotonic
-        self._inbox: queue.Queue[_Item | None] = queue.Queue(_INBOX)
-        self._stopping = threading.Event()
+        self._settings, self._store, self._monotonic = settings, store, monotonic
+        self._inbox = Inbox()
         self._thread: threading.Thread | None = None
         self._clock = TrustedClock(now, monotonic, store.time())
         self._verifier = Verifier(state_dir / "trust", settings.root, settings.verify_command)
@@ -123,36 +89,41 @@ class ModelUpdates:
             visit=self._visit,
             on_activate=on_activate,
             advance=self._advance,
-            chunk_came=lambda digest, number, payload: self._put(_Chunk(digest, number, payload)),
-            test_ended=lambda test, verdict: self._put(_Tested(test, verdict)),
+            chunk_came=lambda digest, number, payload: self._inbox.put(Chunk(digest, number, payload)),
+            test_ended=lambda test, verdict: self._inbox.put(Tested(test, verdict)),
             monotonic=monotonic,
         )
-        self._state = store.update() or State(committed=self._work.slots.current())
-        self._events: list[Event] = []
-        self._advancing = self._held = False
+        self._transitions = Transitions(
+            store,
+            self._work,
+            self._probation,
+            runtime=settings.runtime,
+            metadata=lambda: self._orders.metadata,
+            want_metadata=self._orders.want_metadata,
+            said=self._say,
+        )
+        self._report = UpdateReport(settings.device, session, report, self._clock.now)
         self._time_kept = monotonic()
-        self._reported: Reported | None = None
 
     def attach(self, control: Link) -> None:
         """Listen on the device's durable session; call it before that is started."""
         for scope in self._orders.scopes:
             kind, _, name = scope.partition("/")
             topic = topics.group_desired(name) if kind == "group" else topics.device(name, "desired")
-            control.subscribe(topic, lambda _, payload, scope=scope: self._put(_Envelope(scope, payload)))  # type: ignore[misc]
+            control.subscribe(topic, lambda _, payload, scope=scope: self._inbox.put(Envelope(scope, payload)))  # type: ignore[misc]
         control.subscribe(_TIMESTAMP, self._heard_metadata)
 
     def start(self) -> None:
         """Run what has to run (`on_activate` is called before this returns), then go on in the background."""
         self._advance(Booted())
+        self._transitions.working = True
         self._thread = threading.Thread(target=self._loop, name="updates", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End within seconds; what is under way goes on at the next start."""
-        self._stopping.set()
+        self._inbox.close()
         self._verifier.stop()
-        with suppress(queue.Full):
-            self._inbox.put_nowait(None)  # wakes a thread that waits for news
         if self._thread is not None:
             self._thread.join(10)
         if self._thread is None or not self._thread.is_alive():
@@ -166,7 +137,7 @@ class ModelUpdates:
 
     def reported(self) -> Reported | None:
         """What `report` got last."""
-        return self._reported
+        return self._report.last
 
     def unseal_command(self, envelope: bytes) -> SignedCommand:
         """The command in an envelope, if it is signed as desired states are; takes about a second, from any thread.
@@ -175,11 +146,7 @@ class ModelUpdates:
             TrustError: it is not to be believed.
             UnansweredError: nothing is known about it; ask again.
         """
-        answer = self._verifier.verify(self._clock.now(), {}, [Sealed(COMMAND_TYPE, envelope)])
-        (opened,) = answer.opened
-        if opened.refused:
-            raise TrustError(opened.refused)
-        return read_payload(opened.payload, COMMAND_TYPE, SignedCommand)
+        return self._verifier.unseal(self._clock.now(), Sealed(COMMAND_TYPE, envelope), SignedCommand)
 
     def trusted_time(self) -> float:
         """Seconds since 1970, for expiries: never behind what was signed."""
@@ -195,62 +162,61 @@ class ModelUpdates:
 
     def roll_back(self, reason: str) -> None:
         """Go back to the model before this one, where there is one: a signed command said so."""
-        self._put(RollbackAsked(reason))
-
-    # On the links' threads and the self-test's.
+        self._inbox.put(RollbackAsked(reason))
 
     def _heard_metadata(self, topic: str, payload: bytes) -> None:
-        if payload:
-            self._put(_Metadata(topic, payload if topic == _TIMESTAMP else b""))
-
-    def _put(self, item: _Item) -> None:
-        while not self._stopping.is_set():
-            with suppress(queue.Full):
-                self._inbox.put(item, timeout=0.2)
-                return
+        """On the link's thread."""
+        self._inbox.put(Timestamp(payload) if topic == _TIMESTAMP and payload else Stirred())
 
     # On the updates' thread (in `start` before it).
 
     def _loop(self) -> None:
-        self._begin_work(work_of(self._state))
-        self._follow()
-        while not self._stopping.is_set():
-            with suppress(queue.Empty):
-                self._take(self._inbox.get(timeout=self._patience()))
-            self._tick()
+        begun = False
+        while not self._inbox.closed.is_set():
+            try:
+                if not begun:
+                    begun = True
+                    self._transitions.resume()
+                    self._follow()
+                self._take(self._inbox.get(self._patience()))
+                self._tick()
+            except sqlite3.Error as error:  # a full disk, or another program's lock: the thread outlives it
+                self._transitions.survived(error)
+                self._orders.unanswered(f"the disk refused ({error}).")
+                self._inbox.closed.wait(_DISK_S)
+                begun = False
 
     def _patience(self) -> float:
-        return _TICK_S if self._state.phase not in SETTLED or self._orders.pending else _ASLEEP_S
+        return _TICK_S if self._transitions.state.phase not in SETTLED or self._orders.pending else _ASLEEP_S
 
-    def _take(self, item: _Item | None) -> None:
+    def _take(self, item: Item | None) -> None:
         match item:
-            case None:
+            case None | Stirred():
                 pass
-            case _Envelope(scope, payload):
+            case Envelope(scope, payload):
                 self._orders.hear_envelope(scope, payload)
-            case _Metadata(topic, payload):
-                if topic == _TIMESTAMP:
-                    self._orders.hear_timestamp(payload)
-            case _Verified(answer):
+            case Timestamp(payload):
+                self._orders.hear_timestamp(payload)
+            case Verified(answer):
                 self._take_answer(answer)
-            case _Chunk(digest, number, payload):
-                self._guarded(lambda: self._work.take_chunk(digest, number, payload))
-            case _Tested(test, verdict):
+            case Chunk(digest, number, payload):
+                self._transitions.guarded(lambda: self._work.take_chunk(digest, number, payload))
+            case Tested(test, verdict):
                 self._work.take_verdict(test, verdict)
             case RollbackAsked():
-                if self._state.previous is not None or self._settings.factory is not None:
+                if self._transitions.state.previous is not None or self._settings.factory is not None:
                     self._advance(item)
             case _:
                 assert_never(item)
 
     def _tick(self) -> None:
         now = self._monotonic()
-        if self._orders.due and self._inbox.empty():  # news come in bunches: hear the bunch first
+        if self._orders.due and self._inbox.empty:  # news come in bunches: hear the bunch first
             asked = self._orders.question(lambda: self._visit.files(now))
             if asked is not None:
                 threading.Thread(target=self._verify, args=(asked,), name="verify", daemon=True).start()
         self._work.tick()
-        verdict = self._probation.verdict() if self._state.phase is Phase.PROBATION else None
+        verdict = self._probation.verdict() if self._transitions.state.phase is Phase.PROBATION else None
         if verdict is not None:
             self._advance(Refused(verdict, blame=True) if verdict else Proven())
         if now - self._time_kept > _KEEP_TIME_S and (metadata := self._orders.metadata) is not None:
@@ -262,9 +228,9 @@ class ModelUpdates:
     def _verify(self, asked: Asked) -> None:
         """On a thread of its own: frames, chunks and the rest of an update go on meanwhile."""
         try:
-            self._put(_Verified(self._verifier.verify(self._clock.now(), asked.files, asked.sealed)))
+            self._inbox.put(Verified(self._verifier.verify(self._clock.now(), asked.files, asked.sealed)))
         except UnansweredError as error:
-            self._put(_Verified(error))
+            self._inbox.put(Verified(error))
 
     def _take_answer(self, answer: Answer | UnansweredError) -> None:
         if isinstance(answer, UnansweredError):
@@ -276,99 +242,28 @@ class ModelUpdates:
             self._visit.ask_again()
             return
         self._follow()
-        if self._held:
-            self._begin_work(work_of(self._state))
+        if self._transitions.held:
+            self._transitions.resume()
 
     def _failed_before(self) -> bool:
-        target = self._state.target
+        target = self._transitions.state.target
         return target is not None and self._store.failure(target.model.digest, self._settings.runtime) is not None
 
     def _follow(self) -> None:
         """Want what is in force, if that is new."""
         target = self._orders.in_force()
-        if target is not None and target != self._state.target:
+        if target is not None and target != self._transitions.state.target:
             self._advance(Wanted(target))
 
     def _advance(self, event: Event) -> None:
-        """Take an event, then those that its work leads to, one after the other."""
-        self._events.append(event)
-        if self._advancing:
-            return
-        self._advancing = True
-        try:
-            while self._events:
-                self._transition(self._events.pop(0))
-        finally:
-            self._advancing = False
-
-    def _transition(self, event: Event) -> None:
-        before, (after, commands) = self._state, step(self._state, event)
-        if after != before:
-            with self._store.transaction():
-                self._store.save_update(after)
-                for command in commands:
-                    if isinstance(command, Remember):
-                        failure = Failure(command.reason, command.revision)
-                        self._store.remember_failure(command.digest, self._settings.runtime, failure)
-            self._state = after
-            _log.info("update: %s -> %s %s", before.phase, after.phase, after.reason)
-        if any(isinstance(command, Work) for command in commands):
-            self._held = False
-            self._probation.end()
-            self._work.end()
-        for command in commands:
-            self._perform(command)
-        self._say()
-
-    def _perform(self, command: Command) -> None:
-        match command:
-            case Remember():
-                pass  # written with the state
-            case Run():
-                self._work.run(self._state)
-            case Work():
-                # Before the thread is there, only what the pipeline waits for is done; the thread begins with the rest.
-                if self._thread is not None or command is Work.ACTIVATE:
-                    self._begin_work(command)
-            case _:
-                assert_never(command)
-
-    def _begin_work(self, work: Work) -> None:
-        if work is Work.WATCH:
-            self._probation.begin()
-        self._guarded(lambda: self._do(work))
-
-    def _do(self, work: Work) -> None:
-        self._held = not self._work.do(work, self._state, self._orders.metadata)
-        if self._held:
-            self._orders.want_metadata()
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """A disk that is full or broken refuses the target; what runs is in memory and runs on."""
-        try:
-            work()
-        except OSError as error:
-            _log.exception("the disk refused")
-            self._advance(Refused(f"the disk refused ({error.strerror or error}).", blame=False))
+        self._transitions.advance(event)
 
     def _say(self) -> None:
-        """Report when something changed that is worth a message."""
-        state, said = self._state, self._reported
-        target = state.target
-        progress = {Phase.OFFERED: 0.0, Phase.DOWNLOADING: self._work.progress}.get(state.phase, 1.0)
-        if said is not None and said.state == state.phase and progress < min(said.progress + _PROGRESS, 1.0):
-            progress = said.progress  # too little to say
-        reported = Reported(
-            device=self._settings.device,
-            session=self._session,
-            active=self._work.active.manifest.ref if self._work.active is not None else None,
-            state=state.phase.value,
-            target=target.model if target is not None else None,
+        active = self._work.active
+        self._report.say(
+            self._transitions.state,
+            active=active.manifest.ref if active is not None else None,
+            downloaded=self._work.progress,
             revision=self._orders.revision,
-            progress=progress if target is not None else 0.0,
-            reason=(state.reason or self._work.notice or self._orders.notice)[:1024],
-            time=said.time if said is not None else self._clock.now(),
+            notices=(self._work.notice, self._orders.notice),
         )
-        if reported != said:
-            self._reported = replace(reported, time=self._clock.now())
-            self._report(self._reported)

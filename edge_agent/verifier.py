@@ -5,26 +5,26 @@ at a time. Which of what holds is believed, an older revision or another device'
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from edge_agent.listing import TrustedMetadata
-from edge_contract.errors import EdgewiseError
+from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.trust import read_payload
 
 WALL_SECONDS: Final = 120.0
 """When a child is given up, asleep or swapped out; one that computes for ever meets its CPU limit before."""
 COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.verify")
 _INHERITED: Final = frozenset({"PATH", "PYTHONPATH", "LANG", "TMPDIR"})
-_log = logging.getLogger(__name__)
+S = TypeVar("S", bound=Struct)
 
 
 class Sealed(Struct, frozen=True):
@@ -102,6 +102,18 @@ class Verifier:
         with self._turn:
             status, output = self._run(msgspec.msgpack.encode(question))
         return read_answer(status, output, len(envelopes))
+
+    def unseal(self, now: float, sealed: Sealed, kind: type[S]) -> S:
+        """What one envelope holds, if a key that the trusted root names for `timestamp` signed it.
+
+        Raises:
+            TrustError: it is not to be believed.
+            UnansweredError: nothing is known about it.
+        """
+        (opened,) = self.verify(now, {}, [sealed]).opened
+        if opened.refused:
+            raise TrustError(opened.refused)
+        return read_payload(opened.payload, sealed.type, kind)
 
     def stop(self) -> None:
         """Kill what runs; who waits gets `UnansweredError`, and who asks after that too."""

@@ -1,6 +1,7 @@
 """From `release` to a running model over a real mosquitto, and what a device does when a step of it goes wrong."""
 
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from demo.broker import Broker
+from edge_agent import updates
 from edge_agent.selftest import COMMAND
 from edge_agent.slots import ActiveModel
+from edge_agent.state import StateStore
 from edge_contract import topics
 from edge_contract.errors import UsageError
 from edge_contract.manifest import Budget, digest_of
@@ -86,22 +89,25 @@ def test_a_devices_own_desired_state_overrides_its_groups_until_it_follows_again
 
 
 @pytest.mark.parametrize("spoil", [lambda data: b"\xff" + data[1:], lambda data: data[:-1]], ids=["flipped", "cut"])
+@pytest.mark.parametrize("spoilt", [0, 1], ids=["release file", "model"])
 def test_a_damaged_chunk_is_refused_and_the_right_one_is_asked_for(
-    side: ReleaseSide, equipped: Device, spoil: "type[bytes]"
+    side: ReleaseSide, equipped: Device, spoilt: int, spoil: "type[bytes]"
 ) -> None:
-    model = tiny(2)
-    ref, chunk = model.manifest.ref, topics.blob(model.manifest.digest, 0)
-    side.releases.add(model)
-    needs: list[Arrived] = []
+    side.releases.add(tiny(2))
+    ref, needs = tiny(2).manifest.ref, list[Arrived]()
+    files = side.releases.files(side.releases.find(ref.name, ref.release))
+    digest = list(files)[spoilt]
     with side.publisher() as publisher:
         publisher.metadata()
-        publisher.link.publish([Arrived(chunk, spoil(model.model))])
+        said = files | {digest: spoil(files[digest])}
+        publisher.link.publish(Arrived(topics.blob(name, 0), data) for name, data in said.items())
         publisher.states([side.desired.issue(f"group/{GROUP}", ref)])
         equipped.until("downloading", "chunk 0 arrived without its digest")
         assert equipped.running == tiny(1).manifest.digest
         publisher.link.subscribe(topics.all_devices("need"), needs.append)
         eventually(lambda: needs, "the need")
-        assert decode(needs[0].payload, Need).chunks() == [0]
+        need = decode(needs[0].payload, Need)
+        assert (need.digest, need.chunks()) == (digest, [0])
         assert answer_need(publisher, needs[0]) == 1
         eventually(lambda: equipped.reported.active == ref, "the undamaged model")
         eventually(lambda: needs[-1].payload == b"", "the need is taken back")
@@ -196,6 +202,30 @@ def test_a_model_unfit_for_this_board_is_rejected_and_remembered(
     equipped.until("rejected", "failed on this device before")
     assert equipped.activated == [tiny(1).manifest.ref]
     assert list((equipped.directory / "slots").iterdir()) == []
+
+
+def test_a_disk_that_refuses_the_state_for_a_while_costs_time_and_nothing_else(
+    side: ReleaseSide, equipped: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "_DISK_S", 0.05)
+    refused: list[str] = []
+    true = {name: getattr(StateStore, name) for name in ("save_update", "save_desired", "save_seen")}
+
+    def refuse_twice(name: str) -> None:
+        def save(store: StateStore, *arguments: object) -> None:
+            refused.append(name)
+            if refused.count(name) <= 2:
+                raise sqlite3.OperationalError("database or disk is full")
+            true[name](store, *arguments)
+
+        monkeypatch.setattr(StateStore, name, save)
+
+    for name in true:
+        refuse_twice(name)
+    second = side.push(tiny(2))
+    eventually(lambda: equipped.reported.active == second and equipped.reported.state == "committed", "it in the end")
+    assert set(refused) == set(true)
+    assert equipped.activated == [tiny(1).manifest.ref, second]
 
 
 def failing_while(file: Path) -> tuple[str, ...]:
