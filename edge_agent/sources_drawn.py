@@ -112,7 +112,7 @@ def _scenes() -> list[Pixels]:
         top = round((HEIGHT - _FACE) * (0.5 + 0.2 * math.sin(2 * math.pi * share)))
         scene = wall.copy()
         scene[top : top + _FACE, left : left + _FACE] = drawn
-        cv2.randn(noise, 0.0, _NOISE)
+        cv2.randn(noise, np.zeros(1), np.full(1, _NOISE))
         scenes.append(np.clip(scene + noise, 0, 255).astype(np.uint8))
     return scenes
 
