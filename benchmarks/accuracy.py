@@ -4,7 +4,8 @@
 
 All rows of `benchmarks/accuracy.yaml` answer for the same test pictures under one protocol, from predictions stored in
 `build/accuracy/` (asked anew when model or data changed). Quantized forms are compared with their own float network by
-McNemar's exact test. Prints the table and one JSON line; writes both and a picture into `benchmarks/results/`.
+McNemar's exact test. Prints the table and one JSON line; writes both and a picture into `benchmarks/results/`, which
+docs/accuracy.md quotes.
 """
 
 import argparse
@@ -132,11 +133,11 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgewiseError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
-    print(accuracy_report.as_markdown(rows))
-    for sentence in missing:
-        print(f"without {sentence}")
+    table = "\n".join([accuracy_report.as_markdown(rows), *(f"without {sentence}" for sentence in missing)])
+    print(table)
     document = msgspec.json.encode(rows)
     options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "accuracy.md").write_text(table + "\n")
     (options.results / "accuracy.json").write_bytes(msgspec.json.format(document, indent=1) + b"\n")
     accuracy_report.draw(rows, options.results / "accuracy.png")
     print(document.decode())
