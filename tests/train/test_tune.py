@@ -108,6 +108,7 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password(storage: st
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # seconds; several starts of TensorFlow on a busy machine
 def test_two_searches_share_one_study_on_postgresql_and_never_try_the_same_twice(
     postgresql: str, tmp_path: Path
 ) -> None:
