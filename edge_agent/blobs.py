@@ -60,9 +60,14 @@ class PartFile:
         """Chunks still to come, ascending."""
 
     @property
+    def count(self) -> int:
+        """Chunks in all."""
+        return len(self._cut.digests)
+
+    @property
     def progress(self) -> float:
         """Share of the chunks that are there."""
-        return 1 - len(self.missing) / len(self._cut.digests)
+        return 1 - len(self.missing) / self.count
 
     def put(self, number: int, chunk: bytes) -> bool:
         """Write a chunk in its place; False when it is not what the release says."""
@@ -105,7 +110,7 @@ class Download:
         self.part, self.digest, self._device, self._link = part, part.digest, device, link
         self._deliver, self._say_need = deliver, say_need
         self._asked: set[int] = set()
-        self._said = False
+        self._said = self._all_at_once = False
         self._wait, self._deadline = SILENCE_S, now + SILENCE_S
         self.refused: dict[int, int] = {}
         """How often each chunk came damaged."""
@@ -129,7 +134,10 @@ class Download:
             _log.warning("chunk %d of %s does not have its digest: refused", number, self.digest[:12])
             return False
         self._asked.discard(number)
-        self._link.unsubscribe(topics.blob(self.digest, number))
+        if not self._all_at_once:
+            self._link.unsubscribe(topics.blob(self.digest, number))
+        elif not self._asked:
+            self._stop_asking()
         self._wait, self._deadline = SILENCE_S, now + SILENCE_S
         self._ask()
         return True
@@ -138,9 +146,7 @@ class Download:
         """When none has come for long enough: subscribe anew, and name the missing chunks."""
         if self.complete or now < self._deadline:
             return
-        asked, self._asked = self._asked, set()
-        for number in asked:
-            self._link.unsubscribe(topics.blob(self.digest, number))
+        self._stop_asking()
         self._ask()
         self._say_need(encode(Need.of(self._device, self.digest, self.part.missing)))
         self._said = True
@@ -149,14 +155,35 @@ class Download:
 
     def close(self) -> None:
         """Stop asking; what is there stays."""
-        for number in self._asked:
-            self._link.unsubscribe(topics.blob(self.digest, number))
-        self._asked.clear()
+        self._stop_asking()
         if self._said:
             self._say_need(b"")
         self.part.close(synced=self.complete)
 
+    def _heard(self, topic: str, payload: bytes) -> None:
+        """On the link's thread."""
+        parsed = topics.parse(topic)
+        if isinstance(parsed, topics.BlobTopic):
+            self._deliver(self.digest, parsed.chunk, payload)
+
+    def _stop_asking(self) -> None:
+        if self._all_at_once:
+            self._link.unsubscribe(topics.all_chunks(self.digest))
+            self._all_at_once = False
+        else:
+            for number in self._asked:
+                self._link.unsubscribe(topics.blob(self.digest, number))
+        self._asked.clear()
+
     def _ask(self) -> None:
+        if self._all_at_once:
+            return
+        if not self._asked and len(self.part.missing) == self.part.count <= AHEAD:
+            # The usual case, a file of a megabyte of which nothing is here: one question instead of one a chunk.
+            self._all_at_once = True
+            self._asked.update(self.part.missing)
+            self._link.subscribe(topics.all_chunks(self.digest), self._heard)
+            return
         for number in self.part.missing:
             if len(self._asked) >= AHEAD:
                 break

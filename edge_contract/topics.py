@@ -101,6 +101,11 @@ def blob(sha256: str, chunk: int) -> str:
     return f"{PREFIX}/blob/{sha256}/{chunk}"
 
 
+def all_chunks(sha256: str) -> str:
+    """A filter that matches every chunk of one file."""
+    return blob(sha256, 0).removesuffix("0") + "+"
+
+
 def all_devices(leaf: DeviceLeaf) -> str:
     """A filter that matches one leaf of every device."""
     return f"{PREFIX}/device/+/{leaf}"

@@ -48,9 +48,9 @@ class Wire:
         assert isinstance(parsed, topics.BlobTopic)
         self.asked.remove(parsed.chunk)
 
-    def download(self, folder: Path) -> Download:
+    def download(self, folder: Path, blob: Blob = BLOB) -> Download:
         return Download(
-            PartFile(folder, BLOB),
+            PartFile(folder, blob),
             device="cam",
             link=self,
             deliver=lambda *_: None,
@@ -65,6 +65,31 @@ def test_only_a_few_chunks_are_asked_for_at_a_time_and_each_that_comes_asks_for_
     assert wire.asked == list(range(AHEAD))
     assert download.arrived(3, PIECES[3], 0.0)
     assert sorted(wire.asked) == [*range(3), *range(4, AHEAD + 1)]
+
+
+def test_a_small_file_is_asked_for_at_once_and_only_what_is_missing_of_it_one_by_one(tmp_path: Path) -> None:
+    filters: list[str] = []
+
+    class Asked(Wire):
+        def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:  # noqa: ARG002
+            filters.append(topic_filter)
+
+        def unsubscribe(self, topic_filter: str) -> None:
+            filters.remove(topic_filter)
+
+    small = Blob(
+        digest=BLOB.digest, size=3 * CHUNK, chunks=Chunks(size=CHUNK, digests=tuple(map(digest_of, PIECES[:3])))
+    )
+    download = Asked().download(tmp_path, small)
+    assert filters == [topics.all_chunks(BLOB.digest)]
+    assert download.arrived(1, PIECES[1], 0.0)
+    assert not download.arrived(2, PIECES[1], 0.0)
+    assert not download.arrived(7, PIECES[1], 0.0)
+    download.tick(SILENCE_S)
+    assert filters == [topics.blob(BLOB.digest, 0), topics.blob(BLOB.digest, 2)]
+    for number in (0, 2):
+        assert download.arrived(number, PIECES[number], 0.0)
+    assert (filters, download.complete) == ([], True)
 
 
 def test_chunks_that_were_not_asked_for_or_are_not_right_change_nothing(tmp_path: Path) -> None:
