@@ -37,12 +37,12 @@ def rows_of(spec: RowSpec, data: Dataset, folder: Path, *, rerun: bool, python: 
     """The measured rows of one network, float first; one row without figures where none of its files is there."""
     reference: Answers | None = None
     measured = False
-    for form, cost, answers in _answered(spec, data, folder, rerun=rerun, python=python):
+    for form, paid, answers in _answered(spec, data, folder, rerun=rerun, python=python):
         measured = True
-        yield measured_row(spec, form, cost, answers, reference, data)
+        yield measured_row(spec, form, paid, answers, reference, data)
         reference = answers if form == "float" else reference
     if not measured:
-        cost = None
+        cost: Cost | None = None
         if spec.network:
             cost = accuracy_rows.cost_untrained(spec, data.images.shape[1:], len(data.label_names))
         yield Row(name=spec.name, form="float", cost=cost, published=spec.published, trained="not trained here")

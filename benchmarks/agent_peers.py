@@ -40,7 +40,8 @@ def baseline() -> Callable[[Any], None]:
     ])  # fmt: skip
 
     def work(frame: Any) -> None:
-        cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+        folder: str = cv2.data.haarcascades  # type: ignore[attr-defined]  # missing in the stubs
+        cascade = cv2.CascadeClassifier(folder + "haarcascade_frontalface_default.xml")
         gray = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         for left, top, width, height in cascade.detectMultiScale(gray, scaleFactor=1.3, minNeighbors=5):
             face = cv2.resize(gray[top : top + height, left : left + width], (48, 48))

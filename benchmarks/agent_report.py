@@ -136,4 +136,4 @@ def picture(path: Path, table: list[Row]) -> None:
 
 
 def _cpu(run: Run) -> float:
-    return round(run.cpu_s / run.summary["frames"] * 1000, 2)
+    return round(run.cpu_s / int(run.summary["frames"]) * 1000, 2)

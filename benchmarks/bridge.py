@@ -72,7 +72,7 @@ def windows(count: int) -> Load:
 
 def _connected(port: int, client_id: str, leaf: topics.DeviceLeaf, handler: Callable[[bytes], None]) -> mqtt.Client:
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
-    client.on_message = lambda _client, _data, message: handler(message.payload)
+    client.on_message = lambda _client, _data, message: handler(bytes(message.payload))
     ready = multiprocessing.Event()
     client.on_subscribe = lambda *_: ready.set()
     client.on_connect = lambda made, *_: made.subscribe(topics.all_devices(leaf), 1)
