@@ -6,6 +6,7 @@ Its input is pixels 0..255 as uint8 and its output probabilities, so no caller s
 
 import contextlib
 import io
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +29,9 @@ def load_network(path: Path) -> Any:
         UsageError: the file is absent, no Keras file, or the network does not take one image of a fixed size and
             answer one probability per label.
     """
-    import keras  # noqa: PLC0415 - TensorFlow takes seconds and 800 MB
-
     if not path.is_file():
         raise UsageError(f"{path} is not there; train a network first (`make train`).")
+    keras = _keras()
     try:
         network = keras.saving.load_model(path, compile=False)
     except Exception as error:
@@ -40,6 +40,16 @@ def load_network(path: Path) -> Any:
         ) from error
     _check_shapes(network, path)
     return network
+
+
+def _keras() -> Any:
+    """Keras on TensorFlow, the only one whose graphs the converter reads, whatever trained the network."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # often still another one's, in the shell that trained
+    import keras  # noqa: PLC0415 - TensorFlow takes seconds and 800 MB
+
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError("Keras runs on another backend here, and TensorFlow converts: set KERAS_BACKEND=tensorflow.")
+    return keras
 
 
 def check_fits(network: Any, image: tuple[int, ...], labels: tuple[str, ...], path: Path) -> None:
@@ -134,8 +144,7 @@ def prepared(network: Any, centering: Centering | None, dtype: str) -> Any:
 
     With uint8 the graph itself takes the zero point off the pixel; with float32 the caller's tensor has it off.
     """
-    import keras  # noqa: PLC0415
-
+    keras = _keras()
     keras.utils.clear_session()  # tensor names count up through a process; equal networks must give equal files
 
     def copy(layer: Any) -> Any:

@@ -1,6 +1,9 @@
 """The stages `gate` and `package` as commands: their exit codes, what they say, and what they leave behind."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -87,3 +90,10 @@ def test_a_damaged_conversion_record_is_one_sentence(
     said = capsys.readouterr().err.strip()
     assert "run `make quantize` again" in said
     assert "\n" not in said
+
+
+def test_the_backend_that_trained_does_not_matter_to_converting() -> None:
+    script = "from convert.conversion import _keras; print(_keras().backend.backend())"
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    asked = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "tensorflow"
