@@ -15,16 +15,18 @@ BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 
 def learning_curve(history: list[dict[str, float]], path: Path) -> None:
     """Training loss and selection accuracy by epoch."""
-    figure, axes = _figure(7, 4)
+    figure, (left, right) = _figure(9, 3.2, columns=2)
     epochs = [row["epoch"] for row in history]
-    axes.plot(epochs, [row["loss"] for row in history], color=GREY, label="training loss")
-    axes.plot(epochs, [row["selection_loss"] for row in history], color=ORANGE, label="selection loss")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss")
-    other = axes.twinx()
-    other.plot(epochs, [100 * row["selection_accuracy"] for row in history], color=BLUE, label="selection accuracy")
-    other.set_ylabel("accuracy, %", color=BLUE)
-    figure.legend(loc="upper center", ncols=3, frameon=False)
+    left.plot(epochs, [row["selection_loss"] for row in history], color=ORANGE)
+    left.set_ylabel("loss on the selection split", color=ORANGE)
+    # On an axis of its own: smoothing, votes and a teacher's temperature make it another quantity.
+    other = left.twinx()
+    other.plot(epochs, [row["loss"] for row in history], color=GREY)
+    other.set_ylabel("training's whole objective", color=GREY)
+    right.plot(epochs, [100 * row["selection_accuracy"] for row in history], color=BLUE)
+    right.set_ylabel("accuracy on the selection split, %")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
     _save(figure, path)
 
 
@@ -79,10 +81,10 @@ def importance(shares: dict[str, float], path: Path) -> None:
     _save(figure, path)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, figure.subplots(1, columns)
 
 
 def _save(figure: Figure, path: Path) -> None:
