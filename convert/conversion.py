@@ -31,7 +31,7 @@ def load_network(path: Path) -> Any:
     """
     if not path.is_file():
         raise UsageError(f"{path} is not there; train a network first (`make train`).")
-    keras = _keras()
+    keras = keras_on_tensorflow()
     try:
         network = keras.saving.load_model(path, compile=False)
     except Exception as error:
@@ -42,7 +42,7 @@ def load_network(path: Path) -> Any:
     return network
 
 
-def _keras() -> Any:
+def keras_on_tensorflow() -> Any:
     """Keras on TensorFlow, the only one whose graphs the converter reads, whatever trained the network."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # often still another one's, in the shell that trained
     import keras  # noqa: PLC0415 - TensorFlow takes seconds and 800 MB
@@ -144,7 +144,7 @@ def prepared(network: Any, centering: Centering | None, dtype: str) -> Any:
 
     With uint8 the graph itself takes the zero point off the pixel; with float32 the caller's tensor has it off.
     """
-    keras = _keras()
+    keras = keras_on_tensorflow()
     keras.utils.clear_session()  # tensor names count up through a process; equal networks must give equal files
 
     def copy(layer: Any) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import checkpoint, dataset, finish, machine, networks, scores, unfold
+from train import checkpoint, dataset, finish, fold, machine, networks, scores, unfold
 from train.batches import Batches
 from train.learner import Learner
 from train.optimizer import make_optimizer
@@ -114,7 +114,7 @@ def fit(
                     watch.restore_handler()
         state.use_averaged()
         finish.settle_normalisation(network, data.images[data.split_indices("train")], selection, report)
-        model = networks.deploy(network, builder, config, name=params.network)
+        model = fold.deploy(network, builder, config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
         temperature = finish.settle_temperature(model, probabilities, selection[1])
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))

@@ -1,8 +1,8 @@
 """The networks, each a frozen config whose `layers` reads top to bottom, built twice: to train and to ship.
 
 `build_training` takes float pixels 0..255 and gives logits; its convolutions may have parallel branches with batch
-normalisation (re-parameterisation: Ding et al. 2021, RepVGG). `deploy` folds every branch and normalisation into one
-plain convolution and returns a network of plain Keras layers: uint8 pixels in, rescaling inside, probabilities out.
+normalisation (re-parameterisation: Ding et al. 2021, RepVGG). `build_deployed` has one plain convolution in place of
+each: uint8 pixels in, rescaling inside, probabilities out; `fold` brings the weights from the one to the other.
 Data, losses and loops are elsewhere.
 """
 
@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
 from train.fast_layers import Conv, Norm
@@ -276,7 +275,7 @@ def build_training(
 ) -> tuple[Any, Builder]:
     """Float pixels [B,H,W,C] in, float32 logits out: {"labels": [B,classes]} and, with `votes`, {"votes": [B,votes]}.
 
-    The second head learns annotators' votes from the same features and is left behind by `deploy`.
+    The second head learns annotators' votes from the same features and is left behind by `fold.deploy`.
     """
     builder = Builder(training=True, policy=policy)
     pixels = keras.Input(shape, dtype="float32", name="pixels")
@@ -306,40 +305,6 @@ def build_fast(config: NetworkConfig, shipped: Any) -> Any:
     model = keras.Model(pixels, keras.layers.Dense(classes, activation="softmax", name="head")(features))
     model.set_weights(shipped.get_weights())
     return model
-
-
-def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str = "network") -> Any:
-    """Fold a trained network's branches and normalisations into the shipped form."""
-    shape = tuple(trained.inputs[0].shape[1:])
-    classes = trained.get_layer("head").units
-    deployed = build_deployed(config, shape, classes, name=name)
-    for layer in deployed.layers:
-        if layer.name in builder.records:
-            layer.set_weights(fold(trained, layer.name, builder.records[layer.name]))
-        elif layer.weights:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
-    return deployed
-
-
-def fold(trained: Any, name: str, record: ConvRecord) -> list[NDArray[np.float32]]:
-    """Kernel [k,k,in,out] and bias [out] of the one convolution that equals a trained block (in inference)."""
-    if not record.normalised:
-        weights: list[NDArray[np.float32]] = trained.get_layer(name).get_weights()
-        return weights
-    kernel, bias = _fold_norm(trained.get_layer(f"{name}_conv"), trained.get_layer(f"{name}_norm"))
-    if record.pointwise:
-        point, point_bias = _fold_norm(trained.get_layer(f"{name}_point"), trained.get_layer(f"{name}_point_norm"))
-        kernel[record.tap, record.tap] += point[0, 0]
-        bias = bias + point_bias
-    if record.identity:
-        kernel[record.tap, record.tap] += np.eye(kernel.shape[2])
-    return [kernel.astype(np.float32), bias.astype(np.float32)]
-
-
-def _fold_norm(conv: Any, norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in norm.get_weights())
-    gain = gamma / np.sqrt(variance + norm.epsilon)
-    return np.asarray(conv.get_weights()[0], np.float64) * gain, beta - mean * gain
 
 
 def _same_padding_before(size: int, kernel: int, stride: int) -> int:

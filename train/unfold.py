@@ -1,6 +1,6 @@
 """A shipped network back in the form that trains, so that somebody with pictures of their own can go on from it.
 
-This is the reverse of `networks.fold` as far as there is one: the folded convolution stands in the 3x3 branch, its
+This is the reverse of `fold.fold` as far as there is one: the folded convolution stands in the 3x3 branch, its
 normalisation gets the statistics that it would have had, and a 1x1 branch begins at nothing. The network then answers
 as the shipped one does, and every branch can learn.
 """

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
-from train import networks
+from train import fold, networks
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (4, 48, 48, 1), dtype=np.uint8)
 
@@ -36,7 +36,7 @@ def test_folding_changes_no_answer(name: str, options: dict[str, object]) -> Non
     config = networks.network_config(name, options)
     trained, builder = networks.build_training(config, (48, 48, 1), 7, votes=10)
     disturbed(trained)
-    deployed = networks.deploy(trained, builder, config)
+    deployed = fold.deploy(trained, builder, config)
     logits = trained(PICTURES.astype(np.float32), training=False)["labels"]
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     answered = keras.ops.convert_to_numpy(deployed(PICTURES))
@@ -50,7 +50,7 @@ def test_odd_pictures_fold_too() -> None:
     disturbed(trained)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 15, 15, 3), dtype=np.uint8)
     logits = trained(pixels.astype(np.float32), training=False)["labels"]
-    answered = networks.deploy(trained, builder, config)(pixels)
+    answered = fold.deploy(trained, builder, config)(pixels)
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(answered), keras.ops.convert_to_numpy(keras.ops.softmax(logits)), atol=2e-5
     )

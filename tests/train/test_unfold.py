@@ -8,7 +8,7 @@ import pytest
 
 from edge_contract.errors import UsageError
 from tests.train.test_networks import disturbed
-from train import networks, unfold
+from train import fold, networks, unfold
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (32, 24, 24, 1), dtype=np.uint8)
 
@@ -32,17 +32,17 @@ def built(name: str, options: dict[str, object], classes: int = 4) -> tuple[obje
 def test_an_unfolded_network_answers_as_the_shipped_one(name: str, options: dict[str, object]) -> None:
     trained, builder, config = built(name, options)
     disturbed(trained)
-    shipped = networks.deploy(trained, builder, config)
+    shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built(name, options)
     unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
-    refolded = networks.deploy(fresh, fresh_builder, config)
+    refolded = fold.deploy(fresh, fresh_builder, config)
     np.testing.assert_allclose(refolded.predict(PICTURES, verbose=0), shipped.predict(PICTURES, verbose=0), atol=2e-4)
 
 
 def test_while_training_it_begins_near_the_shipped_answers_and_its_1x1_branches_learn() -> None:
     trained, builder, config = built("edge_cnn", {"widths": [16, 16], "depths": [1, 2], "dropout": 0.0})
     disturbed(trained)
-    shipped = networks.deploy(trained, builder, config)
+    shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built("edge_cnn", {"widths": [16, 16], "depths": [1, 2], "dropout": 0.0})
     unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
     # The batch is what the statistics were measured on, so normalising by the batch changes next to nothing.
@@ -58,7 +58,7 @@ def test_while_training_it_begins_near_the_shipped_answers_and_its_1x1_branches_
 
 def test_other_classes_keep_the_features_and_begin_a_new_head() -> None:
     trained, builder, config = built("edge_cnn", {"widths": [16, 16], "depths": [1, 1]}, classes=4)
-    shipped = networks.deploy(trained, builder, config)
+    shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built("edge_cnn", {"widths": [16, 16], "depths": [1, 1]}, classes=3)
     unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
     assert fresh.get_layer("head").units == 3
@@ -68,7 +68,7 @@ def test_other_classes_keep_the_features_and_begin_a_new_head() -> None:
 
 def test_another_network_is_refused_by_the_layer_that_does_not_fit() -> None:
     trained, builder, config = built("edge_cnn", {"widths": [16, 16], "depths": [1, 1]})
-    shipped = networks.deploy(trained, builder, config)
+    shipped = fold.deploy(trained, builder, config)
     other, other_builder, _ = built("edge_cnn", {"widths": [16, 32], "depths": [1, 1]})
     with pytest.raises(UsageError, match="layer s2b0 does not fit"):
         unfold.unfold(shipped, other, other_builder, PICTURES)
