@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train import augment
+from train.team import Team
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused-ignore]
     """One epoch after another of shuffled batches of one size; the last few rows of a shuffle wait for the next.
 
     `images` is uint8 [V,N,H,W,C]: V prepared views of the same N pictures (mostly one), taken in turn by epoch; a
-    target is [N,K], or [V,N,K] where each view has its own.
+    target is [N,K], or [V,N,K] where each view has its own. A process of a team gets its rows of each batch, changed as
+    one process alone would change them.
     """
 
     def __init__(
@@ -25,11 +27,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused
         strength: augment.Augment,
         seed: int,
         epoch: int = 0,
+        team: Team = Team(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self.images, self.targets = images, targets
         self.batch_size = min(batch_size, images.shape[1])
         self.strength, self.seed, self.epoch = strength, seed, epoch
+        self.team = team
         self._order_epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -41,7 +45,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused
         rows = self._shuffled()[index * self.batch_size : (index + 1) * self.batch_size]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         view = self.epoch % len(self.images)
-        inputs = {"image": self.images[view, rows], "changes": augment.draw(self.strength, len(rows), rng)}
+        changes = self.team.share(augment.draw(self.strength, len(rows), rng))
+        rows = self.team.share(rows)
+        inputs = {"image": self.images[view, rows], "changes": changes}
         return inputs, {
             name: (target[view, rows] if target.ndim == 3 else target[rows]).astype(np.float32)
             for name, target in self.targets.items()

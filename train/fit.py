@@ -8,7 +8,6 @@ on from the last finished epoch and ends with the same weights as an uninterrupt
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -19,23 +18,16 @@ from typing import Any
 import keras
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
-from train import checkpoint, dataset, finish, fold, machine, networks, scores, unfold
-from train.batches import Batches
-from train.learner import Learner
-from train.optimizer import make_optimizer
+from edge_contract.errors import EdgewiseError
+from train import checkpoint, dataset, finish, fold, machine, networks, scores
 from train.params import load_section
 from train.progress import Progress
 from train.settings import TrainParams
-from train.state import TrainingState
+from train.team import Team, gathered
 from train.tracking import open_run
-from train.views import load_views
+from train.training import Training, fingerprint, first_weights, set_up
 from train.watch import Watch
-
-# What may differ between a start and a resume: where things are, and what it happens to run on.
-_PLACES = ("output", "dataset", "experiment", "tracking_uri", "threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +60,38 @@ def fit(
         DivergedError: The loss is no longer a number.
         StoppedError: SIGTERM came.
     """
-    config = networks.network_config(params.network, params.network_options)
-    refuse_unfit_labels(data)
-    machine.limit_threads(params.threads)
-    machine.keep_freed_memory()
-    keras.utils.set_random_seed(params.seed)
-    votes = _vote_count(params, data)
-    network, builder = networks.build_training(
-        config, data.images.shape[1:], len(data.label_names), votes=votes, policy=params.precision
-    )
-    batches = _batches(params, data, votes)
-    learner = Learner(network, params.objective, params.seed, params.augment)
-    # JAX is slow without compilation; TensorFlow's XLA was measured slower than its own graph on CPUs.
-    learner.compile(optimizer=make_optimizer(params, len(batches)), jit_compile=keras.backend.backend() == "jax")
-    learner.optimizer.build(learner.trainable_variables)
+    with gathered(params.processes if minutes > 0 else 1, _help, params, data) as team:
+        training = set_up(params, data, team)
+        done = first_weights(params, data, training, restart=restart)
+        team.equalise(training.variables())
+        return _lead(params, data, training, done, minutes, parent_run, on_epoch, report)
 
+
+def _help(team: Team, params: TrainParams, data: dataset.Dataset) -> None:
+    """What every other process of the team does: the leader's steps, on its own share of each batch."""
+    training = set_up(params, data, team)
+    team.equalise(training.variables())
+    learner, batches = training.learner, training.batches
+    # The leader's optimizer has counted the steps that its checkpoint has behind it.
+    batches.epoch = int(learner.optimizer.iterations) // len(batches)
+    reseed = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _logs: training.state.reseed(epoch))
+    learner.fit(
+        batches, initial_epoch=batches.epoch, epochs=params.epochs, verbose=0, shuffle=False, callbacks=[reseed]
+    )
+
+
+def _lead(
+    params: TrainParams,
+    data: dataset.Dataset,
+    training: Training,
+    done: int,
+    minutes: float,
+    parent_run: str,
+    on_epoch: Callable[[dict[str, float]], None],
+    report: Callable[[str], None],
+) -> Fitted:
+    network, learner, batches, state = training.network, training.learner, training.batches, training.state
     output = Path(params.output)
-    state = TrainingState(
-        learner, seed=params.seed, average_decay=params.average_decay,
-        fingerprint=_fingerprint(params, data), path=output / "checkpoint.npz",
-    )  # fmt: skip
-    done = 0 if restart else state.restore()
-    if not done and params.start_from:
-        _start_from(Path(params.start_from), state, network, builder, data.images[data.split_indices("train")])
     report(
         f"{params.network}: {network.count_params():,} weights while training, {batches.images.shape[1]:,} pictures, "
         f"epoch {done} of {params.epochs} done, {keras.backend.backend()} {params.precision}"
@@ -114,7 +115,7 @@ def fit(
                     watch.restore_handler()
         state.use_averaged()
         finish.settle_normalisation(network, data.images[data.split_indices("train")], selection, report)
-        model = fold.deploy(network, builder, config, name=params.network)
+        model = fold.deploy(network, training.builder, training.config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
         temperature = finish.settle_temperature(model, probabilities, selection[1])
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
@@ -132,70 +133,13 @@ def fit(
     return Fitted(model, state.history, result)
 
 
-def _start_from(
-    start: Path, state: TrainingState, network: Any, builder: networks.Builder, images: NDArray[np.uint8]
-) -> None:
-    if start.suffix == ".keras":
-        unfold.unfold(unfold.load_shipped(start), network, builder, images)
-    else:
-        state.start_from(start)
-
-
-def refuse_unfit_labels(data: dataset.Dataset) -> None:
-    """Stop before training where labels do not fit the head, or a class has nothing to learn from.
-
-    Raises:
-        UsageError: The text names the label.
-    """
-    classes = len(data.label_names)
-    if len(data.labels) and int(data.labels.max()) >= classes:
-        raise UsageError(
-            f"the dataset has label {int(data.labels.max())}, but names only {classes} classes: prepare it again."
-        )
-    for split in ("train", "selection"):
-        counts = np.bincount(data.labels[data.split_indices(split)], minlength=classes)
-        for name, count in zip(data.label_names, counts, strict=True):
-            if count == 0:
-                raise UsageError(f"class `{name}` has no picture in split {split}: add some, or leave the class out.")
-
-
-def _vote_count(params: TrainParams, data: dataset.Dataset) -> int:
-    if not params.objective.votes_weight:
-        return 0
-    if not data.vote_names:
-        raise UsageError("train.objective.votes_weight needs FER+ votes: run `make data` with FERPLUS=fer2013new.csv.")
-    return len(data.vote_names)
-
-
-def _batches(params: TrainParams, data: dataset.Dataset, votes: int) -> Batches:
-    rows = data.split_indices("train")
-    images = data.images[rows][None]
-    targets: dict[str, NDArray[np.floating]] = {
-        "labels": np.eye(len(data.label_names), dtype=np.float32)[data.labels[rows]]
-    }
-    if votes:
-        counts = data.votes[rows].astype(np.float32)
-        targets["votes"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    if params.views:
-        views = load_views(Path(params.views), data, rows)
-        images, targets["teacher"] = views.images, views.probabilities
-    elif params.objective.teacher_weight:
-        raise UsageError("train.objective.teacher_weight needs a teacher's answers: name them in train.views.")
-    return Batches(images, targets, batch_size=params.batch_size, strength=params.augment, seed=params.seed)
-
-
-def _fingerprint(params: TrainParams, data: dataset.Dataset) -> str:
-    settled = {name: value for name, value in msgspec.to_builtins(params).items() if name not in _PLACES}
-    return checkpoint.fingerprint(json.dumps(settled, sort_keys=True), data.digest())
-
-
 def _speed(params: TrainParams, history: list[dict[str, float]], macs: int) -> str:
-    """Training speed beside the machine's matrix-multiply peak, in this process and with its threads."""
+    """Training speed beside the machine's matrix-multiply peak with as many processes and threads."""
     if not history:
         return "no epoch was trained."
     pictures = float(np.median([row["images_per_second"] for row in history]))
     # A multiply-accumulate is two operations; the backward pass costs twice the forward pass.
-    used, peak = 6 * macs * pictures / 1e9, machine.matmul_peak(params.precision)
+    used, peak = 6 * macs * pictures / 1e9, params.processes * machine.matmul_peak(params.precision)
     return (
         f"{pictures:,.0f} pictures/s, {used:,.0f} GFLOP/s of the {peak:,.0f} that matrix products reach here "
         f"({used / peak:.0%})"
@@ -216,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
         params = load_section(options.params, "train", TrainParams)
         data = dataset.load(Path(params.dataset))
         if options.set_aside:
-            kept = checkpoint.set_aside(Path(params.output) / "checkpoint.npz", _fingerprint(params, data))
+            kept = checkpoint.set_aside(Path(params.output) / "checkpoint.npz", fingerprint(params, data))
             if kept:
                 print(f"The checkpoint of another training is kept as {kept}.")  # noqa: T201
         fitted = fit(params, data, minutes=options.minutes, restart=options.restart)

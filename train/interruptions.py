@@ -7,6 +7,10 @@ class DivergedError(EdgewiseError):
     """The loss stopped being a number."""
 
 
+class HelperLostError(EdgewiseError):
+    """Of several processes that train together, one is gone; the checkpoint of the last whole epoch stands."""
+
+
 class StoppedError(EdgewiseError):
     """SIGTERM came; the checkpoint of the last whole epoch stands."""
 

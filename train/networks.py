@@ -69,6 +69,10 @@ class Builder:
         y = branches[0] if len(branches) == 1 else keras.layers.Add(dtype=self.policy, name=f"{name}_sum")(branches)
         return self.relu(y, f"{name}_relu") if relu else y
 
+    def upscale(self, x: Tensor, factor: int, name: str) -> Tensor:
+        """Enlarge height and width, linearly between pixels."""
+        return keras.layers.UpSampling2D(factor, interpolation="bilinear", dtype=self.policy, name=name)(x)
+
     def relu(self, x: Tensor, name: str) -> Tensor:
         """ReLU: what int8 kernels fuse for nothing."""
         return keras.layers.ReLU(dtype=self.policy, name=name)(x)
@@ -184,6 +188,41 @@ class Residual:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceResidual:
+    """The residual network of dlib's face recognition (King 2017), which `train.pretrained` fills: 5.6 M parameters.
+
+    Basic blocks, four narrow stages; where a stage halves, the skip is averaged instead of strided.
+    """
+
+    upscale: int = 2  # it learned from faces of about 100 pixels
+    widths: tuple[int, ...] = (32, 64, 128, 256, 256)
+    depths: tuple[int, ...] = (3, 4, 3, 3, 1)  # of which the first halves, except in the first stage
+    dropout: float = 0.4
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Enlarged pixels, a wide stem, stages of residual blocks, average."""
+        x = b.upscale(b.rescale(pixels, 1 / 127.5, -1.0), self.upscale, "upscale")
+        x = b.conv(x, "stem", self.widths[0], kernel=7, stride=2)
+        x = keras.layers.MaxPooling2D(3, 2, padding="same", dtype=b.policy, name="stem_pool")(x)
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
+            for block in range(depth):
+                x = self._block(b, x, f"s{stage}b{block}", width, halve=stage > 1 and block == 0)
+        x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+        return b.dropout(x, self.dropout, "drop")
+
+    @staticmethod
+    def _block(b: Builder, x: Tensor, name: str, width: int, *, halve: bool) -> Tensor:
+        skip = x
+        if halve:
+            skip = keras.layers.AveragePooling2D(2, padding="same", dtype=b.policy, name=f"{name}average")(x)
+        if x.shape[-1] != width:
+            skip = b.conv(skip, f"{name}skip", width, kernel=1, norm=False, relu=False)
+        y = b.conv(x, f"{name}a", width, stride=2 if halve else 1)
+        y = b.conv(y, f"{name}c", width, relu=False)
+        return b.relu(b.add(y, skip, f"{name}add"), f"{name}out")
+
+
+@dataclass(frozen=True, slots=True)
 class Vgg:
     """The VGG of Khaireddin and Chen 2021 (published 73.28 %): pairs of convolutions, pooling, two dense layers."""
 
@@ -247,6 +286,7 @@ NETWORKS: dict[str, type[Any]] = {
     "baseline_cnn": BaselineCnn,
     "edge_cnn": EdgeCnn,
     "residual": Residual,
+    "face_residual": FaceResidual,
     "vgg": Vgg,
     "mini_xception": MiniXception,
     "resnet18": ResNet18,

@@ -23,7 +23,8 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average_decay: float = 0.0  # weights averaged over epochs: new = decay * old + (1 - decay) * now; 0 is off
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 2013
-    threads: int = 0  # CPU threads for the PyTorch backend; 0 leaves the choice to it
+    processes: int = 1  # each takes its share of every batch; PyTorch backend, one machine (`train.team`)
+    threads: int = 0  # CPU threads of each process, for the PyTorch backend; 0 leaves the choice to it
     objective: Objective = Objective()
     augment: Augment = Augment()
     dataset: str = "data/dataset.npz"

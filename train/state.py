@@ -18,8 +18,11 @@ class TrainingState:
     Random streams need no place here: they follow from seed and epoch.
     """
 
-    def __init__(self, learner: Learner, *, seed: int, average_decay: float, fingerprint: str, path: Path) -> None:
+    def __init__(
+        self, learner: Learner, *, seed: int, average_decay: float, fingerprint: str, path: Path, rank: int = 0
+    ) -> None:
         self.learner, self.seed, self.average_decay = learner, seed, average_decay
+        self.rank = rank  # of this process in its team: each has random streams of its own
         self.fingerprint, self.path = fingerprint, path
         self.history: list[dict[str, float]] = []
         self.weights = learner.network.weights
@@ -64,7 +67,9 @@ class TrainingState:
         """Give dropout and noise the random stream of this epoch, whatever ran before in this process."""
         seeds = [v for v in self.learner.variables if v.path.endswith("seed_generator_state")]
         for index, variable in enumerate(seeds):
-            stream = np.random.default_rng([self.seed, epoch, index])
+            stream = np.random.default_rng(
+                [self.seed, epoch, index, self.rank] if self.rank else [self.seed, epoch, index]
+            )
             variable.assign(stream.integers(0, 2**31, variable.shape).astype(variable.dtype))
 
     def average(self) -> None:

@@ -76,7 +76,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
         self._refuse_nan(loss)
         self.state.average()
         live = self.state.use_averaged()
-        probabilities = predict(self.state.learner.network, self.selection[0])
+        with self.batches.team.leader_alone():
+            probabilities = predict(self.state.learner.network, self.selection[0])
         self.state.put(live)
         row = {
             "epoch": epoch + 1,

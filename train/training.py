@@ -1,0 +1,134 @@
+"""What a training consists of, built from its params: network, learner, batches and state, alike in every process."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+from train import checkpoint, dataset, machine, networks, unfold
+from train.batches import Batches
+from train.learner import Learner
+from train.optimizer import make_optimizer
+from train.settings import TrainParams
+from train.state import TrainingState
+from train.team import Team
+from train.views import load_views
+
+# What may differ between a start and a resume: where things are, and what it happens to run on.
+_PLACES = ("output", "dataset", "experiment", "tracking_uri", "threads")
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The parts of one training."""
+
+    network: Any  # training form
+    builder: networks.Builder
+    config: networks.NetworkConfig
+    learner: Learner
+    batches: Batches
+    state: TrainingState
+
+    def variables(self) -> list[Any]:
+        """What must be equal in every process before the first step."""
+        return [*self.network.weights, *self.learner.optimizer.variables]
+
+
+def set_up(params: TrainParams, data: dataset.Dataset, team: Team = Team()) -> Training:  # noqa: B008 - frozen
+    """Everything with its first, random weights.
+
+    Raises:
+        UsageError: Params and dataset do not fit together.
+    """
+    config = networks.network_config(params.network, params.network_options)
+    refuse_unfit_labels(data)
+    machine.limit_threads(params.threads)
+    machine.keep_freed_memory()
+    keras.utils.set_random_seed(params.seed)
+    votes = _vote_count(params, data)
+    network, builder = networks.build_training(
+        config, data.images.shape[1:], len(data.label_names), votes=votes, policy=params.precision
+    )
+    batches = _batches(params, data, votes, team)
+    learner = Learner(network, params.objective, params.seed, params.augment)
+    # JAX is slow without compilation; TensorFlow's XLA was measured slower than its own graph on CPUs.
+    learner.compile(optimizer=make_optimizer(params, len(batches)), jit_compile=keras.backend.backend() == "jax")
+    learner.optimizer.build(learner.trainable_variables)
+    team.share_gradients(learner.optimizer)
+    state = TrainingState(
+        learner, seed=params.seed, rank=team.rank, average_decay=params.average_decay,
+        fingerprint=fingerprint(params, data), path=Path(params.output) / "checkpoint.npz",
+    )  # fmt: skip
+    return Training(network, builder, config, learner, batches, state)
+
+
+def first_weights(params: TrainParams, data: dataset.Dataset, training: Training, *, restart: bool) -> int:
+    """Take up the checkpoint, or what `start_from` names; the number of epochs that are done.
+
+    Raises:
+        UsageError: The checkpoint or the start is of another training or network.
+    """
+    done = 0 if restart else training.state.restore()
+    if not done and params.start_from:
+        start = Path(params.start_from)
+        if start.suffix == ".keras":
+            images = data.images[data.split_indices("train")]
+            unfold.unfold(unfold.load_shipped(start), training.network, training.builder, images)
+        else:
+            training.state.start_from(start)
+    return done
+
+
+def refuse_unfit_labels(data: dataset.Dataset) -> None:
+    """Stop before training where labels do not fit the head, or a class has nothing to learn from.
+
+    Raises:
+        UsageError: The text names the label.
+    """
+    classes = len(data.label_names)
+    if len(data.labels) and int(data.labels.max()) >= classes:
+        raise UsageError(
+            f"the dataset has label {int(data.labels.max())}, but names only {classes} classes: prepare it again."
+        )
+    for split in ("train", "selection"):
+        counts = np.bincount(data.labels[data.split_indices(split)], minlength=classes)
+        for name, count in zip(data.label_names, counts, strict=True):
+            if count == 0:
+                raise UsageError(f"class `{name}` has no picture in split {split}: add some, or leave the class out.")
+
+
+def fingerprint(params: TrainParams, data: dataset.Dataset) -> str:
+    """What makes a checkpoint this training's own."""
+    settled = {name: value for name, value in msgspec.to_builtins(params).items() if name not in _PLACES}
+    return checkpoint.fingerprint(json.dumps(settled, sort_keys=True), data.digest())
+
+
+def _vote_count(params: TrainParams, data: dataset.Dataset) -> int:
+    if not params.objective.votes_weight:
+        return 0
+    if not data.vote_names:
+        raise UsageError("train.objective.votes_weight needs FER+ votes: run `make data` with FERPLUS=fer2013new.csv.")
+    return len(data.vote_names)
+
+
+def _batches(params: TrainParams, data: dataset.Dataset, votes: int, team: Team) -> Batches:
+    rows = data.split_indices("train")
+    images = data.images[rows][None]
+    targets: dict[str, NDArray[np.floating]] = {
+        "labels": np.eye(len(data.label_names), dtype=np.float32)[data.labels[rows]]
+    }
+    if votes:
+        counts = data.votes[rows].astype(np.float32)
+        targets["votes"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if params.views:
+        views = load_views(Path(params.views), data, rows)
+        images, targets["teacher"] = views.images, views.probabilities
+    elif params.objective.teacher_weight:
+        raise UsageError("train.objective.teacher_weight needs a teacher's answers: name them in train.views.")
+    return Batches(images, targets, batch_size=params.batch_size, strength=params.augment, seed=params.seed, team=team)
