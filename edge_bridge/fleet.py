@@ -62,9 +62,9 @@ class Key(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Records that changed since they were last taken: what has to be stored."""
+    """Records that changed since they were last taken: what has to be stored. None is a device that was forgotten."""
 
-    devices: dict[str, Device]
+    devices: dict[str, Device | None]
     sums: dict[Key, Sum]
 
 
@@ -121,10 +121,17 @@ class FleetState:
         self._keep(changed)
         return Outcome.APPLIED
 
+    def forget(self, device_id: str) -> None:
+        """The device was taken out of service: drop its record. What it counted stays in the sums."""
+        with self.lock:
+            known = self.devices.pop(device_id, None)
+        if known is not None:
+            self._changed_devices.add(device_id)
+
     def take_changes(self) -> Changes:
         """What changed since the last call; the caller stores all of it together, or gives it back by `put_back`."""
         changes = Changes(
-            {each: self.devices[each] for each in self._changed_devices},
+            {each: self.devices.get(each) for each in self._changed_devices},
             {key: self.sums[key] for key in self._changed_sums},
         )
         self._changed_devices, self._changed_sums = set(), set()

@@ -34,6 +34,8 @@ KINDS: Final[dict[str, type[DeviceMessage]]] = {
     "telemetry": Telemetry,
     "prediction": Prediction,
 }
+RETAINED: Final = (Availability, Info, Reported)
+"""What the broker holds, and somebody may clear there with an empty message."""
 FILTERS: Final = tuple(
     topics.all_devices(leaf) for leaf in ("availability", "info", "reported", "telemetry", "prediction")
 )
@@ -180,7 +182,9 @@ class Intake:
 
     def _one(self, device: str, kind: type[DeviceMessage], payload: bytes, now: float) -> Refusal | None:
         if not payload:
-            return "empty"  # somebody cleared a retained topic
+            if kind is Availability:  # `edgewise fleet forget` cleared what the broker held of it
+                self._fleet.forget(device)
+            return None if kind in RETAINED else "empty"
         if len(payload) > limits.MESSAGE_BYTES:
             return "size"
         try:

@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
     predictions: Sequence[LoggedPrediction]
     progress: Mapping[str, Progress]
-    devices: Mapping[str, Device]
+    devices: Mapping[str, Device | None]  # None deletes
     sums: Mapping[Key, Sum]
 
 
@@ -114,7 +114,11 @@ class Store:
             if batch.predictions:
                 connection.execute(self._insert_predictions, [_row(each) for each in batch.predictions])
             # In one order, so that two bridges on one database never wait for each other's rows.
-            for table, records in (("devices", batch.devices), ("marks", batch.progress)):
+            gone = sorted(name for name, record in batch.devices.items() if record is None)
+            if gone:
+                connection.execute(sa.delete(devices).where(devices.c.device.in_(gone)))
+            present = {name: record for name, record in batch.devices.items() if record is not None}
+            for table, records in (("devices", present), ("marks", batch.progress)):
                 if records:
                     connection.execute(
                         self._upserts[table],

@@ -10,6 +10,7 @@ from msgspec import to_builtins
 from rich.console import Console
 
 from edge_contract import topics
+from edge_contract.errors import UsageError
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.link import Arrived
@@ -45,6 +46,26 @@ def ls(broker: BrokerOption = context.DEFAULT_BROKER, as_json: JsonOption = Fals
         typer.echo("No device has been heard of on this broker.")
     for topic, reason in fleet.malformed.items():
         typer.echo(f"{topic}: {reason}", err=True)
+
+
+@app.command("forget")
+def forget(
+    device: Annotated[str, typer.Argument(help="A device that is out of service for good.")],
+    broker: BrokerOption = context.DEFAULT_BROKER,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a device that is gone off the broker, the dashboard and the metrics; its predictions stay in the log."""
+    topics.checked_id(device, "device id")
+    with context.open_link(broker) as link:
+        known = read_fleet(link).devices.get(device)
+        if known is None:
+            raise UsageError(f"no device {device} is known on this broker: `edgewise fleet ls` shows those that are.")
+        if known.online:
+            raise UsageError(f"{device} is online and would be back at once: stop its agent first.")
+        # Availability last: a bridge that hears it forgets the device, and nothing may follow that brings it back.
+        leaves: tuple[topics.DeviceLeaf, ...] = ("need", "info", "reported", "availability")
+        link.publish([Arrived(topics.device(device, leaf), b"") for leaf in leaves])
+    say(f"{device} is forgotten.", {"forgotten": device}, as_json=as_json)
 
 
 @app.command("heal")

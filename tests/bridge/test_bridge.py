@@ -1,7 +1,10 @@
 """The bridge as a process, beside a real mosquitto: what it stores, acknowledges, refuses and survives."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +75,35 @@ def test_a_device_that_vanishes_is_down_by_its_last_will(standing: Standing) -> 
     standing.bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-gone"} 0')
 
 
+def test_a_forgotten_device_is_gone_for_good_and_what_it_counted_stays(broker: Broker, tmp_path: Path) -> None:
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    forget = [sys.executable, "-c", "from edge_fleet.cli import main; main()", "fleet", "forget", "cam-old"]
+    forget += ["--broker", address]
+    with BridgeProcess(tmp_path, broker.port) as bridge:
+        device = Publisher(broker.port, "cam-old", 1000)
+        device.say_hello()
+        device.send(telemetry("cam-old", (1000, 1), 150), "telemetry")
+        device.wait_for_ack((1000, 1))
+        bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-old"} 1')
+        refused = subprocess.run(forget, capture_output=True, text=True, check=False)
+        assert (refused.returncode, "stop its agent first" in refused.stderr) == (2, True), refused.stderr
+        device.drop()
+        bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-old"} 0')
+        subprocess.run(forget, check=True)
+        deadline = time.monotonic() + 30
+        while "cam-old" in bridge.metrics():
+            assert time.monotonic() < deadline
+        text = bridge.metrics()
+        assert "edgewise_bridge_messages_refused_total{" not in text
+        assert _value(text, "edgewise_stage_duration_seconds_count", stage="whole", site="home") == 150
+    with BridgeProcess(tmp_path, broker.port) as again:  # neither the broker nor the database tells of it
+        again.wait_for("/metrics", "edgewise_bridge_broker_connected 1")
+        assert "cam-old" not in again.metrics()
+        assert _value(again.metrics(), "edgewise_stage_duration_seconds_count", stage="whole", site="home") == 150
+    unknown = subprocess.run(forget, capture_output=True, text=True, check=False)
+    assert (unknown.returncode, "no device cam-old is known" in unknown.stderr) == (2, True), unknown.stderr
+
+
 def test_a_gap_is_not_acknowledged_until_it_is_filled(standing: Standing) -> None:
     with Publisher(standing.broker.port, "cam-gap", 1000) as device:
         device.send(prediction("cam-gap", (1000, 1)), "prediction")
@@ -90,7 +122,7 @@ _UNUSABLE: tuple[tuple[str, topics.DeviceLeaf, bytes], ...] = (
     ("malformed", "prediction", b'{"session":1000,"sequence":1,"oldest":[1000,1]}'),
     ("malformed", "prediction", messages.encode(prediction("cam-1", (1000, 1), label="\0"))),
     ("malformed", "info", b"[" * 100_000),
-    ("empty", "reported", b""),
+    ("empty", "telemetry", b""),
     ("size", "reported", b" " * (limits.MESSAGE_BYTES + 1)),
     ("device-mismatch", "prediction", messages.encode(prediction("cam-2", (1000, 1)))),
     ("shape", "telemetry", messages.encode(telemetry("cam-1", (1000, 1), 1)).replace(b'"counts":[0,', b'"counts":[')),

@@ -174,7 +174,23 @@ def test_changes_are_taken_once_and_again_when_they_could_not_be_stored() -> Non
     assert fleet.take_changes() == ({}, {})
     fleet.put_back(changes)
     fleet.apply("cam", telemetry("cam", (5, 2), 150), 1.0)
-    assert fleet.take_changes().devices["cam"].counters["frames"] == 150
+    kept = fleet.take_changes().devices["cam"]
+    assert kept is not None
+    assert kept.counters["frames"] == 150
+
+
+def test_a_forgotten_device_is_a_change_and_may_come_back() -> None:
+    fleet = _fleet()
+    fleet.apply("cam", telemetry("cam", (5, 1), 100), 1.0)
+    fleet.take_changes()
+    fleet.forget("never-seen")
+    fleet.forget("cam")
+    changes = fleet.take_changes()
+    assert changes.devices == {"cam": None}
+    fleet.put_back(changes)
+    assert fleet.take_changes().devices == {"cam": None}
+    fleet.apply("cam", info("cam", 6), 2.0)
+    assert fleet.take_changes().devices["cam"] == fleet.devices["cam"]
 
 
 @settings(deadline=None)

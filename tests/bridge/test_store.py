@@ -76,6 +76,17 @@ def test_records_and_progress_survive_and_are_kept_apart(database: str) -> None:
     again.close()
 
 
+def test_a_forgotten_device_is_deleted_and_its_progress_is_not(database: str) -> None:
+    store = _opened(database)
+    store.write(Batch([], {"cam": Progress((5, 1), (5,))}, {"cam": Device(id="cam"), "other": Device(id="other")}, {}))
+    store.write(Batch([], {}, {"cam": None}, {}))
+    remembered = store.remembered()
+    assert [each.id for each in remembered.devices] == ["other"]
+    # Its session may speak again, and must not be counted twice.
+    assert set(remembered.progress) == {"cam"}
+    store.close()
+
+
 def test_a_batch_that_fails_leaves_nothing_behind(database: str) -> None:
     store = _opened(database)
     bad = {"cam": Progress((5, 2), (5,))}
