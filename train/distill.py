@@ -1,10 +1,13 @@
 """Write a teacher's answers for views of the training pictures: `python -m train.distill [--params params.yaml]`.
 
+`--compare` only says what each teacher, and each combination of them, is worth on the selection split.
+
 Each teacher is a finished run's folder (`train.output`). Its answers are given for pictures that are already changed by
-`distill.augment`; where there are several teachers, their probabilities are averaged. Reads the `train` split only.
+`distill.augment`; where there are several teachers, their probabilities are averaged. Views are of the `train` split.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import augment, dataset, machine, networks
+from train import augment, dataset, machine, networks, scores
 from train.augment import Augment
 from train.params import load_section
 from train.progress import steps
@@ -69,11 +72,29 @@ def answer(
             augment.apply(pixels, keras.ops.convert_to_tensor(changes), noise, strength)
         )
         seen[view, rows] = np.rint(changed).astype(np.uint8)
-        answers = [teacher.predict_on_batch(seen[view, rows].astype(np.float32)) for teacher in teachers]
-        probabilities[view, rows] = np.mean(
-            [keras.ops.convert_to_numpy(keras.ops.cast(a, "float32")) for a in answers], axis=0
-        )
+        probabilities[view, rows] = np.mean([_answers(teacher, seen[view, rows]) for teacher in teachers], axis=0)
     return Views(seen, probabilities)
+
+
+def compare(
+    teachers: dict[str, Any], images: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> list[tuple[str, scores.Scores, float]]:
+    """Accuracy and log loss of every combination of teachers: (names, scores, loss), the lowest loss first."""
+    answers = {name: _answers(teacher, images) for name, teacher in teachers.items()}
+    rows = []
+    for size in range(1, len(answers) + 1):
+        for names in itertools.combinations(answers, size):
+            mean = np.mean([answers[name] for name in names], axis=0)
+            rows.append((" + ".join(names), scores.score(labels, mean), scores.log_loss(labels, mean)))
+    return sorted(rows, key=lambda row: row[2])
+
+
+def _answers(teacher: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    parts = [
+        teacher.predict_on_batch(images[start : start + BATCH].astype(np.float32))
+        for start in range(0, len(images), BATCH)
+    ]
+    return np.concatenate([keras.ops.convert_to_numpy(keras.ops.cast(part, "float32")) for part in parts])
 
 
 def _starts(views: int, n: int) -> Iterable[tuple[int, int]]:
@@ -84,15 +105,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.distill`."""
     parser = argparse.ArgumentParser(description="Store a teacher's answers for views of the training pictures.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--compare", action="store_true", help="only score the teachers on the selection split")
     options = parser.parse_args(arguments)
     try:
         params = load_section(options.params, "distill", DistillParams)
         data = dataset.load(Path(params.dataset))
         machine.limit_threads(params.threads)
         machine.keep_freed_memory()
-        teachers = [load_teacher(Path(run), data.label_names) for run in params.teachers]
+        teachers = {run: load_teacher(Path(run), data.label_names) for run in params.teachers}
+        if options.compare:
+            rows = data.split_indices("selection")
+            for names, result, loss in compare(teachers, data.images[rows], data.labels[rows]):
+                print(f"{names}: {result.accuracy.value:.2%}, log loss {loss:.3f}, n {result.n}")  # noqa: T201 - the answer
+            return 0
         rows = data.split_indices("train")
-        views = answer(teachers, data.images[rows], params.augment, params.views, params.seed)
+        views = answer(list(teachers.values()), data.images[rows], params.augment, params.views, params.seed)
         save_views(Path(params.output), views, data)
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence

@@ -38,6 +38,18 @@ def test_a_student_learns_from_a_teachers_views(teacher: Path, tmp_path: Path) -
     assert fit(params, data).selection.accuracy.value > 0.8
 
 
+def test_teachers_are_compared_alone_and_together_the_best_first(teacher: Path) -> None:
+    data = shapes()
+    rows = data.split_indices("selection")
+    good = distill.load_teacher(teacher, data.label_names)
+    idle = distill.load_teacher(teacher, data.label_names)
+    idle.set_weights([np.zeros_like(weight) for weight in idle.get_weights()])  # answers 1/3 to everything
+    found = distill.compare({"good": good, "idle": idle}, data.images[rows], data.labels[rows])
+    assert [names for names, _, _ in found] == ["good", "good + idle", "idle"]
+    assert found[0][1].accuracy.value == found[1][1].accuracy.value > 0.9  # a third each changes no answer
+    assert found[2][2] == pytest.approx(np.log(3), abs=0.01)
+
+
 def test_the_same_seed_gives_the_same_views(teacher: Path) -> None:
     data = shapes(60)
     network = distill.load_teacher(teacher, data.label_names)
