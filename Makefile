@@ -79,6 +79,9 @@ test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at ever
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
 	@$(PYTHON) -m benchmarks.model
 
+bench-train: setup-dev  ## One training as threads and as processes (PyTorch)
+	@$(PYTHON) -m benchmarks.training
+
 bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run)
 	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -108,5 +111,5 @@ clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data pipeline train evaluate quantize gate package tune face-detector \
-	check test clean install-agent setup-qat bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot
+	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow
