@@ -13,7 +13,7 @@ from edge_contract.package import read_file
 
 PARAMS: Final = "demo/params.yaml"
 REAL_DATA: Final = Path("data")
-CHAMPION: Final = Path("models/emotion-3.ewm")
+CHAMPION: Final = Path("models/emotion-4.ewm")
 
 
 class Pipeline:
