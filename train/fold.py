@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.networks import Builder, ConvRecord, NetworkConfig, build_deployed
+from train.builder import Builder, ConvRecord
+from train.networks import NetworkConfig, build_deployed
 
 
 def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str = "network") -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_contract.errors import UsageError
 from train import checkpoint, dataset, machine, networks, unfold
 from train.batches import Batches
+from train.builder import Builder
 from train.learner import Learner
 from train.optimizer import make_optimizer
 from train.settings import TrainParams
@@ -29,7 +30,7 @@ class Training:
     """The parts of one training."""
 
     network: Any  # training form
-    builder: networks.Builder
+    builder: Builder
     config: networks.NetworkConfig
     learner: Learner
     batches: Batches

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.networks import Builder, ConvRecord
+from train.builder import Builder, ConvRecord
 
 MEASURED_PICTURES, BATCH = 1024, 128
 

@@ -9,11 +9,12 @@ import pytest
 from edge_contract.errors import UsageError
 from tests.train.test_networks import disturbed
 from train import fold, networks, unfold
+from train.builder import Builder
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (32, 24, 24, 1), dtype=np.uint8)
 
 
-def built(name: str, options: dict[str, object], classes: int = 4) -> tuple[object, networks.Builder, object]:
+def built(name: str, options: dict[str, object], classes: int = 4) -> tuple[object, Builder, object]:
     config = networks.network_config(name, options)
     network, builder = networks.build_training(config, (24, 24, 1), classes)
     return network, builder, config

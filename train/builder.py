@@ -1,0 +1,91 @@
+"""Places layers by name, either as a network trains, with branches, or as it ships, with one convolution for each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from train.fast_layers import Conv, Norm
+
+Tensor = Any
+
+
+@dataclass(frozen=True, slots=True)
+class ConvRecord:
+    """How one convolution was trained, which is what `fold` must undo."""
+
+    normalised: bool
+    pointwise: bool  # a parallel 1x1 convolution
+    identity: bool  # the input is added before the activation
+    tap: int  # which row and column of the kernel looks at the position the 1x1 and the identity look at
+
+
+class Builder:
+    """Places layers by name: the training form with branches, or the shipped form with one convolution each."""
+
+    def __init__(self, *, training: bool, policy: str = "float32", plain: type[Any] = keras.layers.Conv2D) -> None:
+        self.training = training
+        self.policy = policy
+        self.plain = plain  # the layer that the shipped form's convolutions are made of
+        self.records: dict[str, ConvRecord] = {}
+
+    def rescale(self, pixels: Tensor, scale: float, offset: float) -> Tensor:
+        """Bring pixels 0..255 into the range the network works in."""
+        return keras.layers.Rescaling(scale, offset, dtype=self.policy, name="rescale")(pixels)
+
+    def conv(
+        self, x: Tensor, name: str, filters: int, *, kernel: int = 3, stride: int = 1, padding: str = "same",
+        norm: bool = True, pointwise: bool = False, identity: bool = False, relu: bool = True,
+    ) -> Tensor:  # fmt: skip
+        """A convolution with what belongs to it; `identity` is dropped where shapes differ."""
+        identity = identity and stride == 1 and x.shape[-1] == filters
+        record = ConvRecord(norm, pointwise, identity, _same_padding_before(x.shape[1], kernel, stride))
+        self.records[name] = record
+        common = {"strides": stride, "kernel_initializer": "he_normal", "dtype": self.policy}
+        if not self.training:
+            activation = "relu" if relu else None
+            return self.plain(filters, kernel, padding=padding, activation=activation, name=name, **common)(x)
+        if not norm:
+            y = Conv(filters, kernel, padding=padding, name=name, **common)(x)
+        else:
+            y = Conv(filters, kernel, padding=padding, use_bias=False, name=f"{name}_conv", **common)(x)
+            y = Norm(name=f"{name}_norm", dtype=self.policy)(y)
+        branches = [y]
+        if pointwise:
+            y = Conv(filters, 1, padding="same", use_bias=False, name=f"{name}_point", **common)(x)
+            branches.append(Norm(name=f"{name}_point_norm", dtype=self.policy)(y))
+        if identity:
+            branches.append(x)
+        y = branches[0] if len(branches) == 1 else keras.layers.Add(dtype=self.policy, name=f"{name}_sum")(branches)
+        return self.relu(y, f"{name}_relu") if relu else y
+
+    def upscale(self, x: Tensor, factor: int, name: str) -> Tensor:
+        """Enlarge height and width, linearly between pixels."""
+        return keras.layers.UpSampling2D(factor, interpolation="bilinear", dtype=self.policy, name=name)(x)
+
+    def relu(self, x: Tensor, name: str) -> Tensor:
+        """ReLU: what int8 kernels fuse for nothing."""
+        return keras.layers.ReLU(dtype=self.policy, name=name)(x)
+
+    def add(self, x: Tensor, y: Tensor, name: str) -> Tensor:
+        """A residual sum that stays in the shipped network."""
+        return keras.layers.Add(dtype=self.policy, name=name)([x, y])
+
+    def pool(self, x: Tensor, name: str, kind: str = "max") -> Tensor:
+        """Halve height and width."""
+        layer = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
+        return layer(2, dtype=self.policy, name=name)(x)
+
+    def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
+        """Dropout while training; nothing in the shipped network."""
+        return keras.layers.Dropout(rate, dtype=self.policy, name=name)(x) if self.training and rate else x
+
+    def dense(self, x: Tensor, name: str, units: int) -> Tensor:
+        """A fully connected layer with ReLU."""
+        return keras.layers.Dense(units, activation="relu", dtype=self.policy, name=name)(x)
+
+
+def _same_padding_before(size: int, kernel: int, stride: int) -> int:
+    """Rows of zeros that "same" padding puts before the picture: all frameworks put the odd one after it."""
+    output = -(-size // stride)
+    return max((output - 1) * stride + kernel - size, 0) // 2
