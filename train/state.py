@@ -67,9 +67,7 @@ class TrainingState:
         """Give dropout and noise the random stream of this epoch, whatever ran before in this process."""
         seeds = [v for v in self.learner.variables if v.path.endswith("seed_generator_state")]
         for index, variable in enumerate(seeds):
-            stream = np.random.default_rng(
-                [self.seed, epoch, index, self.rank] if self.rank else [self.seed, epoch, index]
-            )
+            stream = np.random.default_rng([self.seed, epoch, index, self.rank])
             variable.assign(stream.integers(0, 2**31, variable.shape).astype(variable.dtype))
 
     def average(self) -> None:

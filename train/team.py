@@ -86,6 +86,8 @@ class Team:
 def gathered(size: int, help_with: Callable[..., None], *arguments: Any) -> Iterator[Team]:
     """A team of `size` led by this process; each helper runs `help_with(team, *arguments)` in a process of its own.
 
+    No process waits longer than half an hour for another, which is gloo's own limit.
+
     Raises:
         UsageError: The backend cannot, or there are more processes than cores.
     """
@@ -119,7 +121,8 @@ def gathered(size: int, help_with: Callable[..., None], *arguments: Any) -> Iter
                 helper.kill()
             for helper in helpers:
                 helper.join()
-            torch.distributed.destroy_process_group()
+            if torch.distributed.is_initialized():  # else it is the joining that failed, and has its own error
+                torch.distributed.destroy_process_group()
 
 
 def _join(team: Team, meeting: str) -> None:

@@ -12,14 +12,13 @@ import pytest
 from edge_contract.errors import UsageError
 from train import networks, pretrained
 
-DOWN = [f"conv{width}_down" for width in (64, 128, 256)]
-SAME = {32: 3, 64: 3, 128: 2, 256: 2}
+BLOCKS = {32: 3, 64: 3, 128: 2, 256: 2}  # of each width that do not halve
 
 
 def tensor_shapes() -> dict[str, list[int]]:
     """Names and shapes as the package's manifest has them."""
     convolutions = {"conv32_down": [7, 7, 3, 32]}
-    for width, count in SAME.items():
+    for width, count in BLOCKS.items():
         if width > 32:
             convolutions[f"conv{width}_down/conv1"] = [3, 3, width // 2, width]
             convolutions[f"conv{width}_down/conv2"] = [3, 3, width, width]
