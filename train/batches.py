@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from train import augment
 from train.team import Team
+from train.views import Views
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused-ignore]
     """One epoch after another of shuffled batches of one size; the last few rows of a shuffle wait for the next.
 
     `images` is uint8 [V,N,H,W,C]: V prepared views of the same N pictures (mostly one), taken in turn by epoch; a
-    target is [N,K], or [V,N,K] where each view has its own. A process of a team gets its rows of each batch, changed as
+    target is [N,K], or [V,N,K] where each view has its own. With stored `views`, which are these images and may be
+    blends, a target [N,K] is blended as its pictures are. A process of a team gets its rows of each batch, changed as
     one process alone would change them.
     """
 
@@ -27,13 +29,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused
         strength: augment.Augment,
         seed: int,
         epoch: int = 0,
+        views: Views | None = None,
         team: Team = Team(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self.images, self.targets = images, targets
         self.batch_size = min(batch_size, images.shape[1])
         self.strength, self.seed, self.epoch = strength, seed, epoch
-        self.team = team
+        self.views, self.team = views, team
         self._order_epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -49,9 +52,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused
         rows = self.team.share(rows)
         inputs = {"image": self.images[view, rows], "changes": changes}
         return inputs, {
-            name: (target[view, rows] if target.ndim == 3 else target[rows]).astype(np.float32)
-            for name, target in self.targets.items()
+            name: self._target(target, view, rows).astype(np.float32) for name, target in self.targets.items()
         }
+
+    def _target(self, target: NDArray[np.floating], view: int, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        if target.ndim == 3:
+            return target[view, rows]
+        if self.views is None:
+            return target[rows]
+        share = self.views.shares[view, rows, None]
+        return share * target[rows] + (1 - share) * target[self.views.partners[view, rows]]
 
     def on_epoch_end(self) -> None:
         """Keras says that an epoch is over."""

@@ -3,7 +3,8 @@
 `--compare` only says what each teacher, and each combination of them, is worth on the selection split.
 
 Each teacher is a finished run's folder (`train.output`). Its answers are given for pictures that are already changed by
-`distill.augment`; where there are several teachers, their probabilities are averaged. Views are of the `train` split.
+`distill.augment`; where there are several teachers, their probabilities are averaged. With `mixup` a view is a blend of
+two pictures, which no teacher knows by heart (Beyer et al. 2022). Views are of the `train` split.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from edge_contract.errors import EdgewiseError, UsageError
 from train import augment, dataset, machine, networks, scores
 from train.augment import Augment
+from train.components import principal_components
 from train.params import load_section
 from train.progress import steps
 from train.settings import TrainParams
@@ -35,6 +37,7 @@ class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     teachers: tuple[str, ...] = ("build/teacher",)
     views: int = 8
     seed: int = 7
+    features: int = 0  # so many principal components of what the teachers saw before they answered
     threads: int = 0
     augment: Augment = Augment(erase=0.0, mixup=0.0)
     dataset: str = "data/dataset.npz"
@@ -57,23 +60,37 @@ def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
 
 
 def answer(
-    teachers: list[Any], images: NDArray[np.uint8], strength: Augment, views: int, seed: int
+    teachers: list[Any], images: NDArray[np.uint8], strength: Augment, views: int, seed: int, features: int = 0
 ) -> Views:  # fmt: skip
-    """Change every picture `views` times and let the teachers answer for each."""
+    """Change every picture `views` times and let the teachers answer for each.
+
+    Raises:
+        UsageError: `features` is more than the teachers have.
+    """
+    watched = [keras.Model(teacher.inputs, [teacher.output, teacher.get_layer("head").input]) for teacher in teachers]
+    sizes = [teacher.output[1].shape[-1] for teacher in watched]
+    if features > sum(sizes):  # said before minutes of answers, not after
+        raise UsageError(f"distill.features is {features}, the teachers have {sum(sizes)}: ask for fewer.")
     shape = (views, *images.shape)
     seen = np.empty(shape, np.uint8)
     probabilities = np.empty((*shape[:2], teachers[0].output_shape[-1]), np.float16)
+    partners, shares = np.empty(shape[:2], np.int32), np.empty(shape[:2], np.float32)
+    seen_by = [np.empty((*shape[:2], size), np.float16) for size in sizes] if features else []
     noise = keras.random.SeedGenerator(seed)
     for view, start in steps(_starts(views, len(images)), "teacher", views * -(-len(images) // BATCH)):
-        rows = slice(start, min(start + BATCH, len(images)))
-        changes = augment.draw(strength, rows.stop - start, np.random.default_rng([seed, view, start]))
+        # Who is blended with whom differs from view to view.
+        rows = np.random.default_rng([seed, view]).permutation(len(images))[start : start + BATCH]
+        changes = augment.draw(strength, len(rows), np.random.default_rng([seed, view, start]))
+        partners[view, rows], shares[view, rows] = np.roll(rows, 1), changes[:, augment.COLUMN["mix"]]
         pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))
-        changed = keras.ops.convert_to_numpy(
-            augment.apply(pixels, keras.ops.convert_to_tensor(changes), noise, strength)
-        )
-        seen[view, rows] = np.rint(changed).astype(np.uint8)
-        probabilities[view, rows] = np.mean([_answers(teacher, seen[view, rows]) for teacher in teachers], axis=0)
-    return Views(seen, probabilities)
+        drawn = keras.ops.convert_to_tensor(changes)
+        changed = augment.mix(augment.apply(pixels, drawn, noise, strength), drawn)
+        seen[view, rows] = np.rint(keras.ops.convert_to_numpy(changed)).astype(np.uint8)
+        answers = [_both(teacher, seen[view, rows]) for teacher in watched]
+        probabilities[view, rows] = np.mean([probability for probability, _ in answers], axis=0)
+        for kept, (_, last) in zip(seen_by, answers, strict=bool(features)):
+            kept[view, rows] = last
+    return Views(seen, probabilities, _components(seen_by, shape[:2], features), partners, shares)
 
 
 def compare(
@@ -87,6 +104,20 @@ def compare(
             mean = np.mean([answers[name] for name in names], axis=0)
             rows.append((" + ".join(names), scores.score(labels, mean), scores.log_loss(labels, mean)))
     return sorted(rows, key=lambda row: row[2])
+
+
+def _components(seen_by: list[NDArray[np.float16]], shape: tuple[int, ...], count: int) -> NDArray[np.float16]:
+    found = np.empty((*shape, count), np.float16)
+    if count:
+        components = principal_components([kept[0] for kept in seen_by], count)
+        for view in range(shape[0]):
+            found[view] = components.project(np.concatenate([kept[view] for kept in seen_by], axis=1))
+    return found
+
+
+def _both(teacher: Any, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    outputs = teacher.predict_on_batch(images.astype(np.float32))
+    return [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in outputs]
 
 
 def _answers(teacher: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -119,7 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{names}: {result.accuracy.value:.2%}, log loss {loss:.3f}, n {result.n}")  # noqa: T201 - the answer
             return 0
         rows = data.split_indices("train")
-        views = answer(list(teachers.values()), data.images[rows], params.augment, params.views, params.seed)
+        views = answer(
+            list(teachers.values()), data.images[rows], params.augment, params.views, params.seed, params.features
+        )
         save_views(Path(params.output), views, data)
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence

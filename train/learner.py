@@ -1,8 +1,8 @@
 """The network together with what it learns from: augmentation before it, the joined loss behind it.
 
 A `keras.Model`, so that `fit` is Keras' own on every backend. Inputs are {"image": uint8 [B,H,W,C], "changes": [B,K]};
-targets are {"labels": [B,classes], "teacher": [B,classes], "votes": [B,V]}, each a distribution; the last two are
-optional. Loops, files and schedules are elsewhere.
+targets are {"labels": [B,classes], "teacher": [B,classes], "votes": [B,V]}, each a distribution, and "features": [B,F],
+numbers of unit variance; all but the first are optional. Loops, files and schedules are elsewhere.
 """
 
 from typing import Any
@@ -23,6 +23,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     teacher_weight: float = 0.0  # share of the loss that follows the teacher; the rest follows the labels
     temperature: float = 1.0  # both distributions are softened by it (Hinton et al. 2015)
     votes_weight: float = 0.0  # added cross-entropy of a second head to FER+'s votes
+    features_weight: float = 0.0  # added squared error of a third head to what the teachers saw (Romero et al. 2015)
 
 
 class Learner(keras.Model):
@@ -69,6 +70,8 @@ class Learner(keras.Model):
             votes = ops.categorical_crossentropy(y["votes"], y_pred["votes"], from_logits=True)
             present = ops.sum(y["votes"], axis=-1)
             loss = loss + goal.votes_weight * ops.sum(votes * present) / ops.maximum(ops.sum(present), 1.0)
+        if goal.features_weight:
+            loss = loss + goal.features_weight * ops.mean(ops.square(y_pred["features"] - y["features"]))
         return loss
 
 

@@ -60,10 +60,11 @@ class EdgeCnn:
     widths: tuple[int, ...] = (32, 64, 96, 208)
     depths: tuple[int, ...] = (2, 2, 3, 2)
     pointwise: bool = True
+    places: bool = False  # the head sees each of the last map's places, not their average: faces are framed alike
     dropout: float = 0.2
 
     def layers(self, b: Builder, pixels: Tensor) -> Tensor:
-        """Stem, then stages that halve the resolution first; averaged over what is left."""
+        """Stem, then stages that halve the resolution first; averaged over what is left, or flattened."""
         x = b.rescale(pixels, 1 / 127.5, -1.0)
         x = b.conv(x, "stem", self.stem)
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
@@ -72,7 +73,10 @@ class EdgeCnn:
                     x, f"s{stage}b{block}", width, stride=2 if block == 0 else 1,
                     pointwise=self.pointwise, identity=True,
                 )  # fmt: skip
-        x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+        if self.places:
+            x = keras.layers.Flatten(dtype=b.policy, name="places")(x)
+        else:
+            x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
         return b.dropout(x, self.dropout, "drop")
 
 
@@ -235,19 +239,23 @@ def network_config(name: str, options: dict[str, Any] | None = None) -> NetworkC
 
 
 def build_training(
-    config: NetworkConfig, shape: tuple[int, int, int], classes: int, *, votes: int = 0, policy: str = "float32"
-) -> tuple[Any, Builder]:
+    config: NetworkConfig, shape: tuple[int, int, int], classes: int, *,
+    votes: int = 0, features: int = 0, policy: str = "float32",
+) -> tuple[Any, Builder]:  # fmt: skip
     """Float pixels [B,H,W,C] in, float32 logits out: {"labels": [B,classes]} and, with `votes`, {"votes": [B,votes]}.
 
-    The second head learns annotators' votes from the same features and is left behind by `fold.deploy`.
+    With `features`, {"features": [B,features]} guesses what teachers saw. Every head but the first is left behind by
+    `fold.deploy`.
     """
     builder = Builder(training=True, policy=policy)
     pixels = keras.Input(shape, dtype="float32", name="pixels")
-    features = config.layers(builder, pixels)
+    last = config.layers(builder, pixels)
     # Logits in float32: a softmax over bfloat16's eight bits loses the small probabilities.
-    outputs = {"labels": keras.layers.Dense(classes, dtype="float32", name="head")(features)}
+    outputs = {"labels": keras.layers.Dense(classes, dtype="float32", name="head")(last)}
     if votes:
-        outputs["votes"] = keras.layers.Dense(votes, dtype="float32", name="votes_head")(features)
+        outputs["votes"] = keras.layers.Dense(votes, dtype="float32", name="votes_head")(last)
+    if features:
+        outputs["features"] = keras.layers.Dense(features, dtype="float32", name="features_head")(last)
     return keras.Model(pixels, outputs, name="training"), builder
 
 

@@ -53,10 +53,11 @@ def set_up(params: TrainParams, data: dataset.Dataset, team: Team = Team()) -> T
     machine.keep_freed_memory()
     keras.utils.set_random_seed(params.seed)
     votes = _vote_count(params, data)
-    network, builder = networks.build_training(
-        config, data.images.shape[1:], len(data.label_names), votes=votes, policy=params.precision
-    )
     batches = _batches(params, data, votes, team)
+    features = batches.targets["features"].shape[-1] if params.objective.features_weight else 0
+    network, builder = networks.build_training(
+        config, data.images.shape[1:], len(data.label_names), votes=votes, features=features, policy=params.precision
+    )
     learner = Learner(network, params.objective, params.seed, params.augment)
     # JAX is slow without compilation; TensorFlow's XLA was measured slower than its own graph on CPUs.
     learner.compile(optimizer=make_optimizer(params, len(batches)), jit_compile=keras.backend.backend() == "jax")
@@ -127,9 +128,20 @@ def _batches(params: TrainParams, data: dataset.Dataset, votes: int, team: Team)
     if votes:
         counts = data.votes[rows].astype(np.float32)
         targets["votes"] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    if params.views:
-        views = load_views(Path(params.views), data, rows)
+    views = load_views(Path(params.views), data, rows) if params.views else None
+    if views:
         images, targets["teacher"] = views.images, views.probabilities
-    elif params.objective.teacher_weight:
-        raise UsageError("train.objective.teacher_weight needs a teacher's answers: name them in train.views.")
-    return Batches(images, targets, batch_size=params.batch_size, strength=params.augment, seed=params.seed, team=team)
+        if params.objective.features_weight:
+            if not views.features.shape[-1]:
+                raise UsageError(
+                    f"{params.views} holds no features for train.objective.features_weight: "
+                    "set distill.features and run `python -m train.distill` again."
+                )
+            targets["features"] = views.features
+    elif params.objective.teacher_weight or params.objective.features_weight:
+        raise UsageError(
+            "train.objective.teacher_weight and features_weight need a teacher's answers: name them in train.views."
+        )
+    return Batches(
+        images, targets, batch_size=params.batch_size, strength=params.augment, seed=params.seed, views=views, team=team
+    )

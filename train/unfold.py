@@ -54,6 +54,11 @@ def unfold(shipped: Any, network: Any, builder: Builder, images: NDArray[np.uint
 
 
 def _take(layer: Any, weights: list[NDArray[np.float32]]) -> None:
+    if layer.name == "head":
+        kernel, bias = weights
+        places, rest = divmod(layer.weights[0].shape[0], kernel.shape[0])
+        if not rest:  # a head that sees every place answers as the average did when each has its share of the weight
+            weights = [np.tile(kernel, (places, 1)) / places, bias]
     if [tuple(held.shape) for held in layer.weights] == [value.shape for value in weights]:
         layer.set_weights(weights)
     elif layer.name != "head":

@@ -4,6 +4,8 @@ A teacher that answers for the very view that the student sees teaches better th
 2022), and storing a dozen views costs a few minutes once instead of a teacher's pass in every step.
 """
 
+import dataclasses
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +18,18 @@ from train.dataset import Dataset, write_archive
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Pictures uint8 [V,N,H,W,C] of the dataset's training rows and the teacher's probabilities [V,N,classes]."""
+    """Pictures uint8 [V,N,H,W,C] of the dataset's N training rows and the teacher's probabilities [V,N,classes].
+
+    `features` [V,N,F] are what the teachers saw before they answered, of unit variance; F may be 0.
+
+    A picture may be a blend: `shares` [V,N] of it (0.5 to 1) is the row's own, the rest is row `partners`' [V,N].
+    """
 
     images: NDArray[np.uint8]
     probabilities: NDArray[np.float16]
+    features: NDArray[np.float16]
+    partners: NDArray[np.int32]
+    shares: NDArray[np.float32]
 
 
 def save_views(path: Path, views: Views, data: Dataset) -> None:
@@ -27,8 +37,7 @@ def save_views(path: Path, views: Views, data: Dataset) -> None:
     write_archive(
         path,
         {
-            "images": views.images,
-            "probabilities": views.probabilities,
+            **{field.name: getattr(views, field.name) for field in dataclasses.fields(Views)},
             "source_digest": np.array(data.source_digest),
             "label_names": np.array(data.label_names, dtype=np.str_),
         },
@@ -39,14 +48,18 @@ def load_views(path: Path, data: Dataset, rows: NDArray[np.intp]) -> Views:
     """Read views for the dataset's training `rows`.
 
     Raises:
-        UsageError: There are none, or they were made from other data.
+        UsageError: There are none, they were made from other data, or the file is no file of views.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist: write a teacher's answers with `python -m train.distill` first.")
-    with np.load(path, allow_pickle=False) as archive:
-        if str(archive["source_digest"]) != data.source_digest or tuple(archive["label_names"]) != data.label_names:
-            raise UsageError(f"{path} was made from other data than this dataset: run `python -m train.distill` again.")
-        views = Views(archive["images"], archive["probabilities"])
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            made_from = str(archive["source_digest"]), tuple(archive["label_names"])
+            views = Views(*(archive[field.name] for field in dataclasses.fields(Views)))
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is not a file of views ({error}): run `python -m train.distill` again.") from error
+    if made_from != (data.source_digest, data.label_names):
+        raise UsageError(f"{path} was made from other data than this dataset: run `python -m train.distill` again.")
     if views.images.shape[1] != len(rows):
         raise UsageError(
             f"{path} holds {views.images.shape[1]} rows, the dataset trains on {len(rows)}: write it again."

@@ -10,9 +10,16 @@ from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import MILD, settings
 from train import distill
+from train.augment import Augment
+from train.batches import Batches
+from train.components import principal_components
 from train.fit import fit
 from train.learner import Objective
-from train.views import load_views, save_views
+from train.views import Views, load_views, save_views
+
+NOTHING = {
+    "scale": 0, "shift": 0, "rotation": 0, "flip": 0, "erase": 0, "contrast": 0, "brightness": 0, "blur": 0, "noise": 0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,78 @@ def test_the_same_seed_gives_the_same_views(teacher: Path) -> None:
     np.testing.assert_array_equal(first.images, again.images)
 
 
+def test_a_blend_says_what_it_is_blended_from(teacher: Path) -> None:
+    data = shapes(60)
+    images = data.images[:20]
+    network = distill.load_teacher(teacher, data.label_names)
+    views = distill.answer([network], images, Augment(**NOTHING, mixup=1.0), views=2, seed=3)
+    assert (views.partners[0] != views.partners[1]).any()
+    for view in range(2):
+        share = views.shares[view].reshape(-1, 1, 1, 1)
+        expected = share * images + (1 - share) * images[views.partners[view]]
+        np.testing.assert_allclose(views.images[view], expected, atol=0.51)  # rounded to whole grey levels
+    assert views.shares.min() >= 0.5
+    assert (views.shares < 0.9).any()
+
+
+def test_labels_are_blended_as_their_pictures_are() -> None:
+    images = np.zeros((1, 3, 4, 4, 1), np.uint8)
+    answers = np.full((1, 3, 3), 1 / 3, np.float16)
+    views = Views(
+        images,
+        answers,
+        np.empty((1, 3, 0), np.float16),
+        np.array([[1, 2, 0]], np.int32),
+        np.array([[0.75, 1.0, 0.5]], np.float32),
+    )
+    batches = Batches(
+        images, {"labels": np.eye(3), "teacher": answers}, batch_size=3, strength=MILD, seed=0, views=views
+    )
+    _, targets = batches[0]
+    found = {tuple(row) for row in targets["labels"].tolist()}
+    assert found == {(0.75, 0.25, 0.0), (0.0, 1.0, 0.0), (0.5, 0.0, 0.5)}
+    np.testing.assert_allclose(targets["teacher"], 1 / 3, atol=1e-3)  # the teacher saw the blend itself
+
+
+def test_a_student_learns_what_its_teachers_saw(teacher: Path, tmp_path: Path) -> None:
+    data = shapes()
+    network = distill.load_teacher(teacher, data.label_names)
+    views = distill.answer([network, network], data.images[data.split_indices("train")], MILD, 1, seed=1, features=4)
+    assert views.features.shape == (1, len(data.split_indices("train")), 4)
+    assert views.features.astype(np.float32).var(axis=(0, 1)).mean() == pytest.approx(1, abs=0.05)
+    save_views(tmp_path / "views.npz", views, data)
+    goal = Objective(teacher_weight=0.5, features_weight=0.5)
+    fitted = fit(settings(tmp_path, views=str(tmp_path / "views.npz"), objective=goal), data)
+    assert fitted.selection.accuracy.value > 0.8
+    assert [layer.name for layer in fitted.model.layers if "features" in layer.name] == []  # left behind
+    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
+
+
+def test_features_that_are_not_there_are_refused(teacher: Path, tmp_path: Path) -> None:
+    data = shapes(60)
+    rows = data.split_indices("train")
+    network = distill.load_teacher(teacher, data.label_names)
+    with pytest.raises(UsageError, match=r"distill.features is 9999, the teachers have \d+"):
+        distill.answer([network], data.images[rows], MILD, views=1, seed=0, features=9999)
+    save_views(tmp_path / "v.npz", distill.answer([network], data.images[rows], MILD, views=1, seed=0), data)
+    goal = Objective(features_weight=0.5)
+    with pytest.raises(UsageError, match="holds no features"):
+        fit(settings(tmp_path, views=str(tmp_path / "v.npz"), objective=goal), data)
+    with pytest.raises(UsageError, match=r"name them in train\.views"):
+        fit(settings(tmp_path, objective=goal), data)
+
+
+def test_components_weigh_a_loud_teacher_and_a_quiet_one_alike() -> None:
+    rng = np.random.default_rng(0)
+    quiet, loud = rng.normal(size=(500, 3)), 1000 * rng.normal(size=(500, 3))
+    both = principal_components([quiet, loud], 6)
+    projected = both.project(np.concatenate([quiet, loud], axis=1)).astype(np.float64)
+    assert projected.var(axis=0).mean() == pytest.approx(1, abs=0.01)
+    # Every direction is kept, so the quiet teacher's numbers can be had back from the components.
+    back, *_ = np.linalg.lstsq(np.column_stack([projected, np.ones(500)]), quiet, rcond=None)
+    assert np.abs(np.column_stack([projected, np.ones(500)]) @ back - quiet).max() < 0.05
+
+
 def test_views_of_other_data_are_refused(teacher: Path, tmp_path: Path) -> None:
     data = shapes(60)
     rows = data.split_indices("train")
@@ -68,6 +147,9 @@ def test_views_of_other_data_are_refused(teacher: Path, tmp_path: Path) -> None:
         load_views(tmp_path / "v.npz", data, rows[:3])
     with pytest.raises(UsageError, match="does not exist"):
         load_views(tmp_path / "none.npz", data, rows)
+    (tmp_path / "v.npz").write_bytes(b"PK")
+    with pytest.raises(UsageError, match="is not a file of views"):
+        load_views(tmp_path / "v.npz", data, rows)
 
 
 def test_an_unfinished_teacher_and_one_for_other_labels_are_refused(teacher: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def disturbed(network: object) -> None:
         ("baseline_cnn", {}),
         ("edge_cnn", {}),
         ("edge_cnn", {"pointwise": False, "widths": [16, 16], "depths": [1, 2]}),
+        ("edge_cnn", {"places": True, "widths": [16, 16], "depths": [1, 2]}),
         ("residual", {"widths": [16, 24], "depths": [1, 1]}),
         ("resnet18", {"stem": 8, "widths": [8, 16], "depths": [2, 1]}),
         ("mini_xception", {}),

@@ -26,6 +26,7 @@ def built(name: str, options: dict[str, object], classes: int = 4) -> tuple[obje
         ("baseline_cnn", {}),
         ("edge_cnn", {"widths": [16, 16], "depths": [1, 2]}),
         ("edge_cnn", {"pointwise": False, "widths": [16, 16], "depths": [1, 2]}),
+        ("edge_cnn", {"places": True, "widths": [16, 16], "depths": [1, 2]}),
         ("residual", {"widths": [16, 24], "depths": [1, 1]}),
         ("mini_xception", {"stem": 4, "widths": [8, 8]}),
     ],
@@ -38,6 +39,20 @@ def test_an_unfolded_network_answers_as_the_shipped_one(name: str, options: dict
     unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
     refolded = fold.deploy(fresh, fresh_builder, config)
     np.testing.assert_allclose(refolded.predict(PICTURES, verbose=0), shipped.predict(PICTURES, verbose=0), atol=2e-4)
+
+
+def test_a_head_that_sees_places_begins_with_the_averages_answers() -> None:
+    averaging = {"widths": [16, 16], "depths": [1, 2]}
+    trained, builder, config = built("edge_cnn", averaging)
+    disturbed(trained)
+    shipped = fold.deploy(trained, builder, config)
+    fresh, fresh_builder, fresh_config = built("edge_cnn", {**averaging, "places": True})
+    unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
+    seeing_places = fold.deploy(fresh, fresh_builder, fresh_config)
+    assert seeing_places.get_layer("head").kernel.shape == (6 * 6 * 16, 4)
+    np.testing.assert_allclose(
+        seeing_places.predict(PICTURES, verbose=0), shipped.predict(PICTURES, verbose=0), atol=2e-4
+    )
 
 
 def test_while_training_it_begins_near_the_shipped_answers_and_its_1x1_branches_learn() -> None:
