@@ -41,6 +41,16 @@ class Centering:
             weights[1] = (weights[1] + shift).astype(np.float32)
         layer.set_weights(weights)
 
+    def release(self, network: Any) -> None:
+        """The reverse of `absorb`: give the first layer's weights back what rescaling does."""
+        layer = network.get_layer(self.absorber)
+        weights = layer.get_weights()
+        kernel = weights[0].astype(np.float64) / self.scale
+        weights[0] = kernel.astype(np.float32)
+        if self.rest:
+            weights[1] = (weights[1] - self.rest * kernel.sum(axis=tuple(range(kernel.ndim - 1)))).astype(np.float32)
+        layer.set_weights(weights)
+
 
 def plan(network: Any) -> Centering | None:
     """How this network's rescaling can be folded; None where it has none or not in front of one dense layer or

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from train.fast_layers import Conv, Norm
+from train.fast_layers import Conv, Depthwise, Norm
 
 Tensor = Any
 
@@ -35,18 +35,22 @@ class Builder:
 
     def conv(
         self, x: Tensor, name: str, filters: int, *, kernel: int = 3, stride: int = 1, padding: str = "same",
-        norm: bool = True, pointwise: bool = False, identity: bool = False, relu: bool = True,
+        norm: bool = True, pointwise: bool = False, identity: bool = False, relu: bool | str = True,
+        learns: bool = True,
     ) -> Tensor:  # fmt: skip
-        """A convolution with what belongs to it; `identity` is dropped where shapes differ."""
+        """A convolution with what belongs to it; `identity` is dropped where shapes differ.
+
+        `relu` may be "relu6". What does not learn has no `norm`.
+        """
         identity = identity and stride == 1 and x.shape[-1] == filters
         record = ConvRecord(norm, pointwise, identity, _same_padding_before(x.shape[1], kernel, stride))
         self.records[name] = record
         common = {"strides": stride, "kernel_initializer": "he_normal", "dtype": self.policy}
         if not self.training:
-            activation = "relu" if relu else None
+            activation = relu if isinstance(relu, str) else "relu" if relu else None
             return self.plain(filters, kernel, padding=padding, activation=activation, name=name, **common)(x)
         if not norm:
-            y = Conv(filters, kernel, padding=padding, name=name, **common)(x)
+            y = Conv(filters, kernel, padding=padding, name=name, trainable=learns, **common)(x)
         else:
             y = Conv(filters, kernel, padding=padding, use_bias=False, name=f"{name}_conv", **common)(x)
             y = Norm(name=f"{name}_norm", dtype=self.policy)(y)
@@ -57,15 +61,21 @@ class Builder:
         if identity:
             branches.append(x)
         y = branches[0] if len(branches) == 1 else keras.layers.Add(dtype=self.policy, name=f"{name}_sum")(branches)
-        return self.relu(y, f"{name}_relu") if relu else y
+        return self.relu(y, f"{name}_relu", limit=6.0 if relu == "relu6" else None) if relu else y
+
+    def depthwise(self, x: Tensor, name: str, *, stride: int = 1, learns: bool = True) -> Tensor:
+        """A 3x3 filter for each channel, with bias and ReLU6."""
+        layer = keras.layers.DepthwiseConv2D if self.plain is keras.layers.Conv2D and not self.training else Depthwise
+        common = {"padding": "same", "trainable": learns, "dtype": self.policy, "name": name}
+        return layer(3, strides=stride, activation="relu6", **common)(x)
 
     def upscale(self, x: Tensor, factor: int, name: str) -> Tensor:
         """Enlarge height and width, linearly between pixels."""
         return keras.layers.UpSampling2D(factor, interpolation="bilinear", dtype=self.policy, name=name)(x)
 
-    def relu(self, x: Tensor, name: str) -> Tensor:
+    def relu(self, x: Tensor, name: str, limit: float | None = None) -> Tensor:
         """ReLU: what int8 kernels fuse for nothing."""
-        return keras.layers.ReLU(dtype=self.policy, name=name)(x)
+        return keras.layers.ReLU(max_value=limit, dtype=self.policy, name=name)(x)
 
     def add(self, x: Tensor, y: Tensor, name: str) -> Tensor:
         """A residual sum that stays in the shipped network."""

@@ -45,7 +45,7 @@ class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
-    """A finished run's network, fast and in bfloat16.
+    """A finished run's network on fast layers, in the precision it was trained in.
 
     Raises:
         UsageError: The folder holds no finished run, or one for other labels.
@@ -56,7 +56,8 @@ def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
     shipped = keras.models.load_model(run / "model.keras")
     if shipped.output_shape[-1] != len(label_names):
         raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
-    return networks.build_fast(networks.network_config(params.network, params.network_options), shipped)
+    config = networks.network_config(params.network, params.network_options)
+    return networks.build_fast(config, shipped, policy=params.precision)
 
 
 def answer(

@@ -1,4 +1,4 @@
-"""Convolution and batch normalisation as Keras layers that PyTorch runs without copies.
+"""Convolutions and batch normalisation as Keras layers that PyTorch runs without copies.
 
 Keras keeps pictures as [B,H,W,C]. Its PyTorch backend copies each of them to [B,C,H,W] and back around a convolution,
 and computes batch normalisation from six separate operations: half of the step's time on a CPU. Permuting without
@@ -27,8 +27,20 @@ class Conv(keras.layers.Conv2D):
         return keras.ops.conv(inputs, kernel, strides=strides, padding=padding, data_format="channels_last")
 
 
+class Depthwise(keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D` with one filter a channel, without dilation: the same weights and answers."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The convolution of every channel with its own filter, with bias and activation."""
+        if keras.backend.backend() != "torch":
+            return super().call(inputs)
+        kernel = keras.ops.transpose(self.kernel, (0, 1, 3, 2))  # [k,k,C,1] to what a grouped convolution takes
+        y = _torch_convolution(inputs, kernel, self.kernel_size, self.strides, self.padding, groups=inputs.shape[-1])
+        return self.activation(y + self.bias if self.use_bias else y)
+
+
 def _torch_convolution(
-    inputs: Tensor, kernel: Tensor, size: tuple[int, int], strides: tuple[int, int], padding: str
+    inputs: Tensor, kernel: Tensor, size: tuple[int, int], strides: tuple[int, int], padding: str, groups: int = 1
 ) -> Tensor:
     from torch.nn import functional  # noqa: PLC0415 - only where PyTorch is the backend
 
@@ -42,7 +54,7 @@ def _torch_convolution(
         else:
             symmetric = (needed[0] // 2, needed[1] // 2)
     weight = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
-    return functional.conv2d(x, weight, stride=strides, padding=symmetric).permute(0, 2, 3, 1)
+    return functional.conv2d(x, weight, stride=strides, padding=symmetric, groups=groups).permute(0, 2, 3, 1)
 
 
 class Norm(keras.layers.BatchNormalization):

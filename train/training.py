@@ -139,9 +139,8 @@ def _batches(params: TrainParams, data: dataset.Dataset, votes: int, team: Team)
                 )
             targets["features"] = views.features
     elif params.objective.teacher_weight or params.objective.features_weight:
-        raise UsageError(
-            "train.objective.teacher_weight and features_weight need a teacher's answers: name them in train.views."
-        )
+        wanting = "teacher_weight" if params.objective.teacher_weight else "features_weight"
+        raise UsageError(f"train.objective.{wanting} needs a teacher's answers: name them in train.views.")
     return Batches(
         images, targets, batch_size=params.batch_size, strength=params.augment, seed=params.seed, views=views, team=team
     )

@@ -150,6 +150,7 @@ def test_labels_that_do_not_fit_the_head_are_refused_before_training() -> None:
     [
         (Objective(votes_weight=0.5), "votes_weight needs FER"),
         (Objective(teacher_weight=0.5), "teacher_weight needs a teacher's answers"),
+        (Objective(features_weight=0.5), "features_weight needs a teacher's answers"),
     ],
 )
 def test_an_objective_without_its_data_is_refused(tmp_path: Path, objective: Objective, sentence: str) -> None:

@@ -30,6 +30,7 @@ def disturbed(network: object) -> None:
         ("residual", {"widths": [16, 24], "depths": [1, 1]}),
         ("resnet18", {"stem": 8, "widths": [8, 16], "depths": [2, 1]}),
         ("mini_xception", {}),
+        ("face_mobile", {"upscale": 2, "widths": [8, 16], "halving": [2], "frozen": 1}),
         ("vgg", {"widths": [8, 8], "dense": 16}),
     ],
 )
@@ -55,6 +56,13 @@ def test_odd_pictures_fold_too() -> None:
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(answered), keras.ops.convert_to_numpy(keras.ops.softmax(logits)), atol=2e-5
     )
+
+
+def test_frozen_blocks_take_no_part_in_learning() -> None:
+    config = networks.network_config("face_mobile", {"upscale": 1, "widths": [8, 16], "halving": [], "frozen": 1})
+    trained, _ = networks.build_training(config, (16, 16, 1), 3)
+    learning = {variable.path.split("/")[0] for variable in trained.trainable_variables}
+    assert learning == {"b2depth", "b2point", "head"}
 
 
 def test_the_baseline_is_the_network_this_project_descends_from() -> None:

@@ -1,0 +1,92 @@
+"""A shipped package as a network that can be trained again: for pictures of one's own, or as a teacher.
+
+    python -m convert.restore --package models/emotion-4.ewm --output build/runs/emotion-4
+
+Writes OUTPUT/model.keras (the shipped form: name it in `train.start_from`) and OUTPUT/params.json (so that the folder can
+stand among `distill.teachers`). Weights come out as the eight bits have them, in float; what rounding took is gone.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import centering
+from convert.flatbuffer import WEIGHTED, Graph, parse
+from edge_contract import package
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.package import ModelPackage
+from train import networks
+from train.settings import TrainParams
+
+
+def restore(shipped: ModelPackage, params: TrainParams) -> Any:
+    """The package's network in shipped form, built as `params.network` and its options say.
+
+    Raises:
+        UsageError: The package holds another network.
+    """
+    image, labels = shipped.manifest.input, shipped.manifest.labels
+    config = networks.network_config(params.network, params.network_options)
+    network = networks.build_deployed(config, image.shape[1:], len(labels))
+    stored = list(_weights(parse(shipped.model, shipped.file_name)))
+    layers = [layer for layer in network.layers if layer.weights]
+    forms = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
+    if forms != [[weight.shape for weight in weights] for weights in stored]:
+        raise UsageError(
+            f"{shipped.file_name} holds another network than {params.network} with these options: "
+            "name the network it was trained as with --network."
+        )
+    for layer, weights in zip(layers, stored, strict=True):
+        layer.set_weights(weights)
+    folded = centering.plan(network)
+    if folded is not None:
+        folded.release(network)
+    return network
+
+
+def _weights(graph: Graph) -> list[list[NDArray[np.float32]]]:
+    """Kernel and bias of every layer that multiplies, in the order in which they run, in Keras' order of axes."""
+    found = []
+    for operator in graph.operators:
+        if operator.name not in WEIGHTED:
+            continue
+        kernel, bias = (graph.tensors[index].values.astype(np.float32) for index in operator.inputs[1:3])
+        match operator.name:
+            case "CONV_2D":
+                kernel = kernel.transpose(1, 2, 3, 0)
+            case "DEPTHWISE_CONV_2D":
+                kernel = kernel.transpose(1, 2, 3, 0)
+            case _:
+                kernel = kernel.T
+        found.append([kernel, bias])
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m convert.restore`."""
+    parser = argparse.ArgumentParser(description="Write a shipped package's network so that it can be trained again.")
+    parser.add_argument("--package", type=Path, required=True, help="such as models/emotion-4.ewm")
+    parser.add_argument("--network", default="edge_cnn", help="what it was trained as: train.network")
+    parser.add_argument("--output", type=Path, required=True, help="a folder")
+    options = parser.parse_args(arguments)
+    try:
+        shipped = package.read_file(options.package)
+        params = TrainParams(network=options.network, output=str(options.output))
+        network = restore(shipped, params)
+        options.output.mkdir(parents=True, exist_ok=True)
+        network.save(options.output / "model.keras")
+        (options.output / "params.json").write_bytes(msgspec.json.encode(params))
+    except EdgewiseError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
+        return int(error.exit_code)
+    print(f"{options.output}/model.keras: {network.count_params():,} weights of {shipped.file_name}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
