@@ -3,9 +3,10 @@
     python -m benchmarks.accuracy [--rerun | --rerun-row NAME] [--rows FILE]
 
 All rows of `benchmarks/accuracy.yaml` answer for the same test pictures under one protocol, from predictions stored in
-`build/accuracy/` (asked anew when model or data changed). Quantized forms are compared with their own float network by
-McNemar's exact test. Prints the table and one JSON line; writes both and a picture into `benchmarks/results/`, which
-docs/accuracy.md quotes.
+`build/accuracy/` (asked anew when model or data changed); a row whose files are not on this machine keeps the figures
+of the last run in `benchmarks/results/`. Quantized forms are compared with their own float network by McNemar's exact
+test. Prints the table and one JSON line; writes both and a picture into `benchmarks/results/`, which docs/accuracy.md
+quotes.
 """
 
 import argparse
@@ -94,7 +95,7 @@ def _share(labels: scores.Labels, probabilities: scores.Probabilities) -> Share:
 
 
 def measure(options: argparse.Namespace, console: Console) -> tuple[list[Row], list[str]]:
-    """All rows, and a sentence for each that could not be asked.
+    """All rows, and sentences on those that could not be asked; what an earlier run measured of these is kept.
 
     Raises:
         UsageError: There is no test split, or no row of the name to run again.
@@ -106,15 +107,38 @@ def measure(options: argparse.Namespace, console: Console) -> tuple[list[Row], l
     data = load(options.dataset)
     if not len(data.split_indices(SPLIT)):
         raise UsageError("the dataset has no test split to score on: prepare one that has.")
-    rows, missing = [], []
+    rows, missing, kept = [], [], []
+    last = last_rows(options.results / "accuracy.json", len(data.split_indices(SPLIT)))
     for spec in specs:
         console.print(f"{spec.name} …", style="dim")
         rerun = options.rerun or options.rerun_row == spec.name
+        whole = all(file.exists() for _, file in accuracy_rows.forms(spec))
         try:
-            rows += list(rows_of(spec, data, options.store, rerun=rerun, python=options.fer))
+            if spec.name in last and not whole and not rerun:
+                kept.append(spec.name)
+                rows += last[spec.name]
+            else:
+                rows += list(rows_of(spec, data, options.store, rerun=rerun, python=options.fer))
         except EdgewiseError as error:  # one row's missing environment leaves the others their figures
-            missing.append(f"{spec.name}: {error}")
+            if spec.name in last and not rerun:
+                kept.append(spec.name)
+                rows += last[spec.name]
+            else:
+                missing.append(f"without {spec.name}: {error}")
+    if kept:
+        missing.append(f"figures of an earlier run, whose files are not here: {'; '.join(kept)}.")
     return rows, missing
+
+
+def last_rows(results: Path, n: int) -> dict[str, list[Row]]:
+    """Measured rows of the last run by name, where it was on as many test pictures."""
+    if not results.exists():
+        return {}
+    found: dict[str, list[Row]] = {}
+    for row in msgspec.json.decode(results.read_bytes(), type=list[Row]):
+        if row.accuracy is not None and row.accuracy.n == n:
+            found.setdefault(row.name, []).append(row)
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgewiseError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
-    table = "\n".join([accuracy_report.as_markdown(rows), *(f"without {sentence}" for sentence in missing)])
+    table = "\n".join([accuracy_report.as_markdown(rows), *missing])
     print(table)
     document = msgspec.json.encode(rows)
     options.results.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
     python -m convert.restore --package models/emotion-4.ewm --output build/runs/emotion-4
 
-Writes OUTPUT/model.keras (the shipped form: name it in `train.start_from`) and OUTPUT/params.json (so that the folder can
-stand among `distill.teachers`). Weights come out as the eight bits have them, in float; what rounding took is gone.
+Writes OUTPUT/model.keras (the shipped form: name it in `train.start_from`) and OUTPUT/params.json (so that the folder
+can stand among `distill.teachers`). Weights come out as the eight bits have them, in float; what rounding took is gone.
 """
 
 import argparse

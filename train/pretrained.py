@@ -7,8 +7,8 @@
 
 The first holds the face attributes network of HSE (Savchenko 2019; MobileNet, VGGFace2; Apache-2.0), the second dlib's
 face recognition network (public domain) in eight bits; both without their own frameworks' formats. The result is a
-network in shipped form: name it in `train.start_from` with `network: face_mobile` or `face_residual`. Its last layer for
-emotions begins at random. No emotion label, and no picture of FER2013, was part of it.
+network in shipped form: name it in `train.start_from` with `network: face_mobile` or `face_residual`. Its last layer
+for emotions begins at random. No emotion label, and no picture of FER2013, was part of it.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The accuracy table: stored answers are those of this very model and data, and what is published is never measured."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -133,6 +134,26 @@ def test_the_command_prints_measured_and_published_apart_and_ends_with_json(
     assert store_path(tmp_path / "store", "ours", "PTQ").exists()
     assert accuracy.main([*given, "--rerun-row", "our"]) == 2
     assert "no row `our`: there are ours; theirs; absent" in capsys.readouterr().err
+
+
+def test_a_row_whose_files_are_gone_keeps_the_figures_of_the_last_run(
+    models: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(shapes(), tmp_path / "dataset.npz")
+    here = [tmp_path / model.name for model in models]
+    for model, copy in zip(models, here, strict=True):
+        shutil.copy(model, copy)
+    rows = tmp_path / "rows.yaml"
+    rows.write_text(json.dumps({"rows": [{"name": "ours", "files": {"float": str(here[0]), "PTQ": str(here[1])}}]}))
+    given = ["--rows", str(rows), "--dataset", str(tmp_path / "dataset.npz"), "--store", str(tmp_path / "store"),
+             "--results", str(tmp_path / "results")]  # fmt: skip
+    assert accuracy.main(given) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    here[0].unlink()
+    assert accuracy.main(given) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert json.loads(printed[-1]) == first
+    assert "figures of an earlier run, whose files are not here: ours." in printed
 
 
 @pytest.mark.parametrize(
