@@ -35,6 +35,7 @@ class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `distill` section of params.yaml."""
 
     teachers: tuple[str, ...] = ("build/teacher",)
+    weights: tuple[float, ...] = ()  # of the teachers' probabilities in their mean; without any, all weigh alike
     views: int = 8
     seed: int = 7
     features: int = 0  # so many principal components of what the teachers saw before they answered
@@ -61,13 +62,16 @@ def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
 
 
 def answer(
-    teachers: list[Any], images: NDArray[np.uint8], strength: Augment, views: int, seed: int, features: int = 0
+    teachers: list[Any], images: NDArray[np.uint8], strength: Augment, views: int, seed: int, *,
+    features: int = 0, weights: tuple[float, ...] = (),
 ) -> Views:  # fmt: skip
     """Change every picture `views` times and let the teachers answer for each.
 
     Raises:
-        UsageError: `features` is more than the teachers have.
+        UsageError: `features` is more than the teachers have, or `weights` are not one for each.
     """
+    if weights and (len(weights) != len(teachers) or min(weights) < 0 or not sum(weights)):
+        raise UsageError(f"distill.weights are {list(weights)} for {len(teachers)} teachers: name one for each.")
     watched = [keras.Model(teacher.inputs, [teacher.output, teacher.get_layer("head").input]) for teacher in teachers]
     sizes = [teacher.output[1].shape[-1] for teacher in watched]
     if features > sum(sizes):  # said before minutes of answers, not after
@@ -88,7 +92,9 @@ def answer(
         changed = augment.mix(augment.apply(pixels, drawn, noise, strength), drawn)
         seen[view, rows] = np.rint(keras.ops.convert_to_numpy(changed)).astype(np.uint8)
         answers = [_both(teacher, seen[view, rows]) for teacher in watched]
-        probabilities[view, rows] = np.mean([probability for probability, _ in answers], axis=0)
+        probabilities[view, rows] = np.average(
+            [probability for probability, _ in answers], axis=0, weights=weights or None
+        )
         for kept, (_, last) in zip(seen_by, answers, strict=bool(features)):
             kept[view, rows] = last
     return Views(seen, probabilities, _components(seen_by, shape[:2], features), partners, shares)
@@ -152,8 +158,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         rows = data.split_indices("train")
         views = answer(
-            list(teachers.values()), data.images[rows], params.augment, params.views, params.seed, params.features
-        )
+            list(teachers.values()), data.images[rows], params.augment, params.views, params.seed,
+            features=params.features, weights=params.weights,
+        )  # fmt: skip
         save_views(Path(params.output), views, data)
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence

@@ -57,6 +57,22 @@ def test_teachers_are_compared_alone_and_together_the_best_first(teacher: Path) 
     assert found[2][2] == pytest.approx(np.log(3), abs=0.01)
 
 
+def test_teachers_weigh_as_they_are_told_and_alike_when_they_are_not(teacher: Path) -> None:
+    data = shapes()
+    images = data.images[:9]
+    good, idle = (distill.load_teacher(teacher, data.label_names) for _ in range(2))
+    idle.set_weights([np.zeros_like(weight) for weight in idle.get_weights()])  # answers 1/3 to everything
+
+    def answers(*teachers: object, weights: tuple[float, ...] = ()) -> np.ndarray:
+        return distill.answer(list(teachers), images, MILD, 1, seed=4, weights=weights).probabilities.astype(float)
+
+    alone, third = answers(good), 1 / 3
+    np.testing.assert_allclose(answers(good, idle, weights=(3, 1)), 0.75 * alone + 0.25 * third, atol=2e-3)
+    np.testing.assert_allclose(answers(good, idle), 0.5 * alone + 0.5 * third, atol=2e-3)
+    with pytest.raises(UsageError, match=r"distill\.weights are \[1\.0\] for 2 teachers"):
+        answers(good, idle, weights=(1.0,))
+
+
 def test_the_same_seed_gives_the_same_views(teacher: Path) -> None:
     data = shapes(60)
     network = distill.load_teacher(teacher, data.label_names)
