@@ -33,7 +33,7 @@ def restore(shipped: ModelPackage, params: TrainParams) -> Any:
     image, labels = shipped.manifest.input, shipped.manifest.labels
     config = networks.network_config(params.network, params.network_options)
     network = networks.build_deployed(config, image.shape[1:], len(labels))
-    stored = list(_weights(parse(shipped.model, shipped.file_name)))
+    stored = _weights(parse(shipped.model, shipped.file_name))
     layers = [layer for layer in network.layers if layer.weights]
     forms = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
     if forms != [[weight.shape for weight in weights] for weights in stored]:
@@ -50,20 +50,14 @@ def restore(shipped: ModelPackage, params: TrainParams) -> Any:
 
 
 def _weights(graph: Graph) -> list[list[NDArray[np.float32]]]:
-    """Kernel and bias of every layer that multiplies, in the order in which they run, in Keras' order of axes."""
+    """Kernel and, where there is one, bias of every layer that multiplies, in the order in which they run, in Keras' order of axes."""
     found = []
     for operator in graph.operators:
         if operator.name not in WEIGHTED:
             continue
-        kernel, bias = (graph.tensors[index].values.astype(np.float32) for index in operator.inputs[1:3])
-        match operator.name:
-            case "CONV_2D":
-                kernel = kernel.transpose(1, 2, 3, 0)
-            case "DEPTHWISE_CONV_2D":
-                kernel = kernel.transpose(1, 2, 3, 0)
-            case _:
-                kernel = kernel.T
-        found.append([kernel, bias])
+        constants = [graph.tensors[index] for index in operator.inputs[1:] if index >= 0]
+        kernel, *bias = (constant.values.astype(np.float32) for constant in constants)
+        found.append([kernel.T if operator.name == "FULLY_CONNECTED" else kernel.transpose(1, 2, 3, 0), *bias])
     return found
 
 
