@@ -50,7 +50,7 @@ def restore(shipped: ModelPackage, params: TrainParams) -> Any:
 
 
 def _weights(graph: Graph) -> list[list[NDArray[np.float32]]]:
-    """Kernel and, where there is one, bias of every layer that multiplies, in the order in which they run, in Keras' order of axes."""
+    """Kernel and, where there is one, bias of every layer that multiplies, as they run, in Keras' order of axes."""
     found = []
     for operator in graph.operators:
         if operator.name not in WEIGHTED:
