@@ -72,7 +72,7 @@ def answer(
     """
     if weights and (len(weights) != len(teachers) or min(weights) < 0 or not sum(weights)):
         raise UsageError(f"distill.weights are {list(weights)} for {len(teachers)} teachers: name one for each.")
-    watched = [keras.Model(teacher.inputs, [teacher.output, teacher.get_layer("head").input]) for teacher in teachers]
+    watched = [keras.Model(teacher.input, [teacher.output, teacher.get_layer("head").input]) for teacher in teachers]
     sizes = [teacher.output[1].shape[-1] for teacher in watched]
     if features > sum(sizes):  # said before minutes of answers, not after
         raise UsageError(f"distill.features is {features}, the teachers have {sum(sizes)}: ask for fewer.")

@@ -25,7 +25,10 @@ def test_the_restored_network_answers_as_the_package_does() -> None:
     expected = (stored - manifest.output.zero_point) * manifest.output.scale
     # Eight bits round what passes between the layers, here nothing does; the weights are the same.
     assert np.abs(answers - expected).mean() < 0.01
-    assert (answers.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
+    second, first = np.sort(expected, axis=1)[:, -2:].T
+    clear = first - second > 0.1  # goldens are no faces: on some two labels are as good as equal
+    assert clear.sum() >= 5
+    np.testing.assert_array_equal(answers.argmax(axis=1)[clear], expected.argmax(axis=1)[clear])
 
 
 def test_another_network_is_refused_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

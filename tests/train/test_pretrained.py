@@ -165,7 +165,7 @@ def test_the_mobile_network_answers_as_the_original_does_on_three_equal_channels
         x = keras.ops.relu6(x * held[f"{names}/mul"] + held[f"{names}/sub"])
         x = keras.ops.conv(x, held[f"conv_pw_{block}/convolution/merged_input"], padding="same")
         x = keras.ops.relu6(x + held[f"conv_pw_{block}_bn/batchnorm_1/sub"])
-    ours = keras.Model(network.inputs, network.get_layer("b2point").output)(grey)
+    ours = keras.Model(network.input, network.get_layer("b2point").output)(grey)
     # The original pads with the mean pixel, ours with middle grey: what is not at the edge must be the same.
     inner = (slice(None), slice(2, -2), slice(2, -2))
     ours, theirs = (keras.ops.convert_to_numpy(answer)[inner] for answer in (ours, x))
