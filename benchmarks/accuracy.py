@@ -112,19 +112,17 @@ def measure(options: argparse.Namespace, console: Console) -> tuple[list[Row], l
     for spec in specs:
         console.print(f"{spec.name} …", style="dim")
         rerun = options.rerun or options.rerun_row == spec.name
-        whole = all(file.exists() for _, file in accuracy_rows.forms(spec))
-        try:
-            if spec.name in last and not whole and not rerun:
-                kept.append(spec.name)
-                rows += last[spec.name]
-            else:
-                rows += list(rows_of(spec, data, options.store, rerun=rerun, python=options.fer))
-        except EdgewiseError as error:  # one row's missing environment leaves the others their figures
-            if spec.name in last and not rerun:
-                kept.append(spec.name)
-                rows += last[spec.name]
-            else:
-                missing.append(f"without {spec.name}: {error}")
+        earlier = [] if rerun else last.get(spec.name, [])
+        found: list[Row] = []
+        if not earlier or all(file.exists() for _, file in accuracy_rows.forms(spec)):
+            try:
+                found = list(rows_of(spec, data, options.store, rerun=rerun, python=options.fer))
+            except EdgewiseError as error:  # one row's missing environment leaves the others their figures
+                if not earlier:
+                    missing.append(f"without {spec.name}: {error}")
+        if earlier and not found:
+            kept.append(spec.name)
+        rows += found or earlier
     if kept:
         missing.append(f"figures of an earlier run, whose files are not here: {'; '.join(kept)}.")
     return rows, missing

@@ -13,6 +13,8 @@ from train import pictures, scores
 from train.watch import predict
 
 SETTLE_PICTURES, SETTLE_BATCH = 5120, 256
+NEWTON_STEPS = 20
+OFFSET_RIDGE = 0.01  # a class with a dozen pictures has little say in its offset
 
 
 def settle_normalisation(
@@ -45,26 +47,47 @@ def settle_normalisation(
             layer.set_weights(weights)
 
 
-def settle_temperature(model: Any, probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Divide the shipped network's logits by the temperature at which its confidence fits the selection split.
+def settle_head(
+    model: Any, probabilities: NDArray[np.float32], labels: NDArray[np.uint8]
+) -> tuple[float, NDArray[np.float64]]:
+    """Fit the shipped network's last layer to the selection split: one temperature, and one offset for each class.
 
-    Distillation and label smoothing leave a network less sure than it may be, long training surer. No answer changes,
-    and it costs a device nothing: the factor goes into the last layer's weights (Guo et al. 2017). Returns it.
+    Distillation and label smoothing leave a network less sure than it may be, long training surer, and both shift what
+    it says of the classes that people disagree about. It costs a device nothing: both go into the last layer's weights
+    (Guo et al. 2017). Returns temperature and offsets [classes], which are added to the logits after it.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
+    temperature = _temperature(logits, labels)
+    offsets = _offsets(logits / temperature, labels)
+    kernel, bias = model.get_layer("head").get_weights()
+    model.get_layer("head").set_weights([kernel / temperature, bias / temperature + offsets])
+    return temperature, offsets
 
+
+def _temperature(logits: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
     def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled -= scaled.max(axis=1, keepdims=True)
-        chosen = scaled[np.arange(len(labels)), labels]
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - chosen))
+        return scores.log_loss(labels, _softmax(logits / temperature))
 
     # One number from thousands of pictures: a fine grid finds it, and says no more than they know.
-    grid = np.exp(np.linspace(np.log(0.2), np.log(5.0), 323))
-    best = float(min(grid, key=loss))
-    head = model.get_layer("head")
-    head.set_weights([weight / best for weight in head.get_weights()])
-    return best
+    return float(min(np.exp(np.linspace(np.log(0.2), np.log(5.0), 323)), key=loss))
+
+
+def _offsets(logits: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Maximum likelihood with a ridge, by Newton's method: convex, and with one unknown for each class."""
+    classes = logits.shape[1]
+    share = np.bincount(labels, minlength=classes) / len(labels)
+    offsets = np.zeros(classes)
+    for _ in range(NEWTON_STEPS):
+        answers = _softmax(logits + offsets)
+        slope = answers.mean(axis=0) - share + OFFSET_RIDGE * offsets
+        curvature = np.diag(answers.mean(axis=0)) - answers.T @ answers / len(answers) + OFFSET_RIDGE * np.eye(classes)
+        offsets = offsets - np.linalg.solve(curvature, slope)
+    return offsets - offsets.mean()
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def accuracy_on_known(

@@ -117,9 +117,10 @@ def _lead(
         finish.settle_normalisation(network, data.images[data.split_indices("train")], selection, report)
         model = fold.deploy(network, training.builder, training.config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
-        temperature = finish.settle_temperature(model, probabilities, selection[1])
+        temperature, offsets = finish.settle_head(model, probabilities, selection[1])
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
-        report(f"confidence fits the selection split at temperature {temperature:.2f}: folded into the last layer")
+        told = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(data.label_names, offsets, strict=True))
+        report(f"the last layer fits the selection split at temperature {temperature:.2f} and with offsets {told}")
         finish.write_outputs(
             output, model=model, history=state.history, labels=selection[1], probabilities=probabilities,
             label_names=data.label_names,

@@ -60,18 +60,19 @@ class EdgeCnn:
     widths: tuple[int, ...] = (32, 64, 96, 208)
     depths: tuple[int, ...] = (2, 2, 3, 2)
     pointwise: bool = True
+    norm: bool = True  # without, only to go on from trained weights: a step costs half, and random weights do not learn
     places: bool = False  # the head sees each of the last map's places, not their average: faces are framed alike
     dropout: float = 0.2
 
     def layers(self, b: Builder, pixels: Tensor) -> Tensor:
         """Stem, then stages that halve the resolution first; averaged over what is left, or flattened."""
         x = b.rescale(pixels, 1 / 127.5, -1.0)
-        x = b.conv(x, "stem", self.stem)
+        x = b.conv(x, "stem", self.stem, norm=self.norm)
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
             for block in range(depth):
                 x = b.conv(
-                    x, f"s{stage}b{block}", width, stride=2 if block == 0 else 1,
-                    pointwise=self.pointwise, identity=True,
+                    x, f"s{stage}b{block}", width, stride=2 if block == 0 else 1, norm=self.norm,
+                    pointwise=self.pointwise and self.norm, identity=self.norm,
                 )  # fmt: skip
         if self.places:
             x = keras.layers.Flatten(dtype=b.policy, name="places")(x)

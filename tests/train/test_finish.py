@@ -1,28 +1,68 @@
-"""The end of a training: confidence that fits, without an answer changed."""
+"""The end of a training: a last layer that fits the pictures it was not trained on."""
+
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from train import scores
-from train.finish import settle_temperature
+from train.finish import settle_head
+
+CLASSES = 5
+
+
+def labelled(leaning: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Logits [N,5], and labels drawn as a network would have them whose logits are these plus `leaning`."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 1.5, (4000, CLASSES)).astype(np.float32)
+    true = np.exp(logits + leaning)
+    true /= true.sum(axis=1, keepdims=True)
+    return logits, np.array([rng.choice(CLASSES, p=row) for row in true], np.uint8)
+
+
+def network(sharpness: float) -> Any:
+    inputs = keras.Input((CLASSES,))
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax", name="head")(inputs))
+    model.get_layer("head").set_weights([np.eye(CLASSES) * sharpness, np.zeros(CLASSES)])
+    return model
 
 
 @pytest.mark.parametrize("sharpness", [0.6, 1.0, 1.8])
 def test_a_network_too_sure_or_too_unsure_gets_the_confidence_it_deserves(sharpness: float) -> None:
-    rng = np.random.default_rng(1)
-    logits = rng.normal(0, 1.5, (4000, 5)).astype(np.float32)
-    true = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    labels = np.array([rng.choice(5, p=row / row.sum()) for row in true.astype(np.float64)], np.uint8)
-    inputs = keras.Input((5,))
-    model = keras.Model(inputs, keras.layers.Dense(5, activation="softmax", name="head")(inputs))
-    model.get_layer("head").set_weights([np.eye(5) * sharpness, np.zeros(5)])
+    logits, labels = labelled(np.zeros(CLASSES))
+    model = network(sharpness)
     before = np.asarray(model.predict(logits, verbose=0))
 
-    temperature = settle_temperature(model, before, labels)
+    temperature, offsets = settle_head(model, before, labels)
 
     after = np.asarray(model.predict(logits, verbose=0))
     assert temperature == pytest.approx(sharpness, rel=0.08)
-    assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
+    assert np.abs(offsets).max() < 0.1
     assert scores.log_loss(labels, after) <= scores.log_loss(labels, before) + 1e-6
     assert scores.expected_calibration_error(labels, after) < 0.03
+
+
+def test_a_class_that_is_named_too_seldom_gets_its_share_again() -> None:
+    leaning = np.array([0.0, 0.8, 0.0, -0.4, 0.0])
+    logits, labels = labelled(leaning)
+    model = network(1.0)
+    before = np.asarray(model.predict(logits, verbose=0))
+
+    _, offsets = settle_head(model, before, labels)
+
+    after = np.asarray(model.predict(logits, verbose=0))
+    np.testing.assert_allclose(offsets, leaning - leaning.mean(), atol=0.15)
+    shares = np.bincount(labels, minlength=CLASSES) / len(labels)
+    assert np.abs(after.mean(axis=0) - shares).max() < 0.01 < np.abs(before.mean(axis=0) - shares).max()
+    assert scores.score(labels, after).accuracy.value > scores.score(labels, before).accuracy.value
+
+
+def test_a_class_with_one_picture_does_not_run_away() -> None:
+    labels = np.array([0] * 99 + [1], np.uint8)
+    sure = np.tile(np.float32([1, 0]), (100, 1))  # never says the second class
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax", name="head")])
+    _, offsets = settle_head(model, sure, labels)
+    assert np.abs(offsets).max() < 3
+    assert all(np.isfinite(weight).all() for weight in model.get_layer("head").get_weights())
