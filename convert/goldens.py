@@ -21,7 +21,9 @@ SMOOTH: Final = 12
 NOISE: Final = 4
 CANDIDATES: Final = 20
 """Pictures drawn for each golden that is chosen."""
-_SHORT: Final = 4  # candidates a golden that the exact kernels are asked about
+_SHORT: Final = (4, 12)
+"""Candidates a golden that the exact kernels are asked about: smooth, noise. Noise leaves a network undecided, so that
+fewer of its answers hold still."""
 _WAVES: Final = 6  # waves a smooth picture is the sum of
 
 
@@ -39,7 +41,8 @@ def shortlist(delegated: NDArray[np.generic]) -> NDArray[np.int64]:
     kind = _kinds(len(delegated))
     trembling, turn = _conditioning(delegated, kind)
     order = np.lexsort((trembling, turn))
-    kept = [order[kind[order] == number][: _SHORT * count] for number, count in enumerate((SMOOTH, NOISE))]
+    counts = [each * count for each, count in zip(_SHORT, (SMOOTH, NOISE), strict=True)]
+    kept = [order[kind[order] == number][:count] for number, count in enumerate(counts)]
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 

@@ -1,0 +1,88 @@
+"""Average the weights of finished runs into one network.
+
+    python -m train.soup --runs build/runs/a build/runs/b --shares 0.65 0.35 --output build/runs/soup
+
+Runs that went on from the same weights lie in one basin of the loss: the mean of their weights answers about as well as
+the mean of their answers would, at the cost of one network (Wortsman et al. 2022, "model soups"). Shares are chosen on
+the selection split: the command prints what the mean is worth there, beside each run alone.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import EdgewiseError, UsageError
+from train import dataset, finish, scores
+from train.settings import TrainParams
+
+
+def average(networks: list[Any], shares: list[float]) -> Any:
+    """The first network with the weighted mean of all networks' weights; `shares` need not add to 1.
+
+    Raises:
+        UsageError: They are not networks of one form, or there is not one positive share for each.
+    """
+    if len(shares) != len(networks) or min(shares, default=0) <= 0:
+        raise UsageError(f"--shares are {shares} for {len(networks)} runs: name one above 0 for each.")
+    held = [network.get_weights() for network in networks]
+    forms = [[weight.shape for weight in weights] for weights in held]
+    if any(form != forms[0] for form in forms):
+        raise UsageError("these runs hold networks of different forms: only runs of one network can be averaged.")
+    networks[0].set_weights([np.average(weights, axis=0, weights=shares) for weights in zip(*held, strict=True)])
+    return networks[0]
+
+
+def _load(run: Path) -> Any:
+    if not (run / "model.keras").exists() or not (run / "params.json").exists():
+        raise UsageError(f"{run} holds no finished training: train it first (`python -m train.fit`).")
+    return keras.models.load_model(run / "model.keras", compile=False)
+
+
+def _tell(name: str, network: Any, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    probabilities = np.asarray(network.predict(images, batch_size=256, verbose=0), np.float32)
+    accuracy, loss = scores.score(labels, probabilities).accuracy, scores.log_loss(labels, probabilities)
+    print(f"{name}: selection accuracy {accuracy.value:.2%}, log loss {loss:.4f}, n {len(labels):,}")  # noqa: T201
+    return probabilities
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of `python -m train.soup`."""
+    parser = argparse.ArgumentParser(description="Average the weights of finished runs that began alike.")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of finished runs (train.output)")
+    parser.add_argument("--shares", type=float, nargs="*", default=[], help="of each run; without any, all weigh alike")
+    parser.add_argument("--dataset", type=Path, default=Path("data/dataset.npz"), help="its selection split is scored")
+    parser.add_argument("--output", type=Path, required=True, help="a folder, as a run's")
+    options = parser.parse_args(arguments)
+    try:
+        data = dataset.load(options.dataset)
+        rows = data.split_indices("selection")
+        networks = [_load(run) for run in options.runs]
+
+        for run, network in zip(options.runs, networks, strict=True):
+            _tell(str(run), network, data.images[rows], data.labels[rows])
+        network = average(networks, options.shares or [1.0] * len(networks))
+        probabilities = _tell("averaged", network, data.images[rows], data.labels[rows])
+        finish.settle_head(network, probabilities, data.labels[rows])
+        probabilities = _tell("its last layer fitted", network, data.images[rows], data.labels[rows])
+        params = msgspec.json.decode((options.runs[0] / "params.json").read_bytes(), type=TrainParams)
+        params = msgspec.structs.replace(params, output=str(options.output))
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
+        finish.write_outputs(
+            options.output, model=network, history=[], labels=data.labels[rows], probabilities=probabilities,
+            label_names=data.label_names,
+        )  # fmt: skip
+    except EdgewiseError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
