@@ -40,7 +40,7 @@ pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever 
 train: setup  ## Train, or go on from the last epoch
 	@$(PYTHON) -m train.fit
 
-evaluate: setup  ## Score on the test split: the trained network, or MODEL=models/emotion-4.ewm
+evaluate: setup  ## Score on the test split: the trained network, or MODEL=models/emotion-5.ewm
 	@$(PYTHON) -m train.evaluate $(if $(MODEL),--model '$(MODEL)')
 
 quantize: setup  ## float and int8 TFLite with a report per layer

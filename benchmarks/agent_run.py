@@ -25,7 +25,7 @@ from edge_contract import topics
 from edge_contract.messages import Ack, Prediction, Telemetry, decode, encode
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-MODEL: Final = REPOSITORY / "models" / "emotion-4.ewm"
+MODEL: Final = REPOSITORY / "models" / "emotion-5.ewm"
 _DEVICE: Final = "bench"
 _PATIENCE_S: Final = 3600.0
 _SAMPLE_S: Final = 1.0

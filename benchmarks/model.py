@@ -41,7 +41,7 @@ from train import networks
 
 HERE: Final = Path(__file__).resolve().parent
 RESULTS: Final = HERE / "results"
-SHIPPED: Final = {"baseline_cnn": "emotion-1.ewm", "edge_cnn": "emotion-4.ewm"}
+SHIPPED: Final = {"baseline_cnn": "emotion-1.ewm", "edge_cnn": "emotion-5.ewm"}
 ROUNDS: Final = 15
 TIMED: Final = 200  # invocations a round
 Key = tuple[str, str, str]

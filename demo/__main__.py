@@ -32,7 +32,7 @@ def main() -> int:
             fleet.start()
             before = fleet.push(MODELS / "emotion-1.ewm")
             fleet.watch(given.seconds / 2 if given.seconds else 15.0)
-            after = fleet.push(MODELS / "emotion-4.ewm")
+            after = fleet.push(MODELS / "emotion-5.ewm")
             fleet.watch(given.seconds / 2 if given.seconds else None)
             result = measured(fleet, before, after)
     except EdgewiseError as error:

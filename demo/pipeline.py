@@ -13,7 +13,7 @@ from edge_contract.package import read_file
 
 PARAMS: Final = "demo/params.yaml"
 REAL_DATA: Final = Path("data")
-CHAMPION: Final = Path("models/emotion-4.ewm")
+CHAMPION: Final = Path("models/emotion-5.ewm")
 
 
 class Pipeline:

@@ -19,7 +19,7 @@ _LONGEST_TEXT: Final = 100  # characters; a digest has 64
 _LINEAGE: Final = {"git_commit": "commit", "dvc_lock": "pipeline", "mlflow_run": "run", "trained_on": "trained"}
 """What lineage is called in ten columns."""
 
-FileArgument = Annotated[Path, typer.Argument(help="A model package, such as models/emotion-4.ewm.")]
+FileArgument = Annotated[Path, typer.Argument(help="A model package, such as models/emotion-5.ewm.")]
 
 
 @app.command("inspect")

@@ -55,7 +55,7 @@ def show(
 
 @app.command("register")
 def register(
-    file: Annotated[Path, typer.Argument(help="A model package, such as models/emotion-4.ewm.")],
+    file: Annotated[Path, typer.Argument(help="A model package, such as models/emotion-5.ewm.")],
     uri: UriOption = DEFAULT_URI,
     ledger: LedgerOption = DEFAULT_LEDGER,
     as_json: JsonOption = False,

@@ -29,7 +29,7 @@ app = typer.Typer(name="release", help="Releases: what devices may run.", no_arg
 
 @app.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(help="A model package, such as models/emotion-4.ewm.")],
+    file: Annotated[Path, typer.Argument(help="A model package, such as models/emotion-5.ewm.")],
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
     notes: Annotated[str, typer.Option(help="A line that travels with the release.")] = "",
     passphrase_file: PassphraseOption = None,
