@@ -55,6 +55,22 @@ def test_a_head_that_sees_places_begins_with_the_averages_answers() -> None:
     )
 
 
+def test_a_network_without_normalisation_goes_on_from_one_that_had_it() -> None:
+    sizes = {"widths": [16, 16], "depths": [1, 2], "dropout": 0.0}
+    trained, builder, config = built("edge_cnn", sizes)
+    disturbed(trained)
+    shipped = fold.deploy(trained, builder, config)
+    plain, plain_builder, plain_config = built("edge_cnn", {**sizes, "norm": False})
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    unfold.unfold(shipped, plain, plain_builder, PICTURES)
+    logits = plain(PICTURES.astype(np.float32), training=True)["labels"]
+    answers = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    np.testing.assert_allclose(answers, shipped.predict(PICTURES, verbose=0), atol=2e-4)
+    refolded = fold.deploy(plain, plain_builder, plain_config)
+    for folded, weight in zip(refolded.get_weights(), shipped.get_weights(), strict=True):
+        np.testing.assert_array_equal(folded, weight)
+
+
 def test_while_training_it_begins_near_the_shipped_answers_and_its_1x1_branches_learn() -> None:
     trained, builder, config = built("edge_cnn", {"widths": [16, 16], "depths": [1, 2], "dropout": 0.0})
     disturbed(trained)
