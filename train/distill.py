@@ -45,18 +45,28 @@ class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: str = "build/teacher/views.npz"
 
 
+def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]:
+    """A finished run's network in shipped form, and what it was trained with.
+
+    Raises:
+        UsageError: The folder holds no finished run, or one for other labels.
+    """
+    if not (run / "model.keras").exists() or not (run / "params.json").exists():
+        raise UsageError(f"{run} holds no finished training: train it first (`python -m train.fit`).")
+    params = msgspec.json.decode((run / "params.json").read_bytes(), type=TrainParams)
+    shipped = keras.models.load_model(run / "model.keras", compile=False)
+    if shipped.output_shape[-1] != len(label_names):
+        raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
+    return shipped, params
+
+
 def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
     """A finished run's network on fast layers, in the precision it was trained in.
 
     Raises:
         UsageError: The folder holds no finished run, or one for other labels.
     """
-    if not (run / "model.keras").exists() or not (run / "params.json").exists():
-        raise UsageError(f"{run} holds no finished training: train the teacher first (`python -m train.fit`).")
-    params = msgspec.json.decode((run / "params.json").read_bytes(), type=TrainParams)
-    shipped = keras.models.load_model(run / "model.keras")
-    if shipped.output_shape[-1] != len(label_names):
-        raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
+    shipped, params = load_run(run, label_names)
     config = networks.network_config(params.network, params.network_options)
     return networks.build_fast(config, shipped, policy=params.precision)
 

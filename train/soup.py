@@ -12,14 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train import dataset, finish, scores
-from train.settings import TrainParams
+from train.distill import load_run
 
 
 def average(networks: list[Any], shares: list[float]) -> Any:
@@ -36,12 +35,6 @@ def average(networks: list[Any], shares: list[float]) -> Any:
         raise UsageError("these runs hold networks of different forms: only runs of one network can be averaged.")
     networks[0].set_weights([np.average(weights, axis=0, weights=shares) for weights in zip(*held, strict=True)])
     return networks[0]
-
-
-def _load(run: Path) -> Any:
-    if not (run / "model.keras").exists() or not (run / "params.json").exists():
-        raise UsageError(f"{run} holds no finished training: train it first (`python -m train.fit`).")
-    return keras.models.load_model(run / "model.keras", compile=False)
 
 
 def _tell(name: str, network: Any, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -62,16 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         data = dataset.load(options.dataset)
         rows = data.split_indices("selection")
-        networks = [_load(run) for run in options.runs]
-
+        networks, trained_with = zip(*(load_run(run, data.label_names) for run in options.runs), strict=True)
         for run, network in zip(options.runs, networks, strict=True):
             _tell(str(run), network, data.images[rows], data.labels[rows])
-        network = average(networks, options.shares or [1.0] * len(networks))
+        network = average(list(networks), options.shares or [1.0] * len(networks))
         probabilities = _tell("averaged", network, data.images[rows], data.labels[rows])
         finish.settle_head(network, probabilities, data.labels[rows])
         probabilities = _tell("its last layer fitted", network, data.images[rows], data.labels[rows])
-        params = msgspec.json.decode((options.runs[0] / "params.json").read_bytes(), type=TrainParams)
-        params = msgspec.structs.replace(params, output=str(options.output))
+        params = msgspec.structs.replace(trained_with[0], output=str(options.output))
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
         finish.write_outputs(
