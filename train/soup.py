@@ -8,6 +8,7 @@ the selection split: the command prints what the mean is worth there, beside eac
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def average(networks: list[Any], shares: list[float]) -> Any:
     Raises:
         UsageError: They are not networks of one form, or there is not one positive share for each.
     """
-    if len(shares) != len(networks) or min(shares, default=0) <= 0:
+    if len(shares) != len(networks) or not all(0 < share < math.inf for share in shares):
         raise UsageError(f"--shares are {shares} for {len(networks)} runs: name one above 0 for each.")
     held = [network.get_weights() for network in networks]
     forms = [[weight.shape for weight in weights] for weights in held]

@@ -34,7 +34,7 @@ def test_weights_are_averaged_as_their_shares_say() -> None:
         np.testing.assert_allclose(weight, 2.0)
 
 
-@pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], []])
+@pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [], [1.0, float("nan")], [1.0, float("inf")]])
 def test_shares_that_are_not_one_for_each_run_are_refused(shares: list[float]) -> None:
     with pytest.raises(UsageError, match=r"--shares are .* for 2 runs"):
         soup.average([network(1.0), network(4.0)], shares)
