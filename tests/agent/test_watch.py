@@ -76,6 +76,8 @@ def agent_of(folder: Path, manager: Manager, clock: Clock) -> Agent:
     path.write_text(
         f"[device]\nid = 'cam-1'\nstate_dir = 'state'\n[broker]\nport = {free_port()}\n"
         f"[model]\nfactory = '{FIXTURES / 'tiny-1.ewm'}'\n[source]\nurl = 'pictures'\nloop = true\n"
+        # These tests move the clock by a minute in all, also while a picture is being read: that read does not hang.
+        "read_timeout = 600\nopen_timeout = 600\n"
     )
     return Agent(settings_file.load(path, {}), manager=ServiceManager(manager.environ), clock=clock)
 
