@@ -50,7 +50,13 @@ class Builder:
             activation = relu if isinstance(relu, str) else "relu" if relu else None
             return self.plain(filters, kernel, padding=padding, activation=activation, name=name, **common)(x)
         if not norm:
-            y = Conv(filters, kernel, padding=padding, name=name, trainable=learns, **common)(x)
+            alone = relu and not pointwise and not identity
+            y = Conv(
+                filters, kernel, padding=padding, name=name, trainable=learns,
+                activation=(relu if isinstance(relu, str) else "relu") if alone else None, **common,
+            )(x)  # fmt: skip
+            if alone:
+                return y
         else:
             y = Conv(filters, kernel, padding=padding, use_bias=False, name=f"{name}_conv", **common)(x)
             y = Norm(name=f"{name}_norm", dtype=self.policy)(y)

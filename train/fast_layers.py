@@ -1,10 +1,12 @@
 """Convolutions and batch normalisation as Keras layers that PyTorch runs without copies.
 
 Keras keeps pictures as [B,H,W,C]. Its PyTorch backend copies each of them to [B,C,H,W] and back around a convolution,
-and computes batch normalisation from six separate operations: half of the step's time on a CPU. Permuting without
-copying is the memory layout PyTorch's own kernels like best (channels_last). Elsewhere these are Keras' own operations.
+adds the bias and applies the activation in passes of their own, and computes batch normalisation from six separate
+operations: half of the step's time on a CPU. Permuting without copying is the memory layout PyTorch's own kernels like
+best (channels_last). Elsewhere these are Keras' own operations.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,15 +17,22 @@ Tensor = Any
 class Conv(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without dilation and groups: the same weights and the same answers."""
 
+    def call(self, inputs: Tensor) -> Tensor:
+        """The convolution with bias and activation."""
+        if keras.backend.backend() != "torch":
+            return super().call(inputs)
+        bias = self.bias if self.use_bias else None
+        return _torch_convolution(
+            inputs, self.kernel, self.kernel_size, self.strides, self.padding, bias=bias, activation=self.activation
+        )
+
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """The convolution itself, without bias and activation."""
+        """The convolution itself on the other backends, without bias and activation."""
         strides, padding = self.strides, self.padding
         if self.kernel_size == (1, 1) and strides != (1, 1):
             # The oneDNN gradient of a strided 1x1 convolution in TensorFlow 2.21 writes past its memory ("double free
             # or corruption" within a few steps). The pixels that it skips can as well be left out before it.
             inputs, strides, padding = inputs[:, :: strides[0], :: strides[1], :], (1, 1), "valid"
-        if keras.backend.backend() == "torch":
-            return _torch_convolution(inputs, kernel, self.kernel_size, strides, padding)
         return keras.ops.conv(inputs, kernel, strides=strides, padding=padding, data_format="channels_last")
 
 
@@ -35,13 +44,16 @@ class Depthwise(keras.layers.DepthwiseConv2D):
         if keras.backend.backend() != "torch":
             return super().call(inputs)
         kernel = keras.ops.transpose(self.kernel, (0, 1, 3, 2))  # [k,k,C,1] to what a grouped convolution takes
-        y = _torch_convolution(inputs, kernel, self.kernel_size, self.strides, self.padding, groups=inputs.shape[-1])
-        return self.activation(y + self.bias if self.use_bias else y)
+        return _torch_convolution(
+            inputs, kernel, self.kernel_size, self.strides, self.padding, bias=self.bias if self.use_bias else None,
+            activation=self.activation, groups=inputs.shape[-1],
+        )  # fmt: skip
 
 
 def _torch_convolution(
-    inputs: Tensor, kernel: Tensor, size: tuple[int, int], strides: tuple[int, int], padding: str, groups: int = 1
-) -> Tensor:
+    inputs: Tensor, kernel: Tensor, size: tuple[int, int], strides: tuple[int, int], padding: str, *,
+    bias: Tensor | None, activation: Callable[[Tensor], Tensor], groups: int = 1,
+) -> Tensor:  # fmt: skip
     from torch.nn import functional  # noqa: PLC0415 - only where PyTorch is the backend
 
     x, symmetric = inputs.permute(0, 3, 1, 2), (0, 0)
@@ -54,7 +66,16 @@ def _torch_convolution(
         else:
             symmetric = (needed[0] // 2, needed[1] // 2)
     weight = keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
-    return functional.conv2d(x, weight, stride=strides, padding=symmetric, groups=groups).permute(0, 2, 3, 1)
+    offset = None if bias is None else keras.ops.convert_to_tensor(bias)
+    y = functional.conv2d(x, weight, offset, stride=strides, padding=symmetric, groups=groups)
+    # In place: a convolution's gradient needs its input and weights, not what came out.
+    if activation is keras.activations.relu:
+        y = y.relu_()
+    elif activation is keras.activations.relu6:
+        y = functional.hardtanh_(y, 0.0, 6.0)
+    else:
+        return activation(y.permute(0, 2, 3, 1))
+    return y.permute(0, 2, 3, 1)
 
 
 class Norm(keras.layers.BatchNormalization):
