@@ -46,14 +46,15 @@ class Builder:
         record = ConvRecord(norm, pointwise, identity, _same_padding_before(x.shape[1], kernel, stride))
         self.records[name] = record
         common = {"strides": stride, "kernel_initializer": "he_normal", "dtype": self.policy}
+        activation = relu if isinstance(relu, str) else "relu" if relu else None
         if not self.training:
-            activation = relu if isinstance(relu, str) else "relu" if relu else None
             return self.plain(filters, kernel, padding=padding, activation=activation, name=name, **common)(x)
         if not norm:
-            alone = relu and not pointwise and not identity
+            # With no branch to add, the activation belongs to the convolution's own pass.
+            alone = not pointwise and not identity
             y = Conv(
                 filters, kernel, padding=padding, name=name, trainable=learns,
-                activation=(relu if isinstance(relu, str) else "relu") if alone else None, **common,
+                activation=activation if alone else None, **common,
             )(x)  # fmt: skip
             if alone:
                 return y
