@@ -1,11 +1,13 @@
 """The `train` section of params.yaml: what is learned, from what, how long."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from train.augment import Augment
 from train.learner import Objective
+
+Decay = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
 class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,7 +22,8 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: float = 1.0
     weight_decay: float = 5e-4  # decoupled, times the learning rate; not on biases and normalisation
-    average_decay: float = 0.0  # weights averaged over epochs: new = decay * old + (1 - decay) * now; 0 is off
+    average_decay: Decay = 0.0  # weights averaged over epochs: new = decay * old + (1 - decay) * now; 0 is off
+    step_average_decay: Decay = 0.0  # the same over steps, beside it; 0.998 remembers some 500 steps
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 2013
     processes: int = 1  # each takes its share of every batch; PyTorch backend, one machine (`train.team`)

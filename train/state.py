@@ -76,7 +76,7 @@ class TrainingState:
         Its memory is never longer than the epochs so far: first weights are random, and a fixed decay would take a
         dozen epochs to forget them.
         """
-        now = [_copied(variable) for variable in self.weights]
+        now = self._averaged_over_steps()
         epochs = len(self.history)
         keep = min(self.average_decay, epochs / (epochs + 1)) if epochs > 1 else 0.0
         if self.averaged and keep:
@@ -95,6 +95,16 @@ class TrainingState:
         """Assign the network's weights."""
         for variable, value in zip(self.weights, values, strict=True):
             variable.assign(value)
+
+    def _averaged_over_steps(self) -> list[NDArray[Any]]:
+        """The weights as the optimizer has averaged them, where it does; the live ones otherwise."""
+        live = [_copied(variable) for variable in self.weights]
+        if not self.learner.optimizer.use_ema:
+            return live
+        self.learner.optimizer.finalize_variable_values(self.learner.trainable_variables)
+        now = [_copied(variable) for variable in self.weights]
+        self.put(live)
+        return now
 
     def _variables(self) -> list[Any]:
         return [*self.weights, *self.learner.optimizer.variables]

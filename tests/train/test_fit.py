@@ -24,7 +24,7 @@ from train.fit import Fitted, fit
 from train.interruptions import DivergedError
 from train.learner import Objective
 from train.settings import TrainParams
-from train.training import refuse_unfit_labels
+from train.training import refuse_unfit_labels, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MILD = Augment(scale=0.1, shift=0.05, rotation=5, flip=0, erase=0.2, contrast=0.1, brightness=0.05, blur=0.2, noise=2)
@@ -38,6 +38,7 @@ def settings(folder: Path, **changes: object) -> TrainParams:
         "batch_size": 30,
         "learning_rate": 0.1,
         "average_decay": 0.3,
+        "step_average_decay": 0.5,
         "augment": MILD,
         "output": str(folder / "run"),
         "tracking_uri": f"sqlite:///{folder}/mlflow.db",
@@ -99,6 +100,23 @@ def test_a_resumed_training_ends_with_the_same_weights_as_an_uninterrupted_one(
     assert [row["epoch"] for row in rest.history] == [1, 2, 3]
     for expected, found in zip(weights(whole), weights(rest), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_average_over_steps_is_what_is_scored_and_training_goes_on_from_the_live_weights(tmp_path: Path) -> None:
+    params = settings(tmp_path, step_average_decay=0.7, average_decay=0.0)
+    training = set_up(params, shapes())
+    live = training.learner.trainable_variables
+    expected: list[np.ndarray] = []
+    for step in range(4):
+        training.learner.train_on_batch(*training.batches[step])
+        now = [np.array(keras.ops.convert_to_numpy(variable)) for variable in live]
+        expected = [0.7 * old + 0.3 * new for old, new in zip(expected, now, strict=True)] if expected else now
+    training.state.average()
+    for variable, value in zip(live, now, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+    training.state.use_averaged()
+    for variable, value in zip(live, expected, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), value, rtol=1e-5, atol=1e-6)
 
 
 def test_a_finished_training_is_not_trained_again(trained: tuple[Path, TrainParams, Fitted]) -> None:

@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
         ({"augment": {"rotate": 3}}, "`train.augment` has no `rotate`: did you mean `rotation`?"),
         ({"epochs": "many"}, r"Expected `int`, got `str` - at `\$.epochs`"),
         ({"optimizer": "sdg"}, "Invalid enum value 'sdg'"),
+        ({"step_average_decay": 1.0}, r"Expected `float` < 1.0 - at `\$.step_average_decay`"),
         ({"xyzzy": 1}, "valid are: augment, average_decay"),
     ],
 )
