@@ -29,18 +29,21 @@ class Augment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blur: float = 0.5  # up to this share of a 3x3 mean; past 1, of two more on top (1.6: up to 1.2 pixels of sigma)
     noise: float = 6.0  # standard deviation up to this many grey levels
     mixup: float = 0.2  # alpha of the Beta distribution (Zhang et al. 2018)
+    join: float = 0.0  # probability of another picture below a line near the middle (after CutMix, Yun et al. 2019)
 
     def changes_pixels(self) -> bool:
-        """Whether `apply` would do anything; mixup is not its business."""
-        return any(getattr(self, name) for name in self.__struct_fields__ if name != "mixup")
+        """Whether `apply` would do anything; blending and joining pictures are not its business."""
+        return any(getattr(self, name) for name in self.__struct_fields__ if name not in ("mixup", "join"))
 
 
 # One row of `draw`: what each column holds.
 COLUMNS = (
     "zoom", "shift_x", "shift_y", "angle", "flip", "erase_x", "erase_y", "erase_w", "erase_h", "erase_value",
-    "contrast", "brightness", "light", "blur", "noise", "mix",
+    "contrast", "brightness", "light", "blur", "noise", "mix", "join",
 )  # fmt: skip
 COLUMN = {name: index for index, name in enumerate(COLUMNS)}
+NOT_JOINED = 2.0  # the line is far below the picture
+SEAM = 4  # pixels over which one picture becomes the other
 
 
 def draw(strength: Augment, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -69,12 +72,15 @@ def draw(strength: Augment, n: int, rng: np.random.Generator) -> NDArray[np.floa
         "mix": np.maximum(mix := rng.beta(strength.mixup, strength.mixup, n), 1 - mix)
         if strength.mixup
         else np.ones(n),
+        "join": np.where(rng.random(n) < strength.join, rng.uniform(0.35, 0.65, n), NOT_JOINED)
+        if strength.join
+        else np.full(n, NOT_JOINED),
     }
     return np.stack([columns[name] for name in COLUMNS], axis=1).astype(np.float32)
 
 
 def apply(pixels: Tensor, changes: Tensor, seed: Any, strength: Augment) -> Tensor:
-    """Change float pixels 0..255 [B,H,W,C] as drawn with `strength`; mixup is not done here (see `mix`).
+    """Change float pixels 0..255 [B,H,W,C] as drawn with `strength`; other pictures come in later (`mix_pictures`).
 
     What has no strength is left out of the graph: a step has better things to do than to blur by nothing.
     """
@@ -118,10 +124,26 @@ def _erase(x: Tensor, changes: Tensor) -> Tensor:
     return ops.where(hidden, column("erase_value"), x)
 
 
-def mix(x: Tensor, changes: Tensor) -> Tensor:
-    """Blend each row with the row before it by its drawn share; pictures and targets alike."""
-    share = keras.ops.reshape(changes[:, COLUMN["mix"]], (-1,) + (1,) * (len(x.shape) - 1))
-    return share * x + (1 - share) * keras.ops.roll(x, 1, axis=0)
+def own_share(changes: Tensor) -> Tensor:
+    """How much of each mixed picture is the row's own, [B]; the rest is the row's before it."""
+    return changes[:, COLUMN["mix"]] * keras.ops.minimum(changes[:, COLUMN["join"]], 1.0)
+
+
+def mix_pictures(pixels: Tensor, changes: Tensor) -> Tensor:
+    """Blend or join each picture [B,H,W,C] with the one before it, as drawn."""
+    ops = keras.ops
+    height = pixels.shape[1]
+    rows = ops.reshape(ops.arange(height, dtype="float32") + 0.5, (1, -1, 1, 1))
+    line = ops.reshape(changes[:, COLUMN["join"]], (-1, 1, 1, 1)) * height
+    above = ops.clip((line - rows) / SEAM + 0.5, 0.0, 1.0)
+    own = above * ops.reshape(changes[:, COLUMN["mix"]], (-1, 1, 1, 1))
+    return own * pixels + (1 - own) * ops.roll(pixels, 1, axis=0)
+
+
+def mix_targets(targets: Tensor, changes: Tensor) -> Tensor:
+    """Blend each target [B,K] with the one before it, by how much of the two pictures is seen."""
+    share = keras.ops.reshape(own_share(changes), (-1, 1))
+    return share * targets + (1 - share) * keras.ops.roll(targets, 1, axis=0)
 
 
 def _resample(pixels: Tensor, changes: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 `--compare` only says what each teacher, and each combination of them, is worth on the selection split.
 
 Each teacher is a finished run's folder (`train.output`). Its answers are given for pictures that are already changed by
-`distill.augment`; where there are several teachers, their probabilities are averaged. With `mixup` a view is a blend of
-two pictures, which no teacher knows by heart (Beyer et al. 2022). Views are of the `train` split.
+`distill.augment`; where there are several teachers, their probabilities are averaged. With `mixup` or `join` a view is
+made of two pictures, which no teacher knows by heart (Beyer et al. 2022). Views are of the `train` split.
 """
 
 import argparse
@@ -96,10 +96,11 @@ def answer(
         # Who is blended with whom differs from view to view.
         rows = np.random.default_rng([seed, view]).permutation(len(images))[start : start + BATCH]
         changes = augment.draw(strength, len(rows), np.random.default_rng([seed, view, start]))
-        partners[view, rows], shares[view, rows] = np.roll(rows, 1), changes[:, augment.COLUMN["mix"]]
+        partners[view, rows] = np.roll(rows, 1)
+        shares[view, rows] = keras.ops.convert_to_numpy(augment.own_share(changes))
         pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))
         drawn = keras.ops.convert_to_tensor(changes)
-        changed = augment.mix(augment.apply(pixels, drawn, noise, strength), drawn)
+        changed = augment.mix_pictures(augment.apply(pixels, drawn, noise, strength), drawn)
         seen[view, rows] = np.rint(keras.ops.convert_to_numpy(changed)).astype(np.uint8)
         answers = [_both(teacher, seen[view, rows]) for teacher in watched]
         probabilities[view, rows] = np.average(

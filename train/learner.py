@@ -42,7 +42,7 @@ class Learner(keras.Model):
         if training and self.strength.changes_pixels():
             pixels = augment.apply(pixels, inputs["changes"], self.noise_seed, self.strength)
         if training:
-            pixels = augment.mix(pixels, inputs["changes"])
+            pixels = augment.mix_pictures(pixels, inputs["changes"])
         return self.network(pixels, training=training)
 
     def compute_loss(
@@ -55,7 +55,7 @@ class Learner(keras.Model):
     ) -> Tensor:
         """Mean over the batch of labels, teacher and votes, weighted as the objective says."""
         ops, goal = keras.ops, self.objective
-        y = {name: augment.mix(ops.cast(target, "float32"), x["changes"]) for name, target in y.items()}
+        y = {name: augment.mix_targets(ops.cast(target, "float32"), x["changes"]) for name, target in y.items()}
         logits = y_pred["labels"]
         smooth = goal.label_smoothing
         labels = y["labels"] * (1 - smooth) + smooth / logits.shape[-1]

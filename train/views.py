@@ -22,7 +22,7 @@ class Views:
 
     `features` [V,N,F] are what the teachers saw before they answered, of unit variance; F may be 0.
 
-    A picture may be a blend: `shares` [V,N] of it (0.5 to 1) is the row's own, the rest is row `partners`' [V,N].
+    A picture may be made of two: `shares` [V,N] of it is the row's own, the rest is row `partners`' [V,N].
     """
 
     images: NDArray[np.uint8]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from train import augment
-from train.augment import COLUMN, COLUMNS, Augment
+from train.augment import COLUMN, Augment
 
 STILL = Augment(**dict.fromkeys(Augment.__struct_fields__, 0))
 
@@ -82,12 +82,44 @@ def test_what_has_no_strength_is_left_out(pixels: np.ndarray) -> None:
     np.testing.assert_allclose(keras.ops.convert_to_numpy(same), pixels, atol=1e-3)
 
 
-def test_mixing_blends_each_row_with_the_row_before() -> None:
-    rows = np.zeros((3, len(COLUMNS)), np.float32)
-    rows[:, COLUMN["mix"]] = [1.0, 0.75, 0.5]
-    targets = np.eye(3, dtype=np.float32)
-    mixed = np.asarray(augment.mix(targets, rows))
+def drawn(**columns: list[float]) -> np.ndarray:
+    rows = augment.draw(STILL, 3, np.random.default_rng(1))
+    for name, values in columns.items():
+        rows[:, COLUMN[name]] = values
+    return rows
+
+
+def test_mixing_blends_each_row_with_the_row_before(pixels: np.ndarray) -> None:
+    rows = drawn(mix=[1.0, 0.75, 0.5])
+    mixed = np.asarray(augment.mix_targets(np.eye(3, dtype=np.float32), rows))
     np.testing.assert_allclose(mixed, [[1, 0, 0], [0.25, 0.75, 0], [0, 0.5, 0.5]])
+    blended = np.asarray(augment.mix_pictures(pixels, rows))
+    np.testing.assert_allclose(blended[0], pixels[0], rtol=1e-6)
+    np.testing.assert_allclose(blended[1], 0.25 * pixels[0] + 0.75 * pixels[1], rtol=1e-5)
+
+
+def test_a_joined_picture_is_its_own_above_the_line_and_the_one_before_below(pixels: np.ndarray) -> None:
+    rows = drawn(join=[augment.NOT_JOINED, 0.5, 0.75])
+    joined = np.asarray(augment.mix_pictures(pixels, rows))
+    np.testing.assert_allclose(joined[0], pixels[0], rtol=1e-6)
+    np.testing.assert_allclose(joined[1, :4], pixels[1, :4], rtol=1e-6)
+    np.testing.assert_allclose(joined[1, 8:], pixels[0, 8:], rtol=1e-6)
+    targets = np.asarray(augment.mix_targets(np.eye(3, dtype=np.float32), rows))
+    np.testing.assert_allclose(targets, [[1, 0, 0], [0.5, 0.5, 0], [0, 0.25, 0.75]])
+    # The seam is even: as much of both pictures is seen as the targets say.
+    white = np.stack([np.zeros((12, 10, 1)), np.ones((12, 10, 1)), np.ones((12, 10, 1))]).astype(np.float32)
+    assert np.asarray(augment.mix_pictures(white, rows))[1].mean() == pytest.approx(0.5)
+
+
+def test_joining_is_drawn_as_often_as_asked_and_changes_no_other_draw() -> None:
+    plain = augment.draw(Augment(), 4000, np.random.default_rng(2))
+    joined = augment.draw(Augment(join=0.25), 4000, np.random.default_rng(2))
+    np.testing.assert_array_equal(joined[:, : COLUMN["join"]], plain[:, : COLUMN["join"]])
+    assert (plain[:, COLUMN["join"]] == augment.NOT_JOINED).all()
+    lines = joined[joined[:, COLUMN["join"]] < 1, COLUMN["join"]]
+    assert 0.22 < len(lines) / 4000 < 0.28
+    assert lines.min() >= 0.35
+    assert lines.max() <= 0.65
 
 
 def test_draws_stay_within_their_strengths() -> None:
