@@ -96,10 +96,10 @@ def answer(
         # Who is blended with whom differs from view to view.
         rows = np.random.default_rng([seed, view]).permutation(len(images))[start : start + BATCH]
         changes = augment.draw(strength, len(rows), np.random.default_rng([seed, view, start]))
-        partners[view, rows] = np.roll(rows, 1)
-        shares[view, rows] = keras.ops.convert_to_numpy(augment.own_share(changes))
         pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))
         drawn = keras.ops.convert_to_tensor(changes)
+        partners[view, rows] = np.roll(rows, 1)
+        shares[view, rows] = keras.ops.convert_to_numpy(augment.own_share(drawn))
         changed = augment.mix_pictures(augment.apply(pixels, drawn, noise, strength), drawn)
         seen[view, rows] = np.rint(keras.ops.convert_to_numpy(changed)).astype(np.uint8)
         answers = [_both(teacher, seen[view, rows]) for teacher in watched]
