@@ -1,13 +1,16 @@
 """Places layers by name, either as a network trains, with branches, or as it ships, with one convolution for each."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from train.fast_layers import Conv, Depthwise, Norm
+from train.mirror import MirrorConv, MirrorNorm
 
 Tensor = Any
+# Whether half of a convolution's filters are mirror images of the others, and what it looks at (`train.mirror`).
+Mirror = Literal["", "pixels", "pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class ConvRecord:
     pointwise: bool  # a parallel 1x1 convolution
     identity: bool  # the input is added before the activation
     tap: int  # which row and column of the kernel looks at the position the 1x1 and the identity look at
+    mirror: Mirror = ""
 
 
 class Builder:
@@ -36,20 +40,25 @@ class Builder:
     def conv(
         self, x: Tensor, name: str, filters: int, *, kernel: int = 3, stride: int = 1, padding: str = "same",
         norm: bool = True, pointwise: bool = False, identity: bool = False, relu: bool | str = True,
-        learns: bool = True,
+        learns: bool = True, mirror: Mirror = "",
     ) -> Tensor:  # fmt: skip
         """A convolution with what belongs to it; `identity` is dropped where shapes differ.
 
-        `relu` may be "relu6". What does not learn has no `norm`.
+        `relu` may be "relu6". What does not learn has no `norm`; what has mirror images has one, and no 1x1 branch.
         """
         identity = identity and stride == 1 and x.shape[-1] == filters
-        record = ConvRecord(norm, pointwise, identity, _same_padding_before(x.shape[1], kernel, stride))
+        record = ConvRecord(norm, pointwise, identity, _same_padding_before(x.shape[1], kernel, stride), mirror)
         self.records[name] = record
         common = {"strides": stride, "kernel_initializer": "he_normal", "dtype": self.policy}
         activation = relu if isinstance(relu, str) else "relu" if relu else None
         if not self.training:
             return self.plain(filters, kernel, padding=padding, activation=activation, name=name, **common)(x)
-        if not norm:
+        if mirror:
+            y = MirrorConv(filters, kernel, padding=padding, of_pairs=mirror == "pairs", name=f"{name}_conv", **common)(
+                x
+            )
+            y = MirrorNorm(name=f"{name}_norm", dtype=self.policy)(y)
+        elif not norm:
             # With no branch to add, the activation belongs to the convolution's own pass.
             alone = not pointwise and not identity
             y = Conv(
@@ -92,6 +101,13 @@ class Builder:
         """Halve height and width."""
         layer = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
         return layer(2, dtype=self.policy, name=name)(x)
+
+    def mean_of_pairs(self, x: Tensor, name: str) -> Tensor:
+        """What a filter and its mirror image see [B,2F], averaged while training; the shipped head does it [B,2F]."""
+        if not self.training:
+            return x
+        pairs = keras.layers.Reshape((2, x.shape[-1] // 2), dtype=self.policy, name=f"{name}_beside")(x)
+        return keras.layers.GlobalAveragePooling1D(dtype=self.policy, name=name)(pairs)
 
     def dropout(self, x: Tensor, rate: float, name: str) -> Tensor:
         """Dropout while training; nothing in the shipped network."""

@@ -19,12 +19,17 @@ class Conv(keras.layers.Conv2D):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The convolution with bias and activation."""
-        if keras.backend.backend() != "torch":
-            return super().call(inputs)
+        return self.convolve(inputs, self.kernel)
+
+    def convolve(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """The same with another kernel than the one that is learned."""
         bias = self.bias if self.use_bias else None
-        return _torch_convolution(
-            inputs, self.kernel, self.kernel_size, self.strides, self.padding, bias=bias, activation=self.activation
-        )
+        if keras.backend.backend() == "torch":
+            return _torch_convolution(
+                inputs, kernel, self.kernel_size, self.strides, self.padding, bias=bias, activation=self.activation
+            )
+        y = self.convolution_op(inputs, kernel)
+        return self.activation(y if bias is None else keras.ops.add(y, bias))
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution itself on the other backends, without bias and activation."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.builder import Builder, ConvRecord
+from train.mirror import with_mirror_images
 from train.networks import NetworkConfig, build_deployed
 
 
@@ -18,7 +19,7 @@ def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str =
         if layer.name in builder.records:
             layer.set_weights(fold(trained, layer.name, builder.records[layer.name]))
         elif layer.weights:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
+            layer.set_weights(_repeated(trained.get_layer(layer.name).get_weights(), layer))
     return deployed
 
 
@@ -28,6 +29,9 @@ def fold(trained: Any, name: str, record: ConvRecord) -> list[NDArray[np.float32
         weights: list[NDArray[np.float32]] = trained.get_layer(name).get_weights()
         return weights
     kernel, bias = _fold_norm(trained.get_layer(f"{name}_conv"), trained.get_layer(f"{name}_norm"))
+    if record.mirror:
+        kernel = with_mirror_images(kernel, of_pairs=record.mirror == "pairs", ops=np)
+        bias = np.tile(bias, 2)
     if record.pointwise:
         point, point_bias = _fold_norm(trained.get_layer(f"{name}_point"), trained.get_layer(f"{name}_point_norm"))
         kernel[record.tap, record.tap] += point[0, 0]
@@ -35,6 +39,12 @@ def fold(trained: Any, name: str, record: ConvRecord) -> list[NDArray[np.float32
     if record.identity:
         kernel[record.tap, record.tap] += np.eye(kernel.shape[2])
     return [kernel.astype(np.float32), bias.astype(np.float32)]
+
+
+def _repeated(weights: list[NDArray[np.float32]], layer: Any) -> list[NDArray[np.float32]]:
+    """A head that saw the mean of pairs of maps sees both, each with half of the weight."""
+    times = layer.weights[0].shape[0] // weights[0].shape[0]
+    return weights if times == 1 else [np.tile(weights[0], (times, 1)) / times, *weights[1:]]
 
 
 def _fold_norm(conv: Any, norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

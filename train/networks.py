@@ -61,23 +61,39 @@ class EdgeCnn:
     depths: tuple[int, ...] = (2, 2, 3, 2)
     pointwise: bool = True
     norm: bool = True  # without: a step costs an eighth less, but only trained weights can go on learning so
+    mirror: bool = False  # half of the filters are mirror images of the others (`train.mirror`); needs `norm`
     places: bool = False  # the head sees each of the last map's places, not their average: faces are framed alike
     dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            UsageError: The text names the options.
+        """
+        if not self.mirror:
+            return
+        if self.places or not self.norm:
+            raise UsageError("network option `mirror` needs `norm: true` and `places: false`.")
+        if odd := [width for width in (self.stem, *self.widths) if width % 2]:
+            raise UsageError(f"network option `mirror` pairs filters: {odd[0]} is odd, set an even stem and widths.")
 
     def layers(self, b: Builder, pixels: Tensor) -> Tensor:
         """Stem, then stages that halve the resolution first; averaged over what is left, or flattened."""
         x = b.rescale(pixels, 1 / 127.5, -1.0)
-        x = b.conv(x, "stem", self.stem, norm=self.norm)
+        x = b.conv(x, "stem", self.stem, norm=self.norm, mirror="pixels" if self.mirror else "")
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
             for block in range(depth):
                 x = b.conv(
                     x, f"s{stage}b{block}", width, stride=2 if block == 0 else 1, norm=self.norm,
-                    pointwise=self.pointwise and self.norm, identity=self.norm,
+                    pointwise=self.pointwise and self.norm and not self.mirror, identity=self.norm,
+                    mirror="pairs" if self.mirror else "",
                 )  # fmt: skip
         if self.places:
             x = keras.layers.Flatten(dtype=b.policy, name="places")(x)
         else:
             x = keras.layers.GlobalAveragePooling2D(dtype=b.policy, name="average")(x)
+            x = b.mean_of_pairs(x, "pairs") if self.mirror else x
         return b.dropout(x, self.dropout, "drop")
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
 from train.builder import Builder, ConvRecord
+from train.mirror import MirrorConv, with_mirror_images
 
 MEASURED_PICTURES, BATCH = 1024, 128
 
@@ -57,7 +58,9 @@ def _take(layer: Any, weights: list[NDArray[np.float32]]) -> None:
     if layer.name == "head":
         kernel, bias = weights
         places, rest = divmod(layer.weights[0].shape[0], kernel.shape[0])
-        if not rest:  # a head that sees every place answers as the average did when each has its share of the weight
+        if kernel.shape[0] == 2 * layer.weights[0].shape[0]:  # it saw pairs of maps, this one sees their mean
+            weights = [kernel.reshape(2, -1, kernel.shape[1]).sum(axis=0), bias]
+        elif not rest:  # a head that sees every place answers as the average did when each has its share of the weight
             weights = [np.tile(kernel, (places, 1)) / places, bias]
     if [tuple(held.shape) for held in layer.weights] == [value.shape for value in weights]:
         layer.set_weights(weights)
@@ -69,17 +72,35 @@ def _unfold_convolution(shipped: Any, network: Any, name: str, record: ConvRecor
     """Let the 3x3 branch alone answer as the folded convolution did; returns the bias, which is its norm's for now."""
     conv, norm = network.get_layer(f"{name}_conv"), network.get_layer(f"{name}_norm")
     held = shipped.get_layer(name).get_weights() if name in {layer.name for layer in shipped.layers} else []
-    if len(held) != 2 or held[0].shape != tuple(conv.kernel.shape):
+    if len(held) != 2:
         raise UsageError(_misfit(name))
     kernel, bias = held[0].copy(), held[1]
-    if record.identity:
+    if record.identity and kernel.shape[2] == kernel.shape[3]:
         kernel[record.tap, record.tap] -= np.eye(kernel.shape[2], dtype=kernel.dtype)
+    if record.mirror:
+        kernel, bias = _learned_half(kernel, bias, record, name)
+    if kernel.shape != tuple(conv.kernel.shape):
+        raise UsageError(_misfit(name))
     conv.set_weights([kernel])
     nothing, one = np.zeros_like(bias), np.ones_like(bias)
     norm.set_weights([one, bias, nothing, one - norm.epsilon])
     if record.pointwise:
         network.get_layer(f"{name}_point_norm").set_weights([nothing, nothing, nothing, one])
     return np.asarray(bias, np.float32)
+
+
+def _learned_half(
+    kernel: NDArray[np.float32], bias: NDArray[np.float32], record: ConvRecord, name: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    half = kernel.shape[-1] // 2
+    whole = with_mirror_images(kernel[..., :half], of_pairs=record.mirror == "pairs", ops=np)
+    # Eight bits round a filter and its mirror image alike; anything further off was trained without.
+    if whole.shape != kernel.shape or not np.allclose(whole, kernel, atol=1e-4 * np.abs(kernel).max()):
+        raise UsageError(
+            f"train.start_from names a network without mirror images (layer {name}): leave the network option "
+            "`mirror` out, or start anew."
+        )
+    return kernel[..., :half], bias[:half]
 
 
 def _convolutions(records: dict[str, ConvRecord]) -> list[str]:
@@ -105,8 +126,10 @@ def _statistics(
         count += len(pixels)
     found = {}
     for name, total, square in zip(convolutions, sums, squares, strict=True):
-        mean = np.asarray(total) / count
-        found[name] = (mean.astype(np.float32), np.maximum(square / count - mean**2, 0).astype(np.float32))
+        mean, power = np.asarray(total) / count, np.asarray(square) / count
+        if isinstance(network.get_layer(name), MirrorConv):  # a filter and its mirror image share their statistics
+            mean, power = (values.reshape(2, -1).mean(axis=0) for values in (mean, power))
+        found[name] = (mean.astype(np.float32), np.maximum(power - mean**2, 0).astype(np.float32))
     return found
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from edge_contract.errors import UsageError
 from train import fold, networks
+from train.builder import Builder
+from train.fast_layers import Norm
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (4, 48, 48, 1), dtype=np.uint8)
 
@@ -14,7 +16,7 @@ def disturbed(network: object) -> None:
     """Give every normalisation statistics and gains as if it had been trained."""
     rng = np.random.default_rng(5)
     for layer in network.layers:  # type: ignore[attr-defined]
-        if layer.__class__.__name__ == "Norm":
+        if isinstance(layer, Norm):
             size = layer.gamma.shape
             gain, variance = rng.uniform(0.5, 1.5, size), rng.uniform(0.5, 2, size)
             layer.set_weights([gain, rng.normal(0, 0.2, size), rng.normal(0, 0.2, size), variance])
@@ -27,6 +29,7 @@ def disturbed(network: object) -> None:
         ("edge_cnn", {}),
         ("edge_cnn", {"pointwise": False, "widths": [16, 16], "depths": [1, 2]}),
         ("edge_cnn", {"places": True, "widths": [16, 16], "depths": [1, 2]}),
+        ("edge_cnn", {"mirror": True, "widths": [16, 16], "depths": [1, 2]}),
         ("residual", {"widths": [16, 24], "depths": [1, 1]}),
         ("resnet18", {"stem": 8, "widths": [8, 16], "depths": [2, 1]}),
         ("mini_xception", {}),
@@ -58,6 +61,35 @@ def test_odd_pictures_fold_too() -> None:
     )
 
 
+def test_with_mirror_images_half_as_much_is_learned_and_the_same_is_shipped() -> None:
+    plain, mirrored = (networks.network_config("edge_cnn", {"pointwise": False, "mirror": m}) for m in (False, True))
+    learned, _ = networks.build_training(plain, (48, 48, 1), 7)
+    halved, _ = networks.build_training(mirrored, (48, 48, 1), 7)
+    assert halved.count_params() < 0.51 * learned.count_params()
+    shipped = [networks.build_deployed(config, (48, 48, 1), 7) for config in (plain, mirrored)]
+    assert [weight.shape for weight in shipped[1].weights] == [weight.shape for weight in shipped[0].weights]
+
+
+def test_a_picture_and_its_mirror_image_get_one_answer() -> None:
+    """Exactly so where no layer is strided: a strided one starts at the left."""
+
+    class Unstrided:
+        def layers(self, b: Builder, pixels: object) -> object:
+            x = b.conv(b.rescale(pixels, 1 / 127.5, -1.0), "stem", 4, mirror="pixels")
+            x = b.conv(x, "second", 6, mirror="pairs")
+            x = b.conv(x, "third", 6, mirror="pairs", identity=True)
+            x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+            return b.mean_of_pairs(x, "pairs")
+
+    trained, builder = networks.build_training(Unstrided(), (12, 12, 1), 3)
+    disturbed(trained)
+    deployed = fold.deploy(trained, builder, Unstrided())
+    pixels = PICTURES[:, :12, :12]
+    answers, of_images = (deployed.predict(given, verbose=0) for given in (pixels, pixels[:, :, ::-1].copy()))
+    np.testing.assert_allclose(of_images, answers, atol=1e-5)
+    assert np.ptp(answers, axis=0).max() > 1e-3  # and it does look at the picture
+
+
 def test_frozen_blocks_take_no_part_in_learning() -> None:
     config = networks.network_config("face_mobile", {"upscale": 1, "widths": [8, 16], "halving": [], "frozen": 1})
     trained, _ = networks.build_training(config, (16, 16, 1), 3)
@@ -87,13 +119,15 @@ def test_the_shipped_form_is_plain_and_takes_pixels() -> None:
     kinds = {layer.__class__.__name__ for layer in model.layers}
     assert kinds == {"InputLayer", "Rescaling", "Conv2D", "GlobalAveragePooling2D", "Dense"}
     assert model.inputs[0].dtype == "uint8"
-    np.testing.assert_allclose(np.asarray(model(PICTURES)).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(model.predict(PICTURES, verbose=0).sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
         ("edge_cmm", {}, "no network `edge_cmm`: did you mean `edge_cnn`?"),
+        ("edge_cnn", {"mirror": True, "norm": False}, "`mirror` needs `norm: true`"),
+        ("edge_cnn", {"mirror": True, "stem": 5}, "5 is odd"),
         ("edge_cnn", {"width": 3}, "network `edge_cnn` has no option `width`: did you mean `widths`?"),
     ],
 )

@@ -27,6 +27,7 @@ def built(name: str, options: dict[str, object], classes: int = 4) -> tuple[obje
         ("edge_cnn", {"widths": [16, 16], "depths": [1, 2]}),
         ("edge_cnn", {"pointwise": False, "widths": [16, 16], "depths": [1, 2]}),
         ("edge_cnn", {"places": True, "widths": [16, 16], "depths": [1, 2]}),
+        ("edge_cnn", {"mirror": True, "widths": [16, 16], "depths": [1, 2]}),
         ("residual", {"widths": [16, 24], "depths": [1, 1]}),
         ("mini_xception", {"stem": 4, "widths": [8, 8]}),
     ],
@@ -39,6 +40,15 @@ def test_an_unfolded_network_answers_as_the_shipped_one(name: str, options: dict
     unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
     refolded = fold.deploy(fresh, fresh_builder, config)
     np.testing.assert_allclose(refolded.predict(PICTURES, verbose=0), shipped.predict(PICTURES, verbose=0), atol=2e-4)
+
+
+def test_a_network_without_mirror_images_is_not_cut_in_half() -> None:
+    sizes = {"widths": [16, 16], "depths": [1, 2]}
+    trained, builder, config = built("edge_cnn", sizes)
+    shipped = fold.deploy(trained, builder, config)
+    fresh, fresh_builder, _ = built("edge_cnn", {**sizes, "mirror": True})
+    with pytest.raises(UsageError, match="without mirror images"):
+        unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
 
 
 def test_a_head_that_sees_places_begins_with_the_averages_answers() -> None:
