@@ -95,7 +95,8 @@ def _learned_half(
     half = kernel.shape[-1] // 2
     whole = with_mirror_images(kernel[..., :half], of_pairs=record.mirror == "pairs", ops=np)
     # Eight bits round a filter and its mirror image alike; anything further off was trained without.
-    if whole.shape != kernel.shape or not np.allclose(whole, kernel, atol=1e-4 * np.abs(kernel).max()):
+    pairs = whole.shape == kernel.shape and np.allclose(whole, kernel, atol=1e-4 * np.abs(kernel).max())
+    if not pairs or not np.allclose(bias[:half], bias[half:], atol=1e-4 * np.abs(bias).max()):
         raise UsageError(
             f"train.start_from names a network without mirror images (layer {name}): leave the network option "
             "`mirror` out, or start anew."

@@ -49,6 +49,11 @@ def test_a_network_without_mirror_images_is_not_cut_in_half() -> None:
     fresh, fresh_builder, _ = built("edge_cnn", {**sizes, "mirror": True})
     with pytest.raises(UsageError, match="without mirror images"):
         unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
+    mirrored = fold.deploy(fresh, fresh_builder, networks.network_config("edge_cnn", {**sizes, "mirror": True}))
+    kernel, bias = mirrored.get_layer("s1b1").get_weights()
+    mirrored.get_layer("s1b1").set_weights([kernel, bias + np.arange(len(bias), dtype=np.float32)])
+    with pytest.raises(UsageError, match="without mirror images"):
+        unfold.unfold(mirrored, fresh, fresh_builder, PICTURES)
 
 
 def test_a_head_that_sees_places_begins_with_the_averages_answers() -> None:
