@@ -61,7 +61,7 @@ class EdgeCnn:
     depths: tuple[int, ...] = (2, 2, 3, 2)
     pointwise: bool = True
     norm: bool = True  # without: a step costs an eighth less, but only trained weights can go on learning so
-    mirror: bool = False  # half of the filters are mirror images of the others (`train.mirror`); with `norm`, without 1x1
+    mirror: bool = False  # half of the filters are mirror images (`train.mirror`); needs `norm`, has no 1x1 branches
     places: bool = False  # the head sees each of the last map's places, not their average: faces are framed alike
     dropout: float = 0.2
 

@@ -50,8 +50,8 @@ def test_a_network_without_mirror_images_is_not_cut_in_half() -> None:
     with pytest.raises(UsageError, match="without mirror images"):
         unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
     mirrored = fold.deploy(fresh, fresh_builder, networks.network_config("edge_cnn", {**sizes, "mirror": True}))
-    kernel, bias = mirrored.get_layer("s1b1").get_weights()
-    mirrored.get_layer("s1b1").set_weights([kernel, bias + np.arange(len(bias), dtype=np.float32)])
+    kernel, bias = mirrored.get_layer("s2b1").get_weights()
+    mirrored.get_layer("s2b1").set_weights([kernel, bias + np.arange(len(bias), dtype=np.float32)])
     with pytest.raises(UsageError, match="without mirror images"):
         unfold.unfold(mirrored, fresh, fresh_builder, PICTURES)
 
