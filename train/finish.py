@@ -1,7 +1,7 @@
 """The end of a training: settle normalisation, fold the network, write its files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train import pictures, scores
+from train.batches import Batches
+from train.learner import Learner
 from train.watch import predict
 
 SETTLE_PICTURES, SETTLE_BATCH = 5120, 256
@@ -18,33 +20,49 @@ OFFSET_RIDGE = 0.01  # a class with a dozen pictures has little say in its offse
 
 
 def settle_normalisation(
-    network: Any,
+    learner: Learner,
+    batches: Batches,
     images: NDArray[np.uint8],
     selection: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     report: Callable[[str], None],
 ) -> None:
-    """Measure batch normalisation's statistics again for the final weights, on unchanged training pictures.
+    """Measure batch normalisation's statistics again for the final weights.
 
-    While training they saw augmented pictures and weights that still moved. Kept only where the selection split's loss
-    says that it is better.
+    While training they followed weights that still moved, and an average of weights never had any of its own. They are
+    measured on training pictures unchanged and as they were learned from, and the selection split's loss decides.
     """
+    network = learner.network
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return
-    before = scores.log_loss(selection[1], predict(network, selection[0]))
-    kept = [(layer.get_weights(), layer.momentum) for layer in norms]
     chosen = np.random.default_rng(0).permutation(len(images))[:SETTLE_PICTURES]
-    for index, start in enumerate(range(0, len(chosen), SETTLE_BATCH)):
+    plain = [images[chosen[start : start + SETTLE_BATCH]] for start in range(0, len(chosen), SETTLE_BATCH)]
+    changed = range(min(len(batches), -(-SETTLE_PICTURES // batches.batch_size)))
+    ways: dict[str, Iterator[Any]] = {
+        "as trained": iter(()),
+        "measured again on unchanged pictures": (network(part.astype(np.float32), training=True) for part in plain),
+        "on pictures as they were learned from": (learner(batches[index][0], training=True) for index in changed),
+    }
+    found = {}
+    for way, passes in ways.items():
+        _measure(norms, passes)
+        loss = scores.log_loss(selection[1], predict(network, selection[0]))
+        found[way] = loss, [layer.get_weights() for layer in norms]
+    report("selection loss with normalisation " + ", ".join(f"{way} {loss:.4f}" for way, (loss, _) in found.items()))
+    _, best = min(found.values(), key=lambda pair: pair[0])
+    for layer, weights in zip(norms, best, strict=True):
+        layer.set_weights(weights)
+
+
+def _measure(norms: list[Any], passes: Iterator[Any]) -> None:
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    for done, _ in enumerate(passes, start=1):
         for layer in norms:
-            layer.momentum = index / (index + 1)  # so that the running mean is the plain mean of all batches
-        network(images[chosen[start : start + SETTLE_BATCH]].astype(np.float32), training=True)
-    for layer, (_, momentum) in zip(norms, kept, strict=True):
+            layer.momentum = done / (done + 1)  # so that the running mean is the plain mean of all batches
+    for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
-    after = scores.log_loss(selection[1], predict(network, selection[0]))
-    report(f"selection loss with normalisation as trained {before:.4f}, measured again {after:.4f}")
-    if after >= before:
-        for layer, (weights, _) in zip(norms, kept, strict=True):
-            layer.set_weights(weights)
 
 
 def settle_head(

@@ -114,7 +114,7 @@ def _lead(
                 finally:
                     watch.restore_handler()
         state.use_averaged()
-        finish.settle_normalisation(network, data.images[data.split_indices("train")], selection, report)
+        finish.settle_normalisation(learner, batches, data.images[data.split_indices("train")], selection, report)
         model = fold.deploy(network, training.builder, training.config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
         temperature, offsets = finish.settle_head(model, probabilities, selection[1])

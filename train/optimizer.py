@@ -1,10 +1,35 @@
 """The optimizer with its schedule, from params."""
 
+import math
 from typing import Any
 
 import keras
 
 from train.settings import TrainParams
+
+Tensor = Any
+
+
+class ConvMuon(keras.optimizers.Muon):  # type: ignore[misc, name-defined, unused-ignore]
+    """Muon (Jordan et al. 2024), which Keras has for matrices, for convolutions: a kernel [k,k,in,out] is the matrix
+    [k*k*in,out] that patches are multiplied with, and every step moves it by much the same in all directions.
+
+    First and last layers, depthwise filters, biases and normalisation follow AdamW, at the same learning rate.
+    """
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        if len(variable.shape) == 4:
+            return 1 in variable.shape[-2:]
+        return bool(super()._should_use_adamw(variable))
+
+    def zeropower_via_newtonschulz5(self, x: Tensor, steps: int) -> Tensor:
+        """The nearest orthogonal matrix, in the kernel's shape."""
+        matrix = keras.ops.reshape(x, (-1, x.shape[-1]))
+        return keras.ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
+
+    def lr_adjust(self, x: Tensor) -> Tensor:
+        """As large a step as AdamW's (Liu et al. 2025), so that learning rates and decay mean the same."""
+        return x * (self.rms_rate * math.sqrt(max(math.prod(x.shape[:-1]), x.shape[-1])))
 
 
 def make_optimizer(params: TrainParams, steps: int) -> Any:
@@ -28,6 +53,11 @@ def make_optimizer(params: TrainParams, steps: int) -> Any:
             optimizer = keras.optimizers.Adam(rate, weight_decay=decay, **average)
         case "adamw":
             optimizer = keras.optimizers.AdamW(rate, weight_decay=params.weight_decay, **average)
+        case "muon":
+            optimizer = ConvMuon(
+                rate, weight_decay=params.weight_decay, adam_weight_decay=params.weight_decay, exclude_layers=["head"],
+                **average,
+            )  # fmt: skip
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["norm", "bias"])
     return optimizer

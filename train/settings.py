@@ -17,7 +17,7 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_options: dict[str, Any] = {}
     epochs: int = 60
     batch_size: int = 128
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     learning_rate: float = 0.05
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: float = 1.0

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.train.pictures_of_shapes import shapes
 from train import scores
-from train.finish import settle_head
+from train.augment import Augment
+from train.finish import settle_head, settle_normalisation
+from train.settings import TrainParams
+from train.training import Training, set_up
+from train.watch import predict
 
 CLASSES = 5
 
@@ -66,3 +71,46 @@ def test_a_class_with_one_picture_does_not_run_away() -> None:
     _, offsets = settle_head(model, sure, labels)
     assert np.abs(offsets).max() < 3
     assert all(np.isfinite(weight).all() for weight in model.get_layer("head").get_weights())
+
+
+def training(strength: Augment) -> Training:
+    params = TrainParams(
+        network_options={"stem": 4, "widths": [8, 8], "depths": [1, 1]}, batch_size=30, augment=strength
+    )
+    return set_up(params, shapes())
+
+
+def means(parts: Training) -> NDArray[np.float64]:
+    layers = parts.network.layers
+    return np.concatenate([layer.get_weights()[2] for layer in layers if hasattr(layer, "moving_mean")])
+
+
+def test_statistics_of_other_weights_are_measured_again() -> None:
+    parts, data = training(Augment(mixup=0.0)), shapes()
+    selected = data.split_indices("selection")
+    selection = data.images[selected], data.labels[selected]
+    for layer in parts.network.layers:
+        if hasattr(layer, "moving_mean"):
+            layer.moving_mean.assign(layer.moving_mean + 40)
+    before, told = scores.log_loss(selection[1], predict(parts.network, selection[0])), list[str]()
+
+    settle_normalisation(parts.learner, parts.batches, data.images[data.split_indices("train")], selection, told.append)
+
+    assert scores.log_loss(selection[1], predict(parts.network, selection[0])) < before
+    assert np.abs(means(parts)).max() < 20
+    assert {layer.momentum for layer in parts.network.layers if hasattr(layer, "momentum")} == {0.9}
+    assert "as they were learned from" in told[0]
+
+
+def test_statistics_that_are_best_as_trained_are_kept() -> None:
+    parts, data = training(Augment(mixup=0.0)), shapes()
+    selected = data.split_indices("selection")
+    selection = data.images[selected], data.labels[selected]
+    settle_normalisation(parts.learner, parts.batches, data.images[data.split_indices("train")], selection, str)
+    kept, loss = means(parts), scores.log_loss(selection[1], predict(parts.network, selection[0]))
+    parts.batches.images = np.zeros_like(parts.batches.images)
+
+    settle_normalisation(parts.learner, parts.batches, np.full((60, 16, 16, 1), 255, np.uint8), selection, str)
+
+    np.testing.assert_array_equal(means(parts), kept)
+    assert scores.log_loss(selection[1], predict(parts.network, selection[0])) == loss
