@@ -16,7 +16,7 @@ from train.watch import predict
 
 SETTLE_PICTURES, SETTLE_BATCH = 5120, 256
 NEWTON_STEPS = 20
-OFFSET_RIDGE = 0.01  # a class with a dozen pictures has little say in its offset
+OFFSET_PRIOR = 28  # as many pictures speak for no offset: a class with a dozen has little say in its own
 
 
 def settle_normalisation(
@@ -92,13 +92,13 @@ def _temperature(logits: NDArray[np.float64], labels: NDArray[np.uint8]) -> floa
 
 def _offsets(logits: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Maximum likelihood with a ridge, by Newton's method: convex, and with one unknown for each class."""
-    classes = logits.shape[1]
+    classes, ridge = logits.shape[1], OFFSET_PRIOR / len(labels)
     share = np.bincount(labels, minlength=classes) / len(labels)
     offsets = np.zeros(classes)
     for _ in range(NEWTON_STEPS):
         answers = _softmax(logits + offsets)
-        slope = answers.mean(axis=0) - share + OFFSET_RIDGE * offsets
-        curvature = np.diag(answers.mean(axis=0)) - answers.T @ answers / len(answers) + OFFSET_RIDGE * np.eye(classes)
+        slope = answers.mean(axis=0) - share + ridge * offsets
+        curvature = np.diag(answers.mean(axis=0)) - answers.T @ answers / len(answers) + ridge * np.eye(classes)
         offsets = offsets - np.linalg.solve(curvature, slope)
     return offsets - offsets.mean()
 
