@@ -35,6 +35,7 @@ class Trained:
     accuracy: float
     seconds: float
     pictures_per_second: float
+    n: int = 0  # pictures of the selection split it was scored on; 0 where that was not logged yet
 
 
 def finished_runs(client: Any, experiment: str, source_digest: str) -> list[Trained]:
@@ -68,6 +69,7 @@ def _trained(client: Any, run: Any) -> Trained:
         accuracy=run.data.metrics["final_selection_accuracy"],
         seconds=float(sum(seconds)),
         pictures_per_second=float(np.median(speed)) if speed else 0.0,
+        n=int(run.data.metrics.get("final_selection_n", 0)),
     )
 
 
@@ -87,7 +89,10 @@ def chosen(runs: list[Trained], names: list[str]) -> list[Trained]:
 
 
 def as_markdown(runs: list[Trained], n: int) -> str:
-    """One row a run; each names the params in which it differs from the first."""
+    """One row a run; each names the params in which it differs from the first.
+
+    The selection split has `n` pictures; a run that was scored on another number of them says so.
+    """
     heads = (
         "run",
         "differs from the first in",
@@ -99,10 +104,12 @@ def as_markdown(runs: list[Trained], n: int) -> str:
     )
     lines = [f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|---:|---|"]
     for run in runs:
-        share = scores.wilson(round(run.accuracy * n), n)
+        own = run.n or n
+        share = scores.wilson(round(run.accuracy * own), own)
         cells = (
             run.name, _difference(runs[0], run), str(run.epochs),
-            f"{100 * share.value:.2f} [{100 * share.low:.2f}, {100 * share.high:.2f}]",
+            f"{100 * share.value:.2f} [{100 * share.low:.2f}, {100 * share.high:.2f}]"
+            + (f", n = {own:,}" if own != n else ""),
             f"{run.seconds / 60:.0f}", f"{run.pictures_per_second:,.0f}", f"`{run.run_id[:8]}`",
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")

@@ -30,7 +30,11 @@ class Run:
 
     def finish(self, result: Scores, sizes: dict[str, float]) -> None:
         """Log the final selection score, the network's sizes and the pictures."""
-        final = {"final_selection_accuracy": result.accuracy.value, "final_selection_ece": result.calibration_error}
+        final = {
+            "final_selection_accuracy": result.accuracy.value,
+            "final_selection_ece": result.calibration_error,
+            "final_selection_n": float(result.n),
+        }
         for name, value in {**final, **sizes}.items():
             self.client.log_metric(self.run_id, name, value)
         for picture in sorted(self.output.glob("*.png")):

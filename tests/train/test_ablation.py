@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
@@ -27,6 +28,12 @@ def test_each_row_names_only_what_differs_from_the_first() -> None:
     assert rows[0][:4] == ["plain", "edge_cnn", "3", "50.00 [46.91, 53.09]"]
     assert rows[1][:2] == ["erased", "augment.erase 0.5"]
     assert rows[1][4:] == ["2", "900", "`erased-i`"]
+
+
+def test_a_run_scored_on_fewer_pictures_says_so_and_has_the_wider_interval() -> None:
+    rows = as_markdown([run("all"), dataclasses.replace(run("few"), n=100)], n=1000).splitlines()[2:]
+    assert "50.00 [46.91, 53.09] |" in rows[0]
+    assert "50.00 [40.38, 59.62], n = 100 |" in rows[1]
 
 
 def test_the_newest_run_of_a_name_counts_and_an_unknown_one_is_refused_with_the_nearest() -> None:
@@ -54,6 +61,11 @@ def test_the_command_reads_what_training_logged_and_leaves_out_other_data(
     assert [row.split("|")[1].strip() for row in rows] == ["slow", "fast"]
     assert "learning_rate 0.1" in rows[1]
     assert f"{100 * fitted.selection.accuracy.value:.2f} [" in rows[1]
+    assert "n = " not in rows[1]
+    less = dataclasses.replace(data, split=np.where(np.arange(len(data.split)) % 48 == 18, 0, data.split))
+    save(less, tmp_path / "dataset.npz")  # the split that is listed has changed since
+    assert main([*given, "fast"]) == 0
+    assert f"n = {fitted.selection.n} |" in capsys.readouterr().out
     assert main([*given, "elsewhere"]) == 2
     assert main(["--experiment", "trid", *given[2:]]) == 2
     assert "did you mean `tried`?" in capsys.readouterr().err

@@ -73,6 +73,18 @@ def test_a_class_with_one_picture_does_not_run_away() -> None:
     assert all(np.isfinite(weight).all() for weight in model.get_layer("head").get_weights())
 
 
+def test_the_same_shares_of_fewer_pictures_have_less_say() -> None:
+    labels = np.array([0, 0, 0, 1], np.uint8)
+    spreads = []
+    for times in (5, 500):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax", name="head")])
+        even = np.full((4 * times, 2), 0.5, np.float32)
+        _, offsets = settle_head(model, even, np.tile(labels, times))
+        spreads.append(offsets[0] - offsets[1])
+    assert spreads[1] == pytest.approx(np.log(3), rel=0.1)
+    assert spreads[0] < 0.5 * spreads[1]
+
+
 def training(strength: Augment) -> Training:
     params = TrainParams(
         network_options={"stem": 4, "widths": [8, 8], "depths": [1, 1]}, batch_size=30, augment=strength
@@ -103,14 +115,14 @@ def test_statistics_of_other_weights_are_measured_again() -> None:
 
 
 def test_statistics_that_are_best_as_trained_are_kept() -> None:
-    parts, data = training(Augment(mixup=0.0)), shapes()
+    parts, data, told = training(Augment(mixup=0.0)), shapes(), list[str]()
     selected = data.split_indices("selection")
     selection = data.images[selected], data.labels[selected]
-    settle_normalisation(parts.learner, parts.batches, data.images[data.split_indices("train")], selection, str)
+    settle_normalisation(parts.learner, parts.batches, data.images[data.split_indices("train")], selection, told.append)
     kept, loss = means(parts), scores.log_loss(selection[1], predict(parts.network, selection[0]))
     parts.batches.images = np.zeros_like(parts.batches.images)
 
-    settle_normalisation(parts.learner, parts.batches, np.full((60, 16, 16, 1), 255, np.uint8), selection, str)
+    settle_normalisation(parts.learner, parts.batches, np.full((60, 16, 16, 1), 255, np.uint8), selection, told.append)
 
     np.testing.assert_array_equal(means(parts), kept)
     assert scores.log_loss(selection[1], predict(parts.network, selection[0])) == loss
