@@ -114,6 +114,9 @@ def _lead(
                 finally:
                     watch.restore_handler()
         state.use_averaged()
+        # Measured on the same pictures whoever trained them: a team or one process, at once or after a resume.
+        batches.team, batches.epoch = Team(), len(state.history)
+        state.reseed(batches.epoch)
         finish.settle_normalisation(learner, batches, data.images[data.split_indices("train")], selection, report)
         model = fold.deploy(network, training.builder, training.config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
