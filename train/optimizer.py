@@ -15,7 +15,7 @@ class ConvMuon(keras.optimizers.Muon):  # type: ignore[misc, name-defined, unuse
     [k*k*in,out] that patches are multiplied with, and every step moves it by much the same in all directions.
 
     First and last layers, depthwise filters, biases and normalisation follow AdamW, at the same learning rate. The
-    iteration is as exact in bfloat16 as it needs to be, where the machine has that.
+    iteration is as exact in bfloat16 as it needs to be: `iterate_in` follows the training's precision.
     """
 
     def __init__(self, learning_rate: Any, *, iterate_in: str = "float32", **options: Any) -> None:
