@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from train.architectures import NetworkConfig
 from train.builder import Builder, ConvRecord
 from train.mirror import with_mirror_images
-from train.networks import NetworkConfig, build_deployed
+from train.networks import build_deployed
 
 
 def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str = "network") -> Any:

@@ -35,7 +35,7 @@ class Source:
     """One npm package that holds a face network in TensorFlow.js' format."""
 
     package: str
-    network: str  # the name in `networks.NETWORKS`
+    network: str  # the name in `architectures.NETWORKS`
     manifest: str  # members of the package
     shard: str
     fill: Callable[[Any, dict[str, Array]], None]

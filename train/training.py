@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
 from train import checkpoint, dataset, machine, networks, unfold
+from train.architectures import NetworkConfig
 from train.batches import Batches
 from train.builder import Builder
 from train.learner import Learner
@@ -31,7 +32,7 @@ class Training:
 
     network: Any  # training form
     builder: Builder
-    config: networks.NetworkConfig
+    config: NetworkConfig
     learner: Learner
     batches: Batches
     state: TrainingState

@@ -12,6 +12,7 @@ import pytest
 
 from edge_contract.errors import UsageError
 from train import face_weights, networks
+from train.architectures import FaceMobile
 from train.pretrained import SOURCES, Source, main, read_package
 
 RESIDUAL, MOBILE = SOURCES.values()
@@ -73,7 +74,7 @@ def residual_package(path: Path) -> tuple[dict[str, Source], dict[str, np.ndarra
 def mobile_package(path: Path) -> tuple[dict[str, Source], dict[str, np.ndarray]]:
     shapes = {"conv1/convolution/merged_input": [3, 3, 3, 32], "conv1_bn/batchnorm_1/sub": [32]}
     width = 32
-    for block, wider in enumerate(networks.FaceMobile().widths, start=1):
+    for block, wider in enumerate(FaceMobile().widths, start=1):
         shapes[f"conv_dw_{block}/depthwise_kernel"] = [3, 3, width, 1]
         shapes |= {f"conv_dw_{block}_bn/batchnorm_1/{part}": [width] for part in ("mul", "sub")}
         shapes[f"conv_pw_{block}/convolution/merged_input"] = [1, 1, width, wider]
