@@ -37,8 +37,8 @@ data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a 
 pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
 	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc repro
 
-train: setup  ## Train, or go on from the last epoch
-	@$(PYTHON) -m train.fit
+train: setup  ## Train, or go on from the last epoch (SET="epochs=40 seed=2" goes before params.yaml)
+	@$(PYTHON) -m train.fit $(foreach change,$(SET),--set '$(change)')
 
 evaluate: setup  ## Score on the test split: the trained network, or MODEL=models/emotion-5.ewm
 	@$(PYTHON) -m train.evaluate $(if $(MODEL),--model '$(MODEL)')

@@ -23,7 +23,7 @@ from edge_contract.errors import EdgewiseError, UsageError
 from train import augment, dataset, machine, networks, scores
 from train.augment import Augment
 from train.components import principal_components
-from train.params import load_section
+from train.params import add_set_option, load_section
 from train.progress import steps
 from train.settings import TrainParams
 from train.views import Views, save_views
@@ -154,10 +154,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.distill`."""
     parser = argparse.ArgumentParser(description="Store a teacher's answers for views of the training pictures.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    add_set_option(parser)
     parser.add_argument("--compare", action="store_true", help="only score the teachers on the selection split")
     options = parser.parse_args(arguments)
     try:
-        params = load_section(options.params, "distill", DistillParams)
+        params = load_section(options.params, "distill", DistillParams, options.changes)
         data = dataset.load(Path(params.dataset))
         machine.limit_threads(params.threads)
         machine.keep_freed_memory()

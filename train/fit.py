@@ -21,7 +21,7 @@ import numpy as np
 
 from edge_contract.errors import EdgewiseError
 from train import checkpoint, dataset, finish, fold, machine, networks, scores
-from train.params import load_section
+from train.params import add_set_option, load_section
 from train.progress import Progress
 from train.settings import TrainParams
 from train.team import Team, gathered
@@ -154,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.fit`."""
     parser = argparse.ArgumentParser(description="Train a network, or go on from its last epoch.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    add_set_option(parser)
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; 0 only writes the network")
     parser.add_argument("--restart", action="store_true", help="forget the checkpoint")
     parser.add_argument(
@@ -161,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        params = load_section(options.params, "train", TrainParams)
+        params = load_section(options.params, "train", TrainParams, options.changes)
         data = dataset.load(Path(params.dataset))
         if options.set_aside:
             kept = checkpoint.set_aside(Path(params.output) / "checkpoint.npz", fingerprint(params, data))

@@ -1,6 +1,8 @@
 """One section of params.yaml as a frozen settings object; anything unknown is refused by name."""
 
+import argparse
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -12,8 +14,8 @@ from edge_contract.errors import UsageError
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
 
 
-def load_section(path: Path, section: str, kind: type[SectionT]) -> SectionT:
-    """Read `section` of a params file as `kind`.
+def load_section(path: Path, section: str, kind: type[SectionT], changes: Iterable[str] = ()) -> SectionT:
+    """Read `section` of a params file as `kind`, with `changes` such as "augment.mixup=0.2" in place of what it says.
 
     Raises:
         UsageError: The file or section is missing, or a key or value does not fit; the text names the nearest valid
@@ -27,7 +29,15 @@ def load_section(path: Path, section: str, kind: type[SectionT]) -> SectionT:
         raise UsageError(f"{path} is not YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
         raise UsageError(f"{path} has no section `{section}`.")
-    return section_from(document[section], section, kind)
+    return section_from(_changed(document[section], changes), section, kind)
+
+
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """`--set NAME=VALUE`, as often as wanted: what the command's section of the params file says otherwise."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+        help="instead of what the params file says, such as seed=2 or augment.mixup=0.2; may be repeated",
+    )  # fmt: skip
 
 
 def section_from(values: dict[str, Any], section: str, kind: type[SectionT]) -> SectionT:
@@ -43,6 +53,29 @@ def nearest(name: str, valid: list[str]) -> str:
     """Half a sentence that offers the closest valid name, or all of them when none is close."""
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"did you mean `{close[0]}`?" if close else f"valid are: {', '.join(sorted(valid))}."
+
+
+def _changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    for change in changes:
+        name, equals, text = change.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not all(keys := name.strip().split(".")):
+            raise UsageError(f"--set {change}: write a name, = and a value, such as augment.mixup=0.2.")
+        for key in reversed(keys):
+            value = {key: value}
+        values = _merged(values, value)
+    return values
+
+
+def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _refuse_unknown(values: dict[str, Any], section: str, kind: type[msgspec.Struct]) -> None:

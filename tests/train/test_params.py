@@ -1,11 +1,15 @@
 """A mistyped setting is named together with the one that was probably meant."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge_contract.errors import UsageError
+from train.distill import DistillParams
 from train.evaluate import EvaluateParams
+from train.networks import network_config
 from train.params import load_section, section_from
 from train.prepare import PrepareParams
 from train.settings import TrainParams
@@ -46,3 +50,41 @@ def test_the_repositorys_own_params_are_valid() -> None:
     assert load_section(path, "train", TrainParams).network == "edge_cnn"
     assert load_section(path, "evaluate", EvaluateParams).output == "build/evaluate"
     assert load_section(path, "prepare", PrepareParams).selection_share == 0.1
+
+
+def test_one_setting_can_be_said_otherwise_without_another_file() -> None:
+    path = REPOSITORY / "train" / "recipes" / "short.yaml"
+    written = load_section(path, "train", TrainParams)
+    changes = ["seed=2", "augment.mixup=0.2", "network_options={pointwise: false}", "output=build/runs/a=b"]
+    said = load_section(path, "train", TrainParams, changes)
+    assert said == msgspec.structs.replace(
+        written, seed=2, augment=msgspec.structs.replace(written.augment, mixup=0.2),
+        network_options={**written.network_options, "pointwise": False}, output="build/runs/a=b",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("seed", "--set seed: write a name, = and a value"),
+        ("=2", "--set =2: write a name, = and a value"),
+        ("augment.=2", "write a name, = and a value"),
+        ("seed=[", "write a name, = and a value"),
+        ("sed=2", "`train` has no `sed`: did you mean `seed`?"),
+        ("augment.mixing=2", "`train.augment` has no `mixing`: did you mean `mixup`?"),
+        ("seed.more=2", "Expected `int`, got `object`"),
+        ("epochs=many", "Expected `int`, got `str`"),
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused_by_name(change: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        load_section(REPOSITORY / "params.yaml", "train", TrainParams, [change])
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "train" / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid_and_names_a_network_that_exists(path: Path) -> None:
+    params = load_section(path, "train", TrainParams)
+    network_config(params.network, params.network_options)
+    for section, kind in (("prepare", PrepareParams), ("distill", DistillParams)):
+        if f"\n{section}:" in path.read_text():
+            load_section(path, section, kind)
