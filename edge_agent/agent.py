@@ -37,9 +37,9 @@ from edge_agent.state import StateStore
 from edge_agent.summary import RunSummary, summarize
 from edge_agent.telemetry import Meter, Windows
 from edge_agent.updates import ModelUpdates
-from edge_agent.version import version
 from edge_contract.errors import UsageError
 from edge_contract.messages import Info
+from edge_contract.version import version
 from edge_vision.classifier import Classifier, runtime
 from edge_vision.faces import open_detector
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_agent.version import version
 from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.version import version
 
 _CONFIG: Final = Path("/etc/edgewise/agent.toml")
 

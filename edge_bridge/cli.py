@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_bridge import settings
 from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.version import version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="edgewise-bridge",
         description="Carry a fleet's MQTT messages to Prometheus, to a prediction log and to a dashboard.",
     )
+    parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",

@@ -5,10 +5,12 @@ imported by its module when that is listed here, so heavy libraries are imported
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
 from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.version import version
 from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release
 
 app = typer.Typer(
@@ -26,6 +28,21 @@ app.add_typer(device.app)
 app.add_typer(package.app)
 app.add_typer(registry.app)
 app.command("lineage")(lineage.lineage)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What leaves the repository: the wheel, the pinned requirement sets and the image's recipe."""
 
+import importlib.metadata
 import importlib.util
 import re
 import shutil
@@ -74,6 +75,13 @@ def test_each_command_of_the_wheel_names_a_function_that_exists(wheel: zipfile.Z
         module, _, function = target.partition(":")
         source = wheel.read(module.replace(".", "/") + ".py").decode()
         assert re.search(rf"^def {function}\(", source, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("command", ["edgewise", "edgewise-agent", "edgewise-bridge"])
+def test_every_command_says_its_version(command: str) -> None:
+    console = Path(sys.executable).with_name(command)
+    answer = subprocess.run([console, "--version"], capture_output=True, text=True, timeout=120, check=True)
+    assert answer.stdout.strip() == importlib.metadata.version("edgewise-toolkit")
 
 
 @pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda path: path.stem)

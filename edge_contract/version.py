@@ -1,4 +1,4 @@
-"""Which agent this is."""
+"""Which Edgewise this is: all roles come from one distribution."""
 
 from importlib import metadata
 from typing import Final
