@@ -32,7 +32,11 @@ demo: setup setup-tflite  ## Everything at once: train, quantize, release, push,
 
 data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N
 	@$(if $(SOURCE),,$(error name the data, such as: make data SOURCE=fer2013.csv))
-	@$(PYTHON) -m train.prepare --source '$(SOURCE)' $(if $(FERPLUS),--ferplus '$(FERPLUS)')
+	@$(PYTHON) -m train.prepare --source '$(SOURCE)' $(if $(FERPLUS),--ferplus '$(FERPLUS)') --remember
+	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare  # read once, not again by `make pipeline`
+
+runs: setup  ## MLflow's page of every training and model version, on 127.0.0.1 (PORT=5000)
+	@$(VENV)/bin/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
 	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc repro
@@ -110,6 +114,6 @@ test-agent-matrix: setup-dev setup-tflite  ## The agent's tests on Python 3.11 a
 clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup setup-dev setup-tflite demo data pipeline train evaluate quantize gate package tune face-detector \
+.PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector \
 	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow

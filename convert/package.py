@@ -14,7 +14,7 @@ from rich.console import Console
 from convert import artifacts, card, gate
 from convert.comparison import Comparison
 from convert.lineage import trace
-from convert.settings import SYNTHETIC, PackageSettings
+from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
 from edge_contract import package
 from edge_contract.errors import EdgewiseError, GateRefusedError, UsageError
 from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
@@ -77,18 +77,28 @@ def write(packaged: ModelPackage, folder: Path) -> Path:
 
 
 def _check_honest(settings: PackageSettings, *, synthetic: bool) -> None:
-    """A model of drawn faces says so in its name and in its scores, and no other does.
+    """A model of drawn faces says so in its name, its scores and its card, and no other does.
 
     Raises:
-        UsageError: the parameters call it otherwise.
+        UsageError: the parameters call it otherwise; the text names all of them.
     """
-    for key, said in (("name", settings.name), ("dataset", settings.dataset)):
-        if said.startswith(SYNTHETIC) != synthetic:
-            was = "drawn faces" if synthetic else "other data than drawn faces"
-            must = f"start with `{SYNTHETIC}`" if synthetic else f"not start with `{SYNTHETIC}`"
-            raise UsageError(
-                f"this model was trained on {was}: package.{key} in params.yaml must {must}, not `{said}`."
-            )
+    says_drawn = {
+        "name": settings.name.startswith(SYNTHETIC),
+        "dataset": settings.dataset.startswith(SYNTHETIC),
+        "label_set": settings.label_set == DRAWN,
+        "caveat": DRAWN_CAVEAT in settings.caveat,
+    }
+    if synthetic and not (says_drawn["name"] and says_drawn["dataset"]):
+        raise UsageError(
+            "this model was trained on drawn faces, and package.name and package.dataset in params.yaml must start "
+            f"with `{SYNTHETIC}`; they are `{settings.name}` and `{settings.dataset}`."
+        )
+    wrong = [f"package.{key}" for key, says in says_drawn.items() if says]
+    if not synthetic and wrong:
+        raise UsageError(
+            f"this model was not trained on drawn faces, and params.yaml still says so: set {', '.join(wrong)} to what "
+            "is true of your data (intended_use too)."
+        )
 
 
 def _accuracy(found: Comparison, split: str, settings: PackageSettings) -> Accuracy:

@@ -8,6 +8,9 @@ from edge_contract.manifest import Budget, FaceCrop
 
 SYNTHETIC: Final = "synthetic"
 """How name and data set of a model of drawn faces begin."""
+DRAWN: Final = "drawn"
+"""Its label set, and what its caveat says (params.yaml)."""
+DRAWN_CAVEAT: Final = "this project draws"
 
 
 class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +75,7 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The data set's name, as scores and card print it."""
     split: str = ""
     """What people call the split of the scores, such as PublicTest; the gate's own name for it when empty."""
-    label_set: str = "drawn"
+    label_set: str = DRAWN
     """Whose labels the scores count."""
     intended_use: str = ""
     caveat: str = ""

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
+import ruamel.yaml
 import yaml
 
 from edge_contract.errors import UsageError
 
+LONGEST_LINE = 4096  # nothing is wrapped that was not
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
 
 
@@ -30,6 +32,18 @@ def load_section(path: Path, section: str, kind: type[SectionT], changes: Iterab
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
         raise UsageError(f"{path} has no section `{section}`.")
     return section_from(_changed(document[section], changes), section, kind)
+
+
+def write_values(path: Path, section: str, values: dict[str, Any]) -> None:
+    """Change `values` of a section in a params file; comments and everything else stay as they are."""
+    keeping = ruamel.yaml.YAML()
+    keeping.preserve_quotes, keeping.width = True, LONGEST_LINE
+    document = keeping.load(path.read_text())
+    document[section].update(values)
+    part = path.with_suffix(".part")
+    with part.open("w") as file:
+        keeping.dump(document, file)
+    part.replace(path)
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """`make data SOURCE=…`: one dataset file and a report on it from whatever form the pictures are in.
 
-    python -m train.prepare [--source S] [--ferplus F] [--params params.yaml]
+    python -m train.prepare [--source S] [--ferplus F] [--params params.yaml] [--remember]
 
 Splits are fixed here, once: training rows that equal a test picture are left out, and the selection split takes a
 stratified tenth of Training whose equal pictures never stand on both sides.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_contract.errors import EdgewiseError, UsageError
 from train.data_report import DataReport, describe, readable
 from train.dataset import SPLITS, Dataset, image_digests, save
-from train.params import load_section
+from train.params import load_section, write_values
 from train.sources import PictureFormat, Rows, read_source
 from train.splits import stratified_share, training_rows_in_tests
 
@@ -136,6 +136,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--ferplus", help="FER+ votes for fer2013.csv: fer2013new.csv")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument(
+        "--remember", action="store_true", help="write the source into the params file: `dvc repro` then reads the same"
+    )
     options = parser.parse_args(arguments)
     try:
         params = load_section(options.params, "prepare", PrepareParams)
@@ -145,6 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
             params = msgspec.structs.replace(params, ferplus=options.ferplus)
         dataset, report = prepare(params)
         write(dataset, report, Path(params.output))
+        if options.remember:
+            write_values(options.params, "prepare", {"source": params.source, "ferplus": params.ferplus})
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)

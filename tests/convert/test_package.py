@@ -15,10 +15,11 @@ from edge_contract.manifest import Lineage
 from edge_vision import goldens
 from edge_vision.classifier import Classifier
 from tests.convert.shapes import Trained
+from train.params import load_section
 
 pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
-SETTINGS = PackageSettings(name="stripes", release=4, dataset="stripes", label_set="drawn", caveat="Drawn here.")
+SETTINGS = PackageSettings(name="stripes", release=4, dataset="stripes", label_set="stripes", caveat="Drawn here.")
 LINEAGE = Lineage(git_commit="c" * 40, dataset="stripes-3", trained_on="a test")
 
 
@@ -103,6 +104,17 @@ def test_a_model_of_drawn_faces_says_so_and_no_other_does(
     else:
         with pytest.raises(UsageError, match="drawn faces"):
             package.assemble(converted, judged, settings, LINEAGE)
+
+
+def test_settings_left_from_drawn_faces_are_refused_all_at_once(converted: Converted, record: gate.GateRecord) -> None:
+    left = load_section(Path(__file__).parents[2] / "params.yaml", "package", PackageSettings)
+    with pytest.raises(
+        UsageError, match=r"set package\.name, package\.dataset, package\.label_set, package\.caveat to"
+    ):
+        package.assemble(converted, record, left, LINEAGE)
+    renamed = msgspec.structs.replace(left, name="digits", dataset="digits", label_set="digits")
+    with pytest.raises(UsageError, match=r"set package\.caveat to what is true"):
+        package.assemble(converted, record, renamed, LINEAGE)
 
 
 @pytest.mark.parametrize("name", ["Emotion", "", "a/b"])

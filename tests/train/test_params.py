@@ -10,7 +10,7 @@ from edge_contract.errors import UsageError
 from train.distill import DistillParams
 from train.evaluate import EvaluateParams
 from train.networks import network_config
-from train.params import load_section, section_from
+from train.params import load_section, section_from, write_values
 from train.prepare import PrepareParams
 from train.settings import TrainParams
 
@@ -88,3 +88,13 @@ def test_every_recipe_is_valid_and_names_a_network_that_exists(path: Path) -> No
     for section, kind in (("prepare", PrepareParams), ("distill", DistillParams)):
         if f"\n{section}:" in path.read_text():
             load_section(path, section, kind)
+
+
+def test_writing_a_value_keeps_comments_and_every_other_line(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    before = (REPOSITORY / "params.yaml").read_text()
+    path.write_text(before)
+    write_values(path, "prepare", {"source": "pictures: new", "ferplus": ""})
+    assert load_section(path, "prepare", PrepareParams).source == "pictures: new"
+    lines = list(zip(before.splitlines(), path.read_text().splitlines(), strict=True))
+    assert [line.split(":")[0].strip() for line, now in lines if line != now] == ["source"]
