@@ -33,10 +33,12 @@ demo: setup setup-tflite  ## Everything at once: train, quantize, release, push,
 data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N
 	@$(if $(SOURCE),,$(error name the data, such as: make data SOURCE=fer2013.csv))
 	@$(PYTHON) -m train.prepare --source '$(SOURCE)' $(if $(FERPLUS),--ferplus '$(FERPLUS)') --remember
-	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare  # read once, not again by `make pipeline`
+	@if git rev-parse --git-dir >/dev/null 2>&1; then PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare; \
+	else echo 'This is no git repository: `make pipeline` needs one (git init), and will read the data again.'; fi
 
 runs: setup  ## MLflow's page of every training and model version, on 127.0.0.1 (PORT=5000)
-	@$(VENV)/bin/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	@PYTHONWARNINGS=ignore $(VENV)/bin/mlflow ui --workers 1 --port $(or $(PORT),5000) \
+	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
 	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc repro
