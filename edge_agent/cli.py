@@ -202,5 +202,5 @@ def _look(options: argparse.Namespace) -> int:
         say=lambda event: print(look.line(event), flush=True),
         complain=lambda text: print(f"edgewise-agent: {text}", file=sys.stderr),
     )
-    print(f"{summary.frames} frames, {summary.faces} faces, {summary.errors} errors")
+    print(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")
     return ExitCode.OK

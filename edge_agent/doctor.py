@@ -260,7 +260,7 @@ def release_side(settings: Settings) -> Finding:
     path = settings.model.trust_root
     if path is None:
         text = "model.trust_root is not set: no release is ever accepted"
-        return Finding("release side", "warning", text, "copy the release side's 1.root.json here")
+        return Finding("release side", "warning", text, "copy the release side's fleet/root.json here")
     try:
         root = Metadata[Root].from_bytes(path.read_bytes())
         root.verify_delegate("root", root)

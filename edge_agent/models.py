@@ -112,7 +112,7 @@ def open_models(
         except OSError as error:
             raise UsageError(
                 f"the root metadata {model.trust_root} cannot be read ({error.strerror}); copy the release side's "
-                "1.root.json there."
+                "fleet/root.json there."
             ) from error
         return ModelUpdates(
             device.state_dir,

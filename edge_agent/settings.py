@@ -71,7 +71,7 @@ class ModelSettings:
     """Which models may run here, and what finds the faces."""
 
     trust_root: Path | None = None
-    """The release side's root metadata (`1.root.json`); without it no release is ever accepted."""
+    """The release side's root metadata (`fleet/root.json`); without it no release is ever accepted."""
     factory: Path | None = None
     """A `.ewm` that runs until the first release is pushed."""
     threads: Annotated[int, Meta(ge=1, le=16)] = 1

@@ -73,7 +73,9 @@ def _scope(group: str | None, device: str | None, *, follow_group: bool) -> str:
 
 
 def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> None:
-    text = [f"{len(outcomes.done)} devices run it."]
+    text = [
+        f"{len(outcomes.done)} device runs it." if len(outcomes.done) == 1 else f"{len(outcomes.done)} devices run it."
+    ]
     text += [f"{device} refused it: {reason}" for device, reason in outcomes.refused.items()]
     text += [f"{device} is still at it ({state})." for device, state in outcomes.pending.items()]
     say(
@@ -83,6 +85,6 @@ def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> Non
     )
     if outcomes.refused or outcomes.pending or not outcomes.done:
         raise EdgewiseError(
-            f"{len(outcomes.done)} devices run the release, {len(outcomes.refused)} refused it and "
-            f"{len(outcomes.pending)} did not finish in time; see: edgewise fleet ls"
+            f"the release runs on {len(outcomes.done)}, was refused by {len(outcomes.refused)} and is not finished on "
+            f"{len(outcomes.pending)}; see: edgewise fleet ls"
         )
