@@ -289,7 +289,7 @@ def test_fleet_ls_shows_each_device(online: Command, link: Link) -> None:
 def test_push_wait_ends_with_a_device_that_refused(online: Command, link: Link) -> None:
     online("release", str(TINY))
     link.publish(_said("cam-1", state="rejected", revision=2**50, reason="too large."))
-    with pytest.raises(EdgewiseError, match="1 refused"):
+    with pytest.raises(EdgewiseError, match="was refused by 1 and"):
         online("push", "tiny", "1", "--group", "g", "--wait", "20", "--json")
 
 
