@@ -10,7 +10,9 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+import cv2
 import pytest
+import skimage.data
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 PACKAGES: Final = {"edge_agent", "edge_bridge", "edge_contract", "edge_fleet", "edge_vision"}
@@ -82,6 +84,23 @@ def test_every_command_says_its_version(command: str) -> None:
     console = Path(sys.executable).with_name(command)
     answer = subprocess.run([console, "--version"], capture_output=True, text=True, timeout=120, check=True)
     assert answer.stdout.strip() == importlib.metadata.version("edgewise-toolkit")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_readme_s_lines_install_an_agent_that_answers(tmp_path: Path) -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    start = readme.index("python3 -m venv edgewise")
+    lines = readme[start : readme.index("\n", readme.index("pip install", start))]
+    lines = lines.replace("python3 ", f"{sys.executable} ").replace("edgewise/bin", f"{tmp_path}/edgewise/bin")
+    lines = lines.replace("venv edgewise", f"venv {tmp_path}/edgewise")
+    cv2.imwrite(str(tmp_path / "picture.png"), skimage.data.astronaut()[..., ::-1])
+    look = f"edgewise-agent look --package models/emotion-5.ewm {tmp_path}/picture.png"
+    said = subprocess.run(
+        ["bash", "-c", f"set -e\n{lines}\n{look}"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    assert "happy" in said.stdout
 
 
 @pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda path: path.stem)
