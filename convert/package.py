@@ -106,7 +106,7 @@ def _accuracy(found: Comparison, split: str, settings: PackageSettings) -> Accur
         return Score(
             dataset=settings.dataset,
             split=split,
-            label_set=settings.label_set,
+            label_set=settings.label_set or settings.dataset,
             n=found.n,
             accuracy=share.value,
             low=share.low,

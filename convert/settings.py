@@ -75,8 +75,8 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The data set's name, as scores and card print it."""
     split: str = ""
     """What people call the split of the scores, such as PublicTest; the gate's own name for it when empty."""
-    label_set: str = DRAWN
-    """Whose labels the scores count."""
+    label_set: str = ""
+    """Whose labels the scores count; the data set's own when empty."""
     intended_use: str = ""
     caveat: str = ""
     around: Literal["face", "frame"] = "face"

@@ -60,6 +60,7 @@ def test_a_command_signed_for_this_device_and_topic_is_believed() -> None:
         (b"\xff" * 100, "no signed envelope"),
         (b"[" * 200_000, "passes the limit"),
     ],
+    ids=["stranger", "desired state", "other device", "other number", "late", "long", "no fields", "no JSON", "large"],
 )
 def test_any_other_is_refused_with_its_reason(payload: bytes, reason: str) -> None:
     with pytest.raises(TrustError, match=reason):

@@ -5,7 +5,7 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
@@ -57,6 +57,7 @@ def test_the_first_of_two_trusted_keys_is_enough_and_a_threshold_of_two_is_not_m
         (b"[" * 50_000, "no signed envelope"),
         (b" " * (limits.MESSAGE_BYTES + 1), "limit"),
     ],
+    ids=["other key", "other type", "other kind", "no fields", "list", "null", "no JSON", "deep", "large"],
 )
 def test_anything_else_is_refused(data: bytes, says: str) -> None:
     with pytest.raises(TrustError, match=says):
@@ -76,6 +77,9 @@ scalars = st.none() | st.booleans() | st.integers() | st.text()
 
 
 @given(st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(envelope_keys, inner)))
+@example({"payloadType": None, "payload": "", "signatures": []})
+@example({"payloadType": trust.DESIRED_TYPE, "payload": "", "signatures": [{"keyid": None, "sig": ""}]})
+@example({"payloadType": trust.DESIRED_TYPE, "payload": "", "signatures": [{"keyid": [], "sig": ""}]})
 def test_any_json_is_refused_and_never_breaks_the_reader(value: object) -> None:
     with pytest.raises(TrustError):
         unsealed(json.dumps(value).encode())
