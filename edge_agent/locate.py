@@ -63,6 +63,7 @@ class FaceLocator:
         self._continuous = continuous
         self._motion = MotionGate(settings.motion if continuous else 0.0)
         self._cadence = Cadence(interval=1.0 / fps)
+        self._size: tuple[int, ...] = ()
         self._tracks = Tracks()
         self._templates: dict[int, Template] = {}
         self._frames_since = 0
@@ -72,9 +73,7 @@ class FaceLocator:
 
     def locate(self, small: Pixels, moment: float) -> Located:
         """The faces of this frame; `small` is grey [height, width], `moment` its time in the scene, seconds."""
-        if not self._continuous:
-            self._tracks = tracks.step(self._tracks, SceneChanged())
-            self._detect_next = True
+        self._begin_scene(small)
         moved = self._motion.moved(small)
         self._frames_since += 1
         due = moved and self._frames_since >= self._cadence.every(self._settings.cadence)
@@ -90,8 +89,7 @@ class FaceLocator:
 
     def whole(self, small: Pixels, moment: float) -> Located:
         """The frame's central square as the one thing in it, for a model of whole pictures; nothing is searched."""
-        if not self._continuous:
-            self._tracks = tracks.step(self._tracks, SceneChanged())
+        self._begin_scene(small)
         moved = self._motion.moved(small)
         self._tracks = tracks.step(self._tracks, Detected((Face(central_square(small), 1.0),)))
         self._templates, self._detected_at = {}, moment
@@ -111,6 +109,14 @@ class FaceLocator:
         self._cadence = cadence.step(
             self._cadence, interval=interval, detect=detecting, rest=whole - (detecting or 0.0)
         )
+
+    def _begin_scene(self, small: Pixels) -> None:
+        """Forget the tracks where they say nothing of this frame: in another size their boxes lie elsewhere."""
+        if self._continuous and small.shape == self._size:
+            return
+        self._size = small.shape
+        self._tracks = tracks.step(self._tracks, SceneChanged())
+        self._templates, self._detect_next = {}, True
 
     def _detect(self, small: Pixels, moment: float) -> float:
         self._detect_next = True  # and stays so if the detector fails
