@@ -66,6 +66,13 @@ def test_the_detector_runs_on_every_fifth_moving_frame_and_the_face_is_followed_
     assert seen == [[1]] * 11
 
 
+def test_pictures_of_another_size_are_searched_at_once_and_their_faces_are_new() -> None:
+    detector = Scripted([Face(PATCH, 0.9)])
+    seen = walk(detector, [textured(), textured(2), textured(4)[:180], textured(6)[:180]])
+    assert detector.frames == [0, 2]
+    assert seen == [[1], [1], [2], [2]]
+
+
 def test_a_doubtful_face_is_looked_at_again_on_the_next_frame() -> None:
     detector = Scripted([Face(PATCH, 0.6)])
     seen = walk(detector, [textured(frame % 2 * 3) for frame in range(4)])
