@@ -15,7 +15,7 @@ import pytest
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 BIN: Final = Path(sys.executable).parent
 SMALL: Final = {"  epochs: 20\n": "  epochs: 1\n", "network_options: {}": "network_options: {widths: [8, 8, 8, 8]}"}
-pytestmark = pytest.mark.xdist_group("pipeline")
+pytestmark = [pytest.mark.xdist_group("pipeline"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
 
 def run(folder: Path, *command: str) -> str:
@@ -26,26 +26,11 @@ def run(folder: Path, *command: str) -> str:
         "DVC_NO_ANALYTICS": "1",
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "GIT_CONFIG_GLOBAL": os.devnull,
+        **{f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
-
-
-def commit(folder: Path) -> None:
-    run(folder, "git", "add", "--all")
-    run(
-        folder,
-        "git",
-        "-c",
-        "user.name=test",
-        "-c",
-        "user.email=test@example.org",
-        "commit",
-        "--quiet",
-        "-m",
-        "as it is",
-    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +96,8 @@ def test_what_python_leaves_behind_makes_no_stage_out_of_date(trained: Trained) 
 
 def test_a_clone_gets_everything_from_the_remote_and_has_nothing_to_do(trained: Trained, tmp_path: Path) -> None:
     checkout = trained.folder
-    commit(checkout)
+    run(checkout, "git", "add", "--all")
+    run(checkout, "git", "commit", "--quiet", "-m", "as it is")
     run(checkout, "dvc", "push", "--quiet", "prepare", "train")
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(checkout), str(clone))
