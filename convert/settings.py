@@ -9,8 +9,9 @@ from edge_contract.manifest import Budget, FaceCrop
 SYNTHETIC: Final = "synthetic"
 """How name and data set of a model of drawn faces begin."""
 DRAWN: Final = "drawn"
-"""Its label set, and what its caveat says (params.yaml)."""
+"""Its label set in params.yaml."""
 DRAWN_CAVEAT: Final = "this project draws"
+"""What its caveat in params.yaml says, and no other may."""
 
 
 class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
