@@ -101,7 +101,7 @@ bench-accuracy: setup-dev  ## Every network on the same test, from stored predic
 	@$(PYTHON) -m benchmarks.accuracy
 
 screenshot: setup-dev  ## The dashboard's picture for the README
-	@$(PYTHON) -m tests.bridge.screenshot
+	@$(PYTHON) -m tests.bridge.web.screenshot
 
 # --- 64-bit Arm, and every runtime ------------------------------------------------------------------------------------
 image-arm64: setup-dev  ## Container image of the agent for 64-bit Arm, with docker or buildah (BASE=another image)

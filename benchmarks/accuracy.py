@@ -26,9 +26,9 @@ from benchmarks.accuracy_report import Row, Share
 from benchmarks.accuracy_rows import Cost, RowSpec
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import digest_of
-from train import scores
-from train.dataset import Dataset, load
+from train.data.dataset import Dataset, load
 from train.evaluate import label_sets
+from train.scoring import scores
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = Path(__file__).with_suffix(".yaml")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ten_crop import KEPT, ten_crops
 from edge_contract.manifest import digest_of
-from train.answers import probabilities_of
-from train.crops import KEPT, ten_crops
-from train.dataset import Dataset, write_archive
+from train.data.dataset import Dataset, write_archive
+from train.scoring.predict import probabilities_of
 
 SPLIT = "test"  # FER2013's PublicTest
 

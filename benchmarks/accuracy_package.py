@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy_answers import Probabilities
 from benchmarks.accuracy_rows import Cost, cost_of_tflite
 from edge_contract.errors import EdgewiseError, UsageError
-from train.dataset import write_archive
+from train.data.dataset import write_archive
 
 FORMS = ("float", "quantized")
 REMEDY = "python3.11 -m venv .venv-fer && .venv-fer/bin/pip install fer==25.10.3"

@@ -9,10 +9,10 @@ import keras
 import msgspec
 import yaml
 
-from convert.flatbuffer import WEIGHTED, parse
+from convert.tflite.flatbuffer import WEIGHTED, parse
 from edge_contract import package
 from edge_contract.errors import UsageError
-from train import networks
+from train.network import build
 from train.params import section_from
 
 
@@ -77,7 +77,7 @@ def cost_of_file(path: Path) -> Cost:
     """Parameters, multiply-accumulates and bytes of a model file; a package counts as the model inside."""
     if path.suffix == ".keras":
         network = keras.models.load_model(path, compile=False)
-        macs = networks.multiply_accumulates(network)
+        macs = build.multiply_accumulates(network)
         return Cost(int(network.count_params()), macs / 1e6, path.stat().st_size)
     return cost_of_tflite(package.read_file(path).model if path.suffix == package.SUFFIX else path.read_bytes())
 
@@ -92,5 +92,5 @@ def cost_of_tflite(model: bytes) -> Cost:
 
 def cost_untrained(spec: RowSpec, shape: tuple[int, int, int], classes: int) -> Cost:
     """Of a network that nobody has trained here: its sizes are known, its file is not."""
-    network = networks.build_deployed(networks.network_config(spec.network, spec.network_options), shape, classes)
-    return Cost(int(network.count_params()), networks.multiply_accumulates(network) / 1e6, None)
+    network = build.build_deployed(build.network_config(spec.network, spec.network_options), shape, classes)
+    return Cost(int(network.count_params()), build.multiply_accumulates(network) / 1e6, None)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from demo.clip import portrait
-from edge_agent.consensus import ConsensusSettings
-from edge_agent.locate import FaceLocator, LocateSettings
-from edge_agent.recognize import Recognizer
-from edge_agent.sources import SourceSettings, open_source
+from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.inference.consensus import ConsensusSettings
+from edge_agent.inference.locate import FaceLocator, LocateSettings
+from edge_agent.inference.recognize import Recognizer
 from edge_contract.package import ModelPackage
 from edge_vision.classifier import Classifier
 from edge_vision.crop import face_crop

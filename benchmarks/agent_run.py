@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks.agent_memory import Memory, Sample, read
 from demo.broker import Broker
-from edge_agent.link import Link
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.messages import Ack, Prediction, Telemetry, decode, encode
@@ -101,8 +101,8 @@ class Bench:
             "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
             "OPENBLAS_NUM_THREADS": "1",
         }
-        imports = "import edge_agent.agent, edge_agent.sources_files, edge_agent.footprint, edge_agent.native_output"
-        self._python("-c", imports)
+        modules = ("agent", "camera.files", "system.memory", "system.native_output")
+        self._python("-c", "".join(f"import edge_agent.{name}\n" for name in modules))
         release_side = folder / "release-side"
         environment = {"EDGEWISE_PASSPHRASE": "of this run only"}
         command = "import sys; from edge_fleet.cli import main; sys.exit(main())"

@@ -31,10 +31,10 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.broker import Broker
-from edge_bridge import exposition
 from edge_bridge.bridge import Bridge
-from edge_bridge.device import Device
-from edge_bridge.fleet import FleetState
+from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.state import FleetState
+from edge_bridge.metrics import exposition
 from edge_bridge.settings import BridgeSettings, BrokerSettings, LimitSettings, MetricSettings
 from edge_contract import messages, topics
 from edge_contract.messages import STAGE_BOUNDS, STAGES, Availability

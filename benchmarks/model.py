@@ -29,15 +29,15 @@ from rich.progress import track
 
 from benchmarks.model_layers import LayerCost, profile
 from benchmarks.model_report import Row, draw, layer_table, table
-from convert import conversion, flatbuffer
-from convert.description import output_of
-from convert.runtimes import MATRIX, Runtime, ask
+from convert.tflite import conversion, flatbuffer
+from convert.tflite.candidate import output_of
+from convert.tflite.runtimes import MATRIX, Runtime, ask
 from edge_contract import package as packages
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Score, digest_of
 from edge_contract.package import ModelPackage
 from tests.arm64.emulated import BUILD, CORTEX_A72, CORTEX_A76, REPOSITORY, EmulatedDevice
-from train import networks
+from train.network import build
 
 HERE: Final = Path(__file__).resolve().parent
 RESULTS: Final = HERE / "results"
@@ -68,9 +68,7 @@ def variants(models: Path) -> Iterator[Variant]:
         shipped = packages.read_file(models / name)
         manifest = shipped.manifest
         accuracy = manifest.accuracy
-        fresh = networks.build_deployed(
-            networks.network_config(network), manifest.input.shape[1:], len(manifest.labels)
-        )
+        fresh = build.build_deployed(build.network_config(network), manifest.input.shape[1:], len(manifest.labels))
         real = conversion.to_float(fresh)
         macs = flatbuffer.parse(real).macs
         if (there := flatbuffer.parse(shipped.model).macs) != macs:

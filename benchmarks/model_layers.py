@@ -17,8 +17,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from convert.flatbuffer import parse
-from convert.layers import short_name
+from convert.tflite.flatbuffer import parse
+from convert.tflite.layers import short_name
 
 TIMED: Final = 200  # invocations a round, of which the median counts: a layer may take less than a microsecond
 _WARM_UP: Final = 20

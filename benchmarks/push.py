@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demo.broker import Broker
-from edge_agent import link as agent_link
-from edge_agent.blobs import Download, PartFile
-from edge_agent.link import Link as DeviceLink
+from edge_agent.models.chunks import Download, PartFile
+from edge_agent.mqtt import link as agent_link
+from edge_agent.mqtt.link import Link as DeviceLink
 from edge_agent.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.manifest import digest_of

@@ -17,7 +17,9 @@ from typing import Final
 from rich.progress import track
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import dataset, machine, prepare
+from train import prepare
+from train.data import dataset
+from train.loop import machine
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 PICTURES: Final = 12_000

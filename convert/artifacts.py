@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.layers import Layer
+from convert.tflite.layers import Layer
 from edge_contract.errors import UsageError
 from edge_contract.manifest import ModelManifest, decode
 

@@ -12,15 +12,16 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from convert import artifacts, decision, measure
-from convert.measurements import Measurements
-from convert.runtimes import MATRIX, Runtime
+from convert import artifacts
+from convert.checks import decision, measure
+from convert.checks.measurements import Measurements
 from convert.settings import SYNTHETIC, GateSettings
+from convert.tflite.runtimes import MATRIX, Runtime
 from edge_contract import package
 from edge_contract.errors import EdgewiseError, ExitCode, UsageError
 from edge_contract.manifest import GateResult
 from edge_contract.package import ModelPackage
-from train.dataset import Dataset, load
+from train.data.dataset import Dataset, load
 from train.params import load_section
 
 

@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from convert import artifacts, card, gate
-from convert.comparison import Comparison
+from convert.checks.comparison import Comparison
 from convert.lineage import trace
 from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
 from edge_contract import package
@@ -20,7 +20,7 @@ from edge_contract.errors import EdgewiseError, GateRefusedError, UsageError
 from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
 from edge_contract.package import ModelPackage
 from train.params import load_section
-from train.scores import Interval
+from train.scoring.scores import Interval
 
 
 def assemble(

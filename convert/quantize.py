@@ -13,15 +13,16 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from convert import artifacts, calibration, conversion, layers, qat
-from convert.description import describe
-from convert.flatbuffer import parse
-from convert.layer_report import draw, table, to_markdown
-from convert.runtimes import LITERT, ask
+from convert import artifacts
 from convert.settings import PackageSettings, QuantizeSettings
+from convert.tflite import calibration, conversion, layers, qat
+from convert.tflite.candidate import describe
+from convert.tflite.flatbuffer import parse
+from convert.tflite.layer_report import draw, table, to_markdown
+from convert.tflite.runtimes import LITERT, ask
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget, FaceCrop, digest_of, encode
-from train.dataset import Dataset, load, write_archive
+from train.data.dataset import Dataset, load, write_archive
 from train.params import load_section
 
 # A probability. Folding the rescaling moves what the first convolution pads with by at most half a grey level, which

@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import centering
-from convert.flatbuffer import WEIGHTED, Graph, parse
+from convert.tflite import centering
+from convert.tflite.flatbuffer import WEIGHTED, Graph, parse
 from edge_contract import package
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.package import ModelPackage
-from train import networks
-from train.settings import TrainParams
+from train.loop.settings import TrainParams
+from train.network import build
 
 
 def restore(shipped: ModelPackage, params: TrainParams) -> Any:
@@ -31,8 +31,8 @@ def restore(shipped: ModelPackage, params: TrainParams) -> Any:
         UsageError: The package holds another network.
     """
     image, labels = shipped.manifest.input, shipped.manifest.labels
-    config = networks.network_config(params.network, params.network_options)
-    network = networks.build_deployed(config, image.shape[1:], len(labels))
+    config = build.network_config(params.network, params.network_options)
+    network = build.build_deployed(config, image.shape[1:], len(labels))
     stored = _weights(parse(shipped.model, shipped.file_name))
     layers = [layer for layer in network.layers if layer.weights]
     forms = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]

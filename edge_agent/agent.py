@@ -15,28 +15,28 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent import settings_file
-from edge_agent.actions import Actions
-from edge_agent.board import Board
-from edge_agent.commands import Commands
-from edge_agent.delivery import Delivery
-from edge_agent.discovery import discovery
-from edge_agent.link import Link
-from edge_agent.liveness import Liveness
-from edge_agent.logs import set_level
-from edge_agent.models import open_models
-from edge_agent.notify import ServiceManager
-from edge_agent.pipeline import Pipeline
-from edge_agent.presence import Presence, availability
-from edge_agent.reporter import Reporter
+from edge_agent.camera.source import open_source
+from edge_agent.commands.actions import Actions
+from edge_agent.commands.receiver import Commands
+from edge_agent.inference.pipeline import Pipeline
+from edge_agent.model_source import open_models
+from edge_agent.models.slots import ActiveModel
+from edge_agent.mqtt.home_assistant import discovery
+from edge_agent.mqtt.link import Link
+from edge_agent.mqtt.presence import Presence, availability
 from edge_agent.settings import Settings
 from edge_agent.settings_file import SettingsFile
-from edge_agent.slots import ActiveModel
-from edge_agent.sources import open_source
-from edge_agent.spool import Spool
-from edge_agent.state import StateStore
-from edge_agent.summary import RunSummary, summarize
-from edge_agent.telemetry import Meter, Windows
-from edge_agent.updates import ModelUpdates
+from edge_agent.system.liveness import Liveness
+from edge_agent.system.logs import set_level
+from edge_agent.system.systemd import ServiceManager
+from edge_agent.telemetry.board import Board
+from edge_agent.telemetry.delivery import Delivery
+from edge_agent.telemetry.meter import Meter, Windows
+from edge_agent.telemetry.observer import Reporter
+from edge_agent.telemetry.spool import Spool
+from edge_agent.telemetry.summary import RunSummary, summarize
+from edge_agent.update.store import StateStore
+from edge_agent.update.updater import ModelUpdates
 from edge_contract.errors import UsageError
 from edge_contract.messages import Info
 from edge_contract.version import version

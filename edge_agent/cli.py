@@ -70,21 +70,21 @@ def _parser() -> argparse.ArgumentParser:
     cameras = commands.add_parser("cameras", help="the cameras that this machine shows")
     cameras.set_defaults(command=_cameras)
 
-    look = commands.add_parser("look", help="what the model says of a picture, a folder or a clip; needs no broker")
-    look.add_argument("source", help="a picture, a folder of pictures or a video file")
-    look.add_argument("--package", type=Path, required=True, help="the model's .ewm")
-    look.add_argument("--face-detector", type=Path, help="YuNet's ONNX file; OpenCV's Haar cascade otherwise")
-    look.set_defaults(command=_look)
+    predict = commands.add_parser("look", help="what the model says of a picture, a folder or a clip; needs no broker")
+    predict.add_argument("source", help="a picture, a folder of pictures or a video file")
+    predict.add_argument("--package", type=Path, required=True, help="the model's .ewm")
+    predict.add_argument("--face-detector", type=Path, help="YuNet's ONNX file; OpenCV's Haar cascade otherwise")
+    predict.set_defaults(command=_look)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_agent import footprint, logs, native_output  # noqa: PLC0415
+    from edge_agent.system import logs, memory, native_output  # noqa: PLC0415
 
-    footprint.share_one_heap()
+    memory.share_one_heap()
     from edge_agent.agent import Agent  # noqa: PLC0415
-    from edge_agent.notify import ServiceManager  # noqa: PLC0415
     from edge_agent.settings_file import SettingsFile  # noqa: PLC0415
+    from edge_agent.system.systemd import ServiceManager  # noqa: PLC0415
 
     file = SettingsFile(options.config)
     settings = file.read()
@@ -96,14 +96,15 @@ def _run(options: argparse.Namespace) -> int:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda _number, _frame: agent.stop())
     signal.signal(signal.SIGHUP, lambda _number, _frame: agent.reload())
-    footprint.forget_start_up()
+    memory.forget_start_up()
     summary = agent.run()
     print(json.dumps(dataclasses.asdict(summary)), flush=True)  # the run's last line, for programs
     return ExitCode.OK
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from edge_agent import doctor, settings_file  # noqa: PLC0415
+    from edge_agent import settings_file  # noqa: PLC0415
+    from edge_agent.tools import doctor  # noqa: PLC0415
 
     marks = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
     logging.getLogger("edge_agent").setLevel(logging.CRITICAL)  # the findings say it all
@@ -120,20 +121,23 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from edge_agent import rehearsal, settings_file, status  # noqa: PLC0415
+    from edge_agent import settings_file  # noqa: PLC0415
+    from edge_agent.models import selftest_child  # noqa: PLC0415
+    from edge_agent.tools import status  # noqa: PLC0415
 
     if options.package is not None:
         model = status.model_of(options.package)
     else:
         model = status.model_required(settings_file.load(options.config))
-    verdict = rehearsal.rehearse(model)
-    print(rehearsal.told(model, verdict))
+    verdict = selftest_child.rehearse(model)
+    print(selftest_child.told(model, verdict))
     return ExitCode.OK if verdict.passed else ExitCode.ERROR
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from edge_agent import bench_report, settings_file, status  # noqa: PLC0415
+    from edge_agent import settings_file  # noqa: PLC0415
     from edge_agent.settings import Settings  # noqa: PLC0415
+    from edge_agent.tools import bench_report, status  # noqa: PLC0415
 
     # With a package there is nothing that has to be configured.
     unconfigured = options.package is not None and not options.camera and not options.config.exists()
@@ -158,7 +162,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from edge_agent import liveness, settings_file, status  # noqa: PLC0415
+    from edge_agent import settings_file  # noqa: PLC0415
+    from edge_agent.system import liveness  # noqa: PLC0415
+    from edge_agent.tools import status  # noqa: PLC0415
 
     if options.check:
         trouble = liveness.trouble(settings_file.load(options.config).device.state_dir, time.time())
@@ -175,7 +181,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _cameras(_options: argparse.Namespace) -> int:
-    from edge_agent.sources_camera import list_cameras  # noqa: PLC0415
+    from edge_agent.camera.opencv import list_cameras  # noqa: PLC0415
 
     found = list_cameras()
     for camera in found:
@@ -186,20 +192,20 @@ def _cameras(_options: argparse.Namespace) -> int:
 
 
 def _look(options: argparse.Namespace) -> int:
-    from edge_agent import look  # noqa: PLC0415
-    from edge_agent.pipeline import PipelineSettings  # noqa: PLC0415
-    from edge_agent.sources import SourceSettings, open_source  # noqa: PLC0415
+    from edge_agent.camera.source import SourceSettings, open_source  # noqa: PLC0415
+    from edge_agent.inference.pipeline import PipelineSettings  # noqa: PLC0415
+    from edge_agent.tools import predict  # noqa: PLC0415
     from edge_contract import package  # noqa: PLC0415
     from edge_vision.classifier import Classifier  # noqa: PLC0415
     from edge_vision.faces import open_detector  # noqa: PLC0415
 
     found = package.read_file(options.package)
-    summary = look.look(
+    summary = predict.look(
         open_source(SourceSettings(url=options.source, pace="fast")),
         open_detector(options.face_detector),
         Classifier(found.model, found.manifest),
         PipelineSettings(),
-        say=lambda event: print(look.line(event), flush=True),
+        say=lambda event: print(predict.line(event), flush=True),
         complain=lambda text: print(f"edgewise-agent: {text}", file=sys.stderr),
     )
     print(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")

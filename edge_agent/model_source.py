@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from edge_agent.errand import Errand
-from edge_agent.link import Link
+from edge_agent.models.slots import ActiveModel
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
-from edge_agent.slots import ActiveModel
-from edge_agent.state import StateStore
-from edge_agent.update_work import UpdateSettings
-from edge_agent.updates import ModelUpdates
+from edge_agent.trust.errand import Errand
+from edge_agent.update.store import StateStore
+from edge_agent.update.updater import ModelUpdates
+from edge_agent.update.work import UpdateSettings
 from edge_contract import package
 from edge_contract.errors import UsageError
 from edge_contract.messages import Reported

@@ -16,7 +16,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_agent.observer import ShownFace
+from edge_agent.inference.events import ShownFace
 from edge_agent.settings import PreviewSettings
 from edge_contract.errors import EdgewiseError
 from edge_vision.picture import Pixels

@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from edge_agent.pipeline import PipelineSettings
-from edge_agent.sources import SourceSettings
+from edge_agent.camera.source import SourceSettings
+from edge_agent.inference.pipeline import PipelineSettings
 from edge_contract.topics import ID_PATTERN
 from edge_vision.faces import YUNET_SHA256
 

@@ -11,15 +11,15 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from edge_bridge import web
-from edge_bridge.dashboard import page
-from edge_bridge.fleet import FleetState
-from edge_bridge.history import History
-from edge_bridge.intake import FILTERS, RECENT, Clock, Intake
+from edge_bridge.fleet.history import History
+from edge_bridge.fleet.state import FleetState
+from edge_bridge.ingest.intake import FILTERS, RECENT, Clock, Intake
 from edge_bridge.link import Arrival, Link
-from edge_bridge.own_metrics import BridgeMetrics
+from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import BridgeSettings
-from edge_bridge.store import Store
+from edge_bridge.storage.store import Store
+from edge_bridge.web import app
+from edge_bridge.web.dashboard import page
 from edge_contract.errors import UsageError
 
 _log = logging.getLogger(__name__)
@@ -72,14 +72,14 @@ class Bridge:
         self.intake.deliver(burst)
 
     def _make_app(self, unix: Callable[[], float]) -> FastAPI:
-        health = web.Health(
+        health = app.Health(
             link_alive=lambda: self.link.alive,
             intake_alive=lambda: self.intake.alive,
             connected=lambda: self.link.connected,
             writable=lambda: self.intake.writable,
         )
         silent_after = self.settings.metrics.silent_after_s
-        app = web.make_app(self.fleet, self.metrics, health, unix, silent_after)
+        made = app.make_app(self.fleet, self.metrics, health, unix, silent_after)
         source = page.Source(
             fleet=self.fleet,
             history=self.history,
@@ -90,8 +90,8 @@ class Bridge:
             writable=lambda: self.intake.writable,
             broker=f"{self.settings.broker.host}:{self.settings.broker.port}",
         )
-        page.mount(app, source)
-        return app
+        page.mount(made, source)
+        return made
 
 
 def run(settings: BridgeSettings) -> None:

@@ -1,13 +1,30 @@
-"""The TLS context of the device's connection to its broker."""
+"""The TLS context of a connection to the broker: one policy for every role."""
 
 import ssl
+from pathlib import Path
+from typing import Protocol
 
-from edge_agent.settings import BrokerSettings
 from edge_contract.errors import UsageError
 
 
-def tls_context(settings: BrokerSettings) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name checked; with the device's own certificate where the settings name one.
+class TlsFiles(Protocol):
+    """The files of one client."""
+
+    @property
+    def ca(self) -> Path | None:
+        """Certificates that vouch for the broker; the system's own when absent."""
+
+    @property
+    def certificate(self) -> Path | None:
+        """The client's own."""
+
+    @property
+    def key(self) -> Path | None:
+        """The certificate's."""
+
+
+def tls_context(settings: TlsFiles) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the broker's name checked; with the client's own certificate where the settings name one.
 
     Raises:
         UsageError: a file cannot be read or is no certificate or key; the text names it.

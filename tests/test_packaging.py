@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-PACKAGES: Final = {"edge_agent", "edge_bridge", "edge_contract", "edge_fleet", "edge_vision"}
+PACKAGES: Final = {"edge_agent", "edge_bridge", "edge_contract", "edge_fleet", "edge_mqtt", "edge_vision"}
 REQUIREMENTS: Final = sorted((REPOSITORY / "requirements").glob("*.txt"))
 
 

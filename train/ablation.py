@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import dataset, scores
+from train.data import dataset
+from train.loop.settings import TrainParams
+from train.loop.tracking import tracking_uri
 from train.params import nearest
-from train.settings import TrainParams
-from train.tracking import tracking_uri
+from train.scoring import scores
 
 # Where things are and what they happen to run on changes no weight.
 _PLACES = ("output", "dataset", "experiment", "tracking_uri", "threads", "views", "start_from")

@@ -20,13 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import augment, dataset, machine, networks, scores
-from train.augment import Augment
-from train.components import principal_components
+from train.data import dataset
+from train.loop import augment, machine
+from train.loop.augment import Augment
+from train.loop.pca import principal_components
+from train.loop.settings import TrainParams
+from train.loop.soft_labels import Views, save_views
+from train.network import build
 from train.params import add_set_option, load_section
 from train.progress import steps
-from train.settings import TrainParams
-from train.views import Views, save_views
+from train.scoring import scores
 
 BATCH = 256
 
@@ -67,8 +70,8 @@ def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:
         UsageError: The folder holds no finished run, or one for other labels.
     """
     shipped, params = load_run(run, label_names)
-    config = networks.network_config(params.network, params.network_options)
-    return networks.build_fast(config, shipped, policy=params.precision)
+    config = build.network_config(params.network, params.network_options)
+    return build.build_fast(config, shipped, policy=params.precision)
 
 
 def answer(

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import dataset, pictures, scores
-from train.answers import probabilities_of
-from train.dataset import write_archive
+from train.data import dataset
+from train.data.dataset import write_archive
 from train.params import load_section
+from train.scoring import plots, scores
+from train.scoring.predict import probabilities_of
 
 
 class EvaluateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,8 +75,8 @@ def evaluate(model: Path, data: dataset.Dataset, output: Path) -> dict[str, Any]
             for label_set, (at, labels) in label_sets(data, rows).items()
         }
         labels = data.labels[rows].astype(np.int64)
-        pictures.confusion(scores.score(labels, answers).confusion, data.label_names, output / f"confusion_{name}.png")
-        pictures.reliability(labels, answers, output / f"reliability_{name}.png")
+        plots.confusion(scores.score(labels, answers).confusion, data.label_names, output / f"confusion_{name}.png")
+        plots.reliability(labels, answers, output / f"reliability_{name}.png")
     write_archive(output / "predictions.npz", stored)
     (output / "scores.json").write_text(json.dumps(report, indent=1) + "\n")
     return report

@@ -20,14 +20,17 @@ import msgspec
 import numpy as np
 
 from edge_contract.errors import EdgewiseError
-from train import checkpoint, dataset, finish, fold, machine, networks, scores
+from train.data import dataset
+from train.loop import calibrate, checkpoint, machine
+from train.loop.callbacks import Watch
+from train.loop.distributed import Team, gathered
+from train.loop.settings import TrainParams
+from train.loop.setup import Training, fingerprint, first_weights, set_up
+from train.loop.tracking import open_run
+from train.network import build, fold
 from train.params import add_set_option, load_section
 from train.progress import Progress
-from train.settings import TrainParams
-from train.team import Team, gathered
-from train.tracking import open_run
-from train.training import Training, fingerprint, first_weights, set_up
-from train.watch import Watch
+from train.scoring import scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +120,21 @@ def _lead(
         # Measured on the same pictures whoever trained them: a team or one process, at once or after a resume.
         batches.team, batches.epoch = Team(), len(state.history)
         state.reseed(batches.epoch)
-        finish.settle_normalisation(learner, batches, data.images[data.split_indices("train")], selection, report)
+        calibrate.settle_normalisation(learner, batches, data.images[data.split_indices("train")], selection, report)
         model = fold.deploy(network, training.builder, training.config, name=params.network)
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
-        temperature, offsets = finish.settle_head(model, probabilities, selection[1])
+        temperature, offsets = calibrate.settle_head(model, probabilities, selection[1])
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
         told = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(data.label_names, offsets, strict=True))
         report(f"the last layer fits the selection split at temperature {temperature:.2f} and with offsets {told}")
-        finish.write_outputs(
+        calibrate.write_outputs(
             output, model=model, history=state.history, labels=selection[1], probabilities=probabilities,
             label_names=data.label_names,
         )  # fmt: skip
         result = scores.score(selection[1], probabilities)
-        known = finish.accuracy_on_known(model, data.images, data.labels, data.split_indices("train"))
+        known = calibrate.accuracy_on_known(model, data.images, data.labels, data.split_indices("train"))
         report(f"names {known:.1%} of pictures it learned from, {result.accuracy.value:.1%} of the selection split")
-        macs = networks.multiply_accumulates(model)
+        macs = build.multiply_accumulates(model)
         run.finish(result, {"weights": model.count_params(), "mmac": macs / 1e6, "epochs_done": len(state.history)})
         report(_speed(params, state.history, macs))
     return Fitted(model, state.history, result)

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_vision.faces import Box, FaceDetector, open_detector
 from edge_vision.fetch_detector import DEFAULT_PATH
-from train import dataset, scores
+from train.data import dataset
 from train.progress import steps
+from train.scoring import scores
 
 WORKING_SIDE = 288  # pixels of the bordered picture: just under what detectors search without shrinking it
 BORDERS = (0.25, 0.5, 1.0)  # of the picture's side, on each side: the face fills 2/3, 1/2 and 1/3 of the whole

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train.data_report import DataReport, describe, readable
-from train.dataset import SPLITS, Dataset, image_digests, save
+from train.data.dataset import SPLITS, Dataset, image_digests, save
+from train.data.read import PictureFormat, Rows, read_source
+from train.data.report import DataReport, describe, readable
+from train.data.splits import stratified_share, training_rows_in_tests
 from train.params import load_section, write_values
-from train.sources import PictureFormat, Rows, read_source
-from train.splits import stratified_share, training_rows_in_tests
 
 TRAIN, SELECTION, TEST, PRIVATE = range(len(SPLITS))
 SHOWN_PROBLEMS = 5

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import dataset, face_weights, networks
+from train.data import dataset
+from train.network import build, face_weights
 
 Array = NDArray[np.float32]
 
@@ -102,15 +103,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         source, tensors = read_package(options.package)
         data = dataset.load(options.dataset)
-        config = networks.network_config(source.network)
-        network = networks.build_deployed(config, data.images.shape[1:], len(data.label_names), name=source.network)
+        config = build.network_config(source.network)
+        network = build.build_deployed(config, data.images.shape[1:], len(data.label_names), name=source.network)
         source.fill(network, tensors)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         network.save(options.output)
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)
-    macs = networks.multiply_accumulates(network) / 1e6
+    macs = build.multiply_accumulates(network) / 1e6
     print(f"{options.output}: {network.count_params():,} weights, {macs:.0f} MMAC")  # noqa: T201 - the answer
     return 0
 

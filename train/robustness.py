@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train.answers import probabilities_of
-from train.corruptions import CORRUPTIONS, corrupted
-from train.dataset import Dataset, load
+from train.data.dataset import Dataset, load
 from train.evaluate import EvaluateParams
 from train.params import load_section
-from train.scores import wilson
+from train.scoring.corruptions import CORRUPTIONS, corrupted
+from train.scoring.predict import probabilities_of
+from train.scoring.scores import wilson
 
 SEED = 11
 

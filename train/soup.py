@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import dataset, finish, scores
+from train.data import dataset
 from train.distill import load_run
+from train.loop import calibrate
+from train.scoring import scores
 
 
 def average(networks: list[Any], shares: list[float]) -> Any:
@@ -61,12 +63,12 @@ def main(arguments: list[str] | None = None) -> int:
             _tell(str(run), network, data.images[rows], data.labels[rows])
         network = average(list(networks), options.shares or [1.0] * len(networks))
         probabilities = _tell("averaged", network, data.images[rows], data.labels[rows])
-        finish.settle_head(network, probabilities, data.labels[rows])
+        calibrate.settle_head(network, probabilities, data.labels[rows])
         probabilities = _tell("its last layer fitted", network, data.images[rows], data.labels[rows])
         params = msgspec.structs.replace(trained_with[0], output=str(options.output))
         options.output.mkdir(parents=True, exist_ok=True)
         (options.output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
-        finish.write_outputs(
+        calibrate.write_outputs(
             options.output, model=network, history=[], labels=data.labels[rows], probabilities=probabilities,
             label_names=data.label_names,
         )  # fmt: skip

@@ -20,13 +20,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train import pictures
-from train.dataset import Dataset, load
+from train.data.dataset import Dataset, load
 from train.fit import fit
-from train.interruptions import DivergedError, PrunedError
+from train.loop.errors import DivergedError, PrunedError
+from train.loop.settings import TrainParams
+from train.loop.tracking import open_parent
 from train.params import load_section, section_from
-from train.settings import TrainParams
-from train.tracking import open_parent
+from train.scoring import plots
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,11 +146,11 @@ def write_pictures(study: optuna.Study, output: Path) -> None:
     """History of the trials, and which parameter mattered how much (fANOVA) once there is enough to tell."""
     finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     values = [float(trial.value) for trial in finished if trial.value is not None]
-    pictures.search_history([trial.number for trial in finished], values, output / "history.png")
+    plots.search_history([trial.number for trial in finished], values, output / "history.png")
     if len(set(values)) > 3:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         importance = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        pictures.importance(importance, output / "importance.png")
+        plots.importance(importance, output / "importance.png")
 
 
 def _suggest(trial: optuna.Trial, name: str, values: Range) -> Any:

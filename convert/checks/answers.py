@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from convert.comparison import Comparison
-from convert.measurements import Check, Cost, Measurements
-from convert.picture_files import ROUNDING
+from convert.checks.comparison import Comparison
+from convert.checks.measurements import Check, Cost, Measurements
+from convert.checks.picture_files import ROUNDING
 from convert.settings import GateSettings
-from train.scores import Interval, wilson
+from train.scoring.scores import Interval, wilson
 
 
 def against_float(found: Comparison, limits: GateSettings) -> Iterator[Check]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from train.scores import Z_95, Interval, expected_calibration_error, mcnemar, wilson
+from train.scoring.scores import Z_95, Interval, expected_calibration_error, mcnemar, wilson
 
 Probabilities = NDArray[np.floating]
 

@@ -6,8 +6,8 @@ and refuses where the limits require it.
 
 from collections.abc import Iterator
 
-from convert import answer_checks, file_checks
-from convert.measurements import Check, Measurements
+from convert.checks import answers, file
+from convert.checks.measurements import Check, Measurements
 from convert.settings import GateSettings
 from edge_contract.manifest import GateResult
 
@@ -20,7 +20,7 @@ def decide(measured: Measurements, limits: GateSettings) -> GateResult:
 
 
 def _checks(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
-    yield from file_checks.identity(measured)
+    yield from file.identity(measured)
     if measured.unreadable:
         yield Check("readable", False, f"readable: {measured.unreadable}")
         return
@@ -28,22 +28,22 @@ def _checks(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
     over = measured.size > limits.largest_file
     yield Check("size", measured.size, f"size: {measured.size} bytes pass the {limits.largest_file}." if over else None)
     if measured.structure is not None:
-        yield from file_checks.structure(measured.structure)
-    yield from file_checks.labels(measured)
+        yield from file.structure(measured.structure)
+    yield from file.labels(measured)
     if measured.weights is not None:
-        yield from file_checks.weights(measured.weights)
+        yield from file.weights(measured.weights)
     asked = {run.runtime for run in measured.goldens}
     for name in limits.required_runtimes:
         if name not in asked:
             yield Check(f"goldens_{name}", "not run", f"goldens: {name} is required and was not asked.")
     for run in measured.goldens:
-        yield from file_checks.goldens(run, required=run.runtime in limits.required_runtimes)
+        yield from file.goldens(run, required=run.runtime in limits.required_runtimes)
     if measured.run_failure:
         yield Check("runs", False, f"runs: the reference runtime gave no answers ({measured.run_failure}).")
     if measured.comparison is not None:
-        yield from answer_checks.against_float(measured.comparison, limits)
-        yield from answer_checks.worth(measured.comparison, measured, limits)
-    yield from answer_checks.skew(measured, limits)
+        yield from answers.against_float(measured.comparison, limits)
+        yield from answers.worth(measured.comparison, measured, limits)
+    yield from answers.skew(measured, limits)
     if measured.cost is not None:
-        yield from answer_checks.cost(measured.cost)
-    yield from answer_checks.champion(measured)
+        yield from answers.cost(measured.cost)
+    yield from answers.champion(measured)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from convert.measurements import Check, GoldenRun, Measurements, Structure
-from convert.weights import WeightReport
+from convert.checks.measurements import Check, GoldenRun, Measurements, Structure
+from convert.checks.weights import WeightReport
 from edge_vision.goldens import EXACT, WITH_DELEGATES
 
 

@@ -11,19 +11,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import picture_files, skew, structure, weights
 from convert.artifacts import Converted
-from convert.comparison import compare, paired_difference
-from convert.flatbuffer import Graph, parse
-from convert.measurements import Cost, GoldenRun, Measurements, Rival, Structure
-from convert.runtimes import LITERT, MATRIX, Runtime, ask, probabilities
+from convert.checks import picture_files, skew, structure, weights
+from convert.checks.comparison import compare, paired_difference
+from convert.checks.measurements import Cost, GoldenRun, Measurements, Rival, Structure
 from convert.settings import GateSettings
+from convert.tflite.flatbuffer import Graph, parse
+from convert.tflite.runtimes import LITERT, MATRIX, Runtime, ask, probabilities
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.messages import CONFIDENCE_BOUNDS
 from edge_contract.package import ModelPackage
-from train.dataset import Dataset
-from train.scores import mcnemar
+from train.data.dataset import Dataset
+from train.scoring.scores import mcnemar
 
 Progress = Callable[[str], None]
 _FLOAT_STEPS: Final = 256  # a float answer is compared in steps of 1/256, an 8-bit answer's resolution

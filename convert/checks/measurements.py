@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from convert.comparison import Comparison
-from convert.skew import Skew
-from convert.weights import WeightReport
+from convert.checks.comparison import Comparison
+from convert.checks.skew import Skew
+from convert.checks.weights import WeightReport
 from edge_contract.manifest import Budget, ImageInput
-from train.scores import Interval
+from train.scoring.scores import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from convert.flatbuffer import Graph
+from convert.tflite.flatbuffer import Graph
 from edge_contract.manifest import ImageInput
 
 OPERATORS: Final = {

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from convert.flatbuffer import WEIGHTED, Graph, Tensor
+from convert.tflite.flatbuffer import WEIGHTED, Graph, Tensor
 
 _ROUNDING: Final = 0.51  # steps: half, and what float32 arithmetic in the converter adds
 _BIAS_STEPS: Final = 1.51

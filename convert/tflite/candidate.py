@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert import goldens
-from convert.flatbuffer import Graph, parse
-from convert.runtimes import LITERT, TFLITE_RUNTIME, ask
-from convert.skew import input_of
+from convert.checks.skew import input_of
+from convert.tflite import goldens
+from convert.tflite.flatbuffer import Graph, parse
+from convert.tflite.runtimes import LITERT, TFLITE_RUNTIME, ask
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import Budget, FaceCrop, ModelManifest, Output, digest_of
-from train.dataset import Images
+from train.data.dataset import Images
 
 CANDIDATE = "candidate"
 """The name of a model that is not a release yet."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.centering import Centering, plan
+from convert.tflite.centering import Centering, plan
 from edge_contract.errors import UsageError
 
 Images = NDArray[np.uint8]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from convert.layers import Layer
+from convert.tflite.layers import Layer
 
 _SUSPECT = 6.0  # dB a layer may cost before it is marked: half the amplitude resolution, one bit
 

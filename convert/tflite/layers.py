@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.flatbuffer import WEIGHTED, Graph, Tensor, parse
+from convert.tflite.flatbuffer import WEIGHTED, Graph, Tensor, parse
 
 _SILENT: Final = 1e-20  # below this mean square there is no signal to speak of
 

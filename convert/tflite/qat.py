@@ -13,14 +13,14 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from convert.centering import plan
-from convert.conversion import prepared
-from convert.plain_network import describe_network
 from convert.settings import QuantizeSettings
+from convert.tflite.centering import plan
+from convert.tflite.conversion import prepared
+from convert.tflite.plain_network import describe_network
 from edge_contract.errors import EdgewiseError, UsageError
-from train.dataset import Dataset, write_archive
+from train.data.dataset import Dataset, write_archive
 
-_REPOSITORY = Path(__file__).resolve().parents[1]
+_REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON: Final = _REPOSITORY / ".venv-qat/bin/python"
 
 
@@ -63,7 +63,7 @@ def _run(python: Path, folder: Path) -> None:
     }
     # Its progress bar is the user's: an epoch takes minutes.
     done = subprocess.run(
-        [str(python), "-m", "convert.qat_training", str(folder)],
+        [str(python), "-m", "convert.tflite.qat_child", str(folder)],
         cwd=_REPOSITORY,
         env=environment,
         stderr=subprocess.PIPE,

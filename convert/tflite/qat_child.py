@@ -16,8 +16,8 @@ import tensorflow_model_optimization as tfmot  # type: ignore[import-not-found]
 import tf_keras as keras  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
-from convert.plain_network import PlainLayer, PlainNetwork
 from convert.settings import QuantizeSettings
+from convert.tflite.plain_network import PlainLayer, PlainNetwork
 
 _RANGE_IMAGES = 512  # enough to see what an activation reaches; the moving averages refine it
 

@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.probe import Report, Request
+from convert.tflite.runtime_child import Report, Request
 from edge_contract.manifest import ModelManifest, encode
 
-_REPOSITORY = Path(__file__).resolve().parents[1]
+_REPOSITORY = Path(__file__).resolve().parents[2]
 _DEADLINE = 600.0  # seconds; the built-in kernels alone need minutes for the largest test sets
 
 
@@ -80,7 +80,7 @@ def ask(
         (folder / "manifest.json").write_bytes(encode(manifest))
         (folder / "model.tflite").write_bytes(model)
         np.ascontiguousarray(inputs).tofile(folder / "inputs.u8")
-        failure = _run([*prefix, str(runtime.python), "-m", "convert.probe", name])
+        failure = _run([*prefix, str(runtime.python), "-m", "convert.tflite.runtime_child", name])
         if failure:
             return Answer(Report(runtime=runtime.name, refused=failure), None)
         report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)

@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.observer import PredictionEvent
-from edge_agent.pipeline import Pipeline, PipelineSettings
-from edge_agent.sources import SourceSettings, open_source
+from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.inference.events import PredictionEvent
+from edge_agent.inference.pipeline import Pipeline, PipelineSettings
 from edge_contract.messages import Stage
 from edge_contract.package import read_file
 from edge_vision.classifier import Classifier

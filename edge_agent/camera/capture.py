@@ -2,7 +2,7 @@
 
 A blocked `read()` of a camera driver cannot be interrupted. So every connection has a daemon thread of its own; when
 its read is overdue, the thread is told that it is forgotten and left behind, and the next connection gets a new one.
-A forgotten thread that returns closes its stream and ends. What to do when is `connection`'s to decide.
+A forgotten thread that returns closes its stream and ends. What to do when is `reconnect`'s to decide.
 """
 
 import queue
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from edge_agent import connection
-from edge_agent.connection import Abandon, Arrived, Connect, Ended, Finished, Lost, Open, Tick, Waiting
-from edge_agent.mailbox import Frame, Mailbox
-from edge_agent.sources import Source, SourceError, Stream
+from edge_agent.camera import reconnect
+from edge_agent.camera.mailbox import Frame, Mailbox
+from edge_agent.camera.reconnect import Abandon, Arrived, Connect, Ended, Finished, Lost, Open, Tick, Waiting
+from edge_agent.camera.source import Source, SourceError, Stream
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_vision.picture import Pixels, as_picture
 
@@ -50,7 +50,7 @@ class Capture:
         self._chance = chance
         self._on_error = on_error
         self._on_reconnect = on_reconnect
-        self._state: connection.State = Waiting(clock())
+        self._state: reconnect.State = Waiting(clock())
         self._reader: Reader | None = None
         self._forgotten: list[Reader] = []
 
@@ -90,11 +90,11 @@ class Capture:
             reader.forgotten.set()
             reader.thread.join(timeout)
 
-    def _step(self, event: connection.Event) -> None:
+    def _step(self, event: reconnect.Event) -> None:
         camera = self._source.traits.camera
         if isinstance(event, Tick) and isinstance(self._state, Waiting) and self._too_many_hang():
             return
-        self._state, command = connection.step(
+        self._state, command = reconnect.step(
             self._state, event, self._settings, camera=camera, jitter=self._chance.random()
         )
         match command:

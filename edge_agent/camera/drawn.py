@@ -10,8 +10,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge_agent.sources import SourceSettings, SourceTraits
-from edge_agent.sources_files import Pace
+from edge_agent.camera.files import Pace
+from edge_agent.camera.source import SourceSettings, SourceTraits
 from edge_vision.picture import Pixels, decode
 
 WIDTH: Final = 640

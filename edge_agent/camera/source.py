@@ -117,19 +117,19 @@ def open_source(settings: SourceSettings) -> Source:
     url = settings.url.strip()
     scheme = urlsplit(url).scheme.lower() if "://" in url else ""
     if url.isdecimal() or url.startswith("/dev/"):
-        from edge_agent.sources_camera import V4l2Source  # noqa: PLC0415
+        from edge_agent.camera.opencv import V4l2Source  # noqa: PLC0415
 
         return V4l2Source(Path(f"/dev/video{int(url)}") if url.isdecimal() else Path(url), settings)
     if url == "picamera2":
-        from edge_agent.sources_picamera import PicameraSource  # noqa: PLC0415
+        from edge_agent.camera.picamera import PicameraSource  # noqa: PLC0415
 
         return PicameraSource(settings)
     if scheme in {"http", "https"}:
-        from edge_agent.sources_mjpeg import MjpegSource  # noqa: PLC0415
+        from edge_agent.camera.mjpeg import MjpegSource  # noqa: PLC0415
 
         return MjpegSource(url, settings)
     if scheme in {"rtsp", "rtsps"}:
-        from edge_agent.sources_camera import RtspSource  # noqa: PLC0415
+        from edge_agent.camera.opencv import RtspSource  # noqa: PLC0415
 
         return RtspSource(url, settings)
     if scheme:
@@ -137,7 +137,7 @@ def open_source(settings: SourceSettings) -> Source:
     if not url:
         raise UsageError("the source '' names nothing; give a camera index, URL, file or folder.")
     path = Path(url).expanduser()
-    from edge_agent.sources_files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
+    from edge_agent.camera.files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
 
     if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
         return ImagesSource(path, settings)

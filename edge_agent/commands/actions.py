@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from edge_agent import rehearsal
-from edge_agent.commands import Action, Arguments
-from edge_agent.notify import ServiceManager
+from edge_agent.commands.receiver import Action, Arguments
+from edge_agent.models import selftest_child
 from edge_agent.settings_file import SettingsFile
-from edge_agent.updates import ModelUpdates
+from edge_agent.system.systemd import ServiceManager
+from edge_agent.update.updater import ModelUpdates
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import Info
 
@@ -50,8 +50,8 @@ class Actions:
         model = self._models.active()
         if model is None:
             raise EdgewiseError("there is no model to test; push a release.")
-        verdict = rehearsal.rehearse(model)
-        told = rehearsal.told(model, verdict)
+        verdict = selftest_child.rehearse(model)
+        told = selftest_child.told(model, verdict)
         if not verdict.passed:
             raise EdgewiseError(told)
         return told

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from edge_agent import cadence, tracks
-from edge_agent.cadence import Cadence, CadenceSettings
-from edge_agent.follow import Template, follow, template_of
-from edge_agent.motion import MotionGate
-from edge_agent.tracks import Detected, Followed, SceneChanged, Track, Tracks
+from edge_agent.inference import detect_interval, tracks
+from edge_agent.inference.detect_interval import Cadence, CadenceSettings
+from edge_agent.inference.motion import MotionGate
+from edge_agent.inference.template_tracker import Template, follow, template_of
+from edge_agent.inference.tracks import Detected, Followed, SceneChanged, Track, Tracks
 from edge_vision.faces import Face, FaceDetector
 from edge_vision.picture import Pixels, central_square
 
@@ -106,7 +106,7 @@ class FaceLocator:
 
     def spent(self, *, interval: float, detecting: float | None, whole: float) -> None:
         """What the frame cost in all, seconds, and how long after the one before it was captured: sets the next k."""
-        self._cadence = cadence.step(
+        self._cadence = detect_interval.step(
             self._cadence, interval=interval, detect=detecting, rest=whole - (detecting or 0.0)
         )
 

@@ -14,13 +14,13 @@ from typing import Annotated, Final
 import cv2
 from msgspec import Meta
 
-from edge_agent.capture import Capture
-from edge_agent.consensus import Announcement, ConsensusSettings
-from edge_agent.locate import FaceLocator, Located, LocateSettings
-from edge_agent.mailbox import Frame, Mailbox, Taken
-from edge_agent.observer import PipelineObserver, PredictionEvent, Preview, ShownFace
-from edge_agent.recognize import Recognizer
-from edge_agent.sources import Source, SourceError
+from edge_agent.camera.capture import Capture
+from edge_agent.camera.mailbox import Frame, Mailbox, Taken
+from edge_agent.camera.source import Source, SourceError
+from edge_agent.inference.consensus import Announcement, ConsensusSettings
+from edge_agent.inference.events import PipelineObserver, PredictionEvent, Preview, ShownFace
+from edge_agent.inference.locate import FaceLocator, Located, LocateSettings
+from edge_agent.inference.recognize import Recognizer
 from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier
 from edge_vision.faces import FaceDetector, working_copy

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edge_agent import consensus
-from edge_agent.consensus import Announcement, Consensus, ConsensusSettings
+from edge_agent.inference import consensus
+from edge_agent.inference.consensus import Announcement, Consensus, ConsensusSettings
 from edge_vision.classifier import Classifier
 from edge_vision.crop import face_crop
 from edge_vision.picture import Box, Pixels

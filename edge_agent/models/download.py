@@ -7,7 +7,7 @@ digest that was signed, and what it says of the model is held against the signed
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.blobs import Download, PartFile, Subscriber
+from edge_agent.models.chunks import Download, PartFile, Subscriber
 from edge_contract.messages import ModelRef
 from edge_contract.trust import Blob, ListedRelease, Release, decode_release
 

@@ -1,10 +1,11 @@
 """The self-test: does this very board run the model rightly and within its budget? In a process of its own.
 
-The parent (`SelfTest`) starts `python -m edge_agent.selftest SLOT` and judges how it ended; a model that crashes the
-interpreter, eats the memory or never returns ends a child, not the agent. The child puts limits on itself, loads the
-slot (every digest again) and runs the goldens twice: without delegates the answers must be exact, and the way the
-pipeline will run the model they must be close. Latency is CPU time per invocation, the mean of many: on a busy board
-the wall clock measures the neighbours, for frames keep flowing meanwhile, and some kernels count CPU time in ticks.
+The parent (`SelfTest`) starts `python -m edge_agent.models.selftest SLOT` and judges how it ended; a model that
+crashes the interpreter, eats the memory or never returns ends a child, not the agent. The child puts limits on itself,
+loads the slot (every digest again) and runs the goldens twice: without delegates the answers must be exact, and the
+way the pipeline will run the model they must be close. Latency is CPU time per invocation, the mean of many: on a busy
+board the wall clock measures the neighbours, for frames keep flowing meanwhile, and some kernels count CPU time in
+ticks.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_agent.slots import ActiveModel, read_slot
+from edge_agent.models.slots import ActiveModel, read_slot
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import Budget
 
@@ -43,7 +44,7 @@ memory limit, and they crashed (1 self-test in 140)."""
 if TYPE_CHECKING:
     from edge_vision.classifier import Classifier
 
-COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.selftest")
+COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.models.selftest")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from edge_agent import selftest
-from edge_agent.selftest import Verdict
-from edge_agent.slots import ActiveModel, Slots
+from edge_agent.models import selftest
+from edge_agent.models.selftest import Verdict
+from edge_agent.models.slots import ActiveModel, Slots
 
 
 def rehearse(model: ActiveModel) -> Verdict:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from edge_agent.durable import point_link, sync_directory, sync_file, write_file
-from edge_agent.update_events import Slot
+from edge_agent.system.durable import point_link, sync_directory, sync_file, write_file
+from edge_agent.update.events import Slot
 from edge_contract import limits, package
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode

@@ -26,11 +26,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_agent.reconnect import LinkState, failures_after, reconnect_wait
+from edge_agent.mqtt.backoff import LinkState, failures_after, reconnect_wait
 from edge_agent.settings import BrokerSettings
-from edge_agent.tls import tls_context
 from edge_contract import limits
 from edge_contract.errors import MessageError
+from edge_mqtt.tls import tls_context
 
 Handler = Callable[[str, bytes], None]
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Literal
 
-from edge_agent.link import Link
+from edge_agent.mqtt.link import Link
 from edge_contract import topics
 from edge_contract.messages import Availability, Info, Reported, encode
 

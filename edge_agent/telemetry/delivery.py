@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from edge_agent.link import Link
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import SpoolSettings
-from edge_agent.spool import Row, Spool, Spooled
-from edge_agent.telemetry import Meter
-from edge_agent.window import Window
+from edge_agent.telemetry.meter import Meter
+from edge_agent.telemetry.send_window import Window
+from edge_agent.telemetry.spool import Row, Spool, Spooled
 from edge_contract import topics
 from edge_contract.errors import MessageError
 from edge_contract.messages import Ack, decode, encode

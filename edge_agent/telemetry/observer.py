@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from edge_agent.observer import PredictionEvent
-from edge_agent.rate import TokenBucket
-from edge_agent.telemetry import Meter
+from edge_agent.inference.events import PredictionEvent
+from edge_agent.telemetry.meter import Meter
+from edge_agent.telemetry.token_bucket import TokenBucket
 from edge_contract.messages import Prediction, Stage
 
 _log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge_agent.telemetry import Meter
+from edge_agent.telemetry.meter import Meter
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.board import Board
-from edge_agent.observer import PredictionEvent
-from edge_agent.pipeline import Pipeline, PipelineSettings
-from edge_agent.selftest import Verdict
-from edge_agent.sources import Source
+from edge_agent.camera.source import Source
+from edge_agent.inference.events import PredictionEvent
+from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.models.selftest import Verdict
+from edge_agent.telemetry.board import Board
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget
 from edge_contract.messages import STAGES, Stage

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from edge_agent import bench, footprint, rehearsal
-from edge_agent.bench import Bench
-from edge_agent.board import Board
+from edge_agent.camera.drawn import DrawnSource
+from edge_agent.camera.source import Source, SourceSettings, open_source
+from edge_agent.models import selftest_child
+from edge_agent.models.slots import ActiveModel
 from edge_agent.settings import Settings
-from edge_agent.slots import ActiveModel
-from edge_agent.sources import Source, SourceSettings, open_source
-from edge_agent.sources_drawn import DrawnSource
+from edge_agent.system import memory
+from edge_agent.telemetry.board import Board
+from edge_agent.tools import bench
+from edge_agent.tools.bench import Bench
 from edge_contract.errors import UsageError
 from edge_contract.messages import STAGES, Stage
 from edge_vision.classifier import Classifier
@@ -37,14 +39,14 @@ def measure(
     """
     if seconds <= 0:
         raise UsageError(f"bench cannot measure for {seconds:g} s; give --seconds more than 0.")
-    footprint.share_one_heap()
+    memory.share_one_heap()
     progress("self-test of the model …")
-    selftest = rehearsal.rehearse(model)
+    selftest = selftest_child.rehearse(model)
     classifier = Classifier(model.model, model.manifest, threads=settings.model.threads)
     detector = open_detector(settings.model.face_detector, settings.model.face_detector_sha256)
     board = Board()
     paced_source = _source(settings.source, built_in=built_in, pace="real-time")
-    footprint.forget_start_up()  # as `run` does, so that resident memory is the agent's
+    memory.forget_start_up()  # as `run` does, so that resident memory is the agent's
     progress(f"{seconds:g} s of {paced_source.traits.name} …")
     paced = bench.run(paced_source, detector, classifier, settings.pipeline, seconds=seconds, board=board)
     possible = None

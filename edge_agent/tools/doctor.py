@@ -19,15 +19,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from edge_agent import liveness, rehearsal, status
-from edge_agent.board import Board
-from edge_agent.link import CONNECT_S, Link
+from edge_agent.camera.source import open_source
+from edge_agent.models import selftest_child
+from edge_agent.mqtt.link import CONNECT_S, Link
 from edge_agent.settings import Settings
-from edge_agent.sources import open_source
-from edge_agent.state import StateStore
-from edge_agent.tls import tls_context
+from edge_agent.system import liveness
+from edge_agent.telemetry.board import Board
+from edge_agent.tools import status
+from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import EdgewiseError
+from edge_mqtt.tls import tls_context
 
 Outcome = Literal["ok", "warning", "failed"]
 
@@ -98,8 +100,8 @@ def model(settings: Settings) -> Finding:
     here = status.model_here(settings)
     if here is None:
         return Finding("model", "warning", "there is no model here yet", "push a release, or set model.factory")
-    verdict = rehearsal.rehearse(here)
-    told = rehearsal.told(here, verdict)
+    verdict = selftest_child.rehearse(here)
+    told = selftest_child.told(here, verdict)
     return Finding("model", "ok", told) if verdict.passed else Finding("model", "failed", told, "push another release")
 
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.observer import PredictionEvent
-from edge_agent.pipeline import Pipeline, PipelineSettings
-from edge_agent.sources import Source
+from edge_agent.camera.source import Source
+from edge_agent.inference.events import PredictionEvent
+from edge_agent.inference.pipeline import Pipeline, PipelineSettings
 from edge_contract.messages import Stage
 from edge_vision.classifier import Classifier
 from edge_vision.faces import FaceDetector

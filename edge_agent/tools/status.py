@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from edge_agent import liveness, settings_file, update_machine
+from edge_agent import settings_file
+from edge_agent.models.slots import ActiveModel, read_slot
 from edge_agent.settings import Settings
-from edge_agent.slots import ActiveModel, read_slot
-from edge_agent.state import StateStore
+from edge_agent.system import liveness
+from edge_agent.update import machine
+from edge_agent.update.store import StateStore
 from edge_contract import package
 from edge_contract.errors import EdgewiseError
 
@@ -73,7 +75,7 @@ def model_here(settings: Settings) -> ActiveModel | None:
     Raises:
         EdgewiseError: it is damaged.
     """
-    slot = update_machine.running(_update_state(settings.device.state_dir))
+    slot = machine.running(_update_state(settings.device.state_dir))
     if slot is not None:
         return read_slot(settings.device.state_dir / "slots" / slot.name)
     if settings.model.factory is None:
@@ -107,14 +109,14 @@ def _name(model: ActiveModel) -> str:
     return f"{model.manifest.name} {model.manifest.release}"
 
 
-def _update_state(state_dir: Path) -> update_machine.State:
+def _update_state(state_dir: Path) -> machine.State:
     path = state_dir / "state.db"
     if not path.exists():
-        return update_machine.State()
+        return machine.State()
     try:
         store = StateStore(path, read_only=True)
         try:
-            return store.update() or update_machine.State()
+            return store.update() or machine.State()
         finally:
             store.close()
     except (sqlite3.Error, msgspec.MsgspecError) as error:

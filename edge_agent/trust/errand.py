@@ -9,7 +9,7 @@ nothing: what is lost on the way is found missing by its digest and asked for ag
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from edge_agent.link import Link
+from edge_agent.mqtt.link import Link
 
 Handler = Callable[[str, bytes], None]
 

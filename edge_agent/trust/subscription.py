@@ -7,8 +7,8 @@ away. A visit subscribes to the metadata at once, and ends when nobody used it f
 from collections.abc import Callable
 from typing import Final
 
-from edge_agent.errand import Connection
-from edge_agent.retained import FILTER, RetainedFiles
+from edge_agent.trust.errand import Connection
+from edge_agent.trust.retained_metadata import FILTER, RetainedFiles
 
 IDLE_S: Final = 10.0
 """A visit without use ends after this; the next chunk or retry often comes sooner."""

@@ -16,13 +16,13 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from edge_agent.listing import TrustedMetadata
+from edge_agent.trust.listed import TrustedMetadata
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.trust import read_payload
 
 WALL_SECONDS: Final = 120.0
 """When a child is given up, asleep or swapped out; one that computes for ever meets its CPU limit before."""
-COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.verify")
+COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.trust.verify_child")
 _INHERITED: Final = frozenset({"PATH", "PYTHONPATH", "LANG", "TMPDIR"})
 S = TypeVar("S", bound=Struct)
 

@@ -1,8 +1,9 @@
 """The verifying child: signed bytes on standard input, what holds of them on standard output, and gone.
 
-`python -m edge_agent.verify`: the libraries that check signatures cost the agent 14 MB of resident memory and are
-needed a few times a week. Here they live for a second. The child limits itself before it reads a byte; what it writes
-on the disk is verified metadata alone. Whoever asked believes nothing but a whole answer of a child that ended well.
+`python -m edge_agent.trust.verify_child`: the libraries that check signatures cost the agent 14 MB of resident memory
+and are needed a few times a week. Here they live for a second. The child limits itself before it reads a byte; what it
+writes on the disk is verified metadata alone. Whoever asked believes nothing but a whole answer of a child that ended
+well.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from edge_agent.verifier import Answer, Opened, Question
+from edge_agent.trust.verifier import Answer, Opened, Question
 from edge_contract import limits
 from edge_contract.errors import EdgewiseError, TrustError
 
@@ -27,7 +28,7 @@ _NICENESS: Final = 5  # the pipeline goes first
 
 def answer(question: Question) -> Answer:
     """Verify the metadata that came, then the envelopes by the keys that the newest root names."""
-    from edge_agent.metadata import Trust  # noqa: PLC0415 - under the limits that were set meanwhile
+    from edge_agent.trust.tuf_client import Trust  # noqa: PLC0415 - under the limits that were set meanwhile
     from edge_contract.envelope import payload_of  # noqa: PLC0415
 
     try:

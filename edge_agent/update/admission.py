@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from edge_agent.listing import TrustedMetadata
-from edge_agent.state import Failure
-from edge_agent.update_events import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_agent.trust.listed import TrustedMetadata
+from edge_agent.update.events import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_agent.update.store import Failure
 from edge_contract.errors import TrustError
 
 RESERVE_BYTES: Final = 32 * 1024 * 1024

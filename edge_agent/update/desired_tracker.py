@@ -9,14 +9,14 @@ believed before are known by their digest and cost no process when a broker hand
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from edge_agent import retained
-from edge_agent.listing import TrustedMetadata
-from edge_agent.retained import RetainedFiles
-from edge_agent.state import StateStore
-from edge_agent.trusted_time import TrustedClock
-from edge_agent.update_events import Target
-from edge_agent.verifier import Answer, Opened, Sealed
-from edge_agent.wishes import accept, in_force
+from edge_agent.trust import retained_metadata
+from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.listed import TrustedMetadata
+from edge_agent.trust.retained_metadata import RetainedFiles
+from edge_agent.trust.verifier import Answer, Opened, Sealed
+from edge_agent.update.desired import accept, in_force
+from edge_agent.update.events import Target
+from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import TrustError
 from edge_contract.manifest import digest_of
@@ -129,7 +129,7 @@ class Orders:
             self._waits_since = now if self._waits_since is None else self._waits_since
             collected = arriving.held()
             whole = arriving.complete() and self._timestamp in {"", digest_of(collected["timestamp.json"])}
-            if not whole and now - self._waits_since < retained.SILENCE_S:
+            if not whole and now - self._waits_since < retained_metadata.SILENCE_S:
                 return None
         self._waits_since = None
         self._asked = Asked(collected, self._envelopes)

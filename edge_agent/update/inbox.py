@@ -8,9 +8,9 @@ import threading
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from edge_agent.selftest import Verdict
-from edge_agent.update_events import RollbackAsked
-from edge_agent.verifier import Answer, UnansweredError
+from edge_agent.models.selftest import Verdict
+from edge_agent.trust.verifier import Answer, UnansweredError
+from edge_agent.update.events import RollbackAsked
 
 _LONGEST: Final = 64
 

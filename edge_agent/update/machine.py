@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_agent.update_events import (
+from edge_agent.update.events import (
     Activated,
     Admitted,
     AlreadyRunning,

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from edge_agent.update_machine import Phase, State
+from edge_agent.update.machine import Phase, State
 from edge_contract.messages import ModelRef, Reported
 
 _PROGRESS: Final = 0.05  # of a download, from one report to the next

@@ -9,12 +9,12 @@ import sqlite3
 from collections.abc import Callable
 from typing import assert_never
 
-from edge_agent.listing import TrustedMetadata
-from edge_agent.probation import Probation
-from edge_agent.state import Failure, StateStore
-from edge_agent.update_events import Event, Refused
-from edge_agent.update_machine import Command, Remember, Run, State, Work, step, work_of
-from edge_agent.update_work import UpdateWork
+from edge_agent.trust.listed import TrustedMetadata
+from edge_agent.update.events import Event, Refused
+from edge_agent.update.machine import Command, Remember, Run, State, Work, step, work_of
+from edge_agent.update.probation import Probation
+from edge_agent.update.store import Failure, StateStore
+from edge_agent.update.work import UpdateWork
 
 _log = logging.getLogger(__name__)
 

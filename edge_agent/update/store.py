@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from edge_agent.update_machine import State
+from edge_agent.update.machine import State
 from edge_contract.errors import EdgewiseError
 from edge_contract.trust import DesiredState
 

@@ -12,15 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, assert_never
 
-from edge_agent.errand import Connection
-from edge_agent.link import Link
-from edge_agent.orders import Asked, Orders
-from edge_agent.probation import Probation
-from edge_agent.slots import ActiveModel
-from edge_agent.state import StateStore
-from edge_agent.transitions import Transitions
-from edge_agent.trusted_time import TrustedClock
-from edge_agent.update_events import (
+from edge_agent.models.slots import ActiveModel
+from edge_agent.mqtt.link import Link
+from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.errand import Connection
+from edge_agent.trust.subscription import Visit
+from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
+from edge_agent.update.desired_tracker import Asked, Orders
+from edge_agent.update.events import (
     Booted,
     Event,
     Proven,
@@ -30,12 +29,13 @@ from edge_agent.update_events import (
     Stopped,
     Wanted,
 )
-from edge_agent.update_inbox import Chunk, Envelope, Inbox, Item, Stirred, Tested, Timestamp, Verified
-from edge_agent.update_machine import SETTLED, Phase
-from edge_agent.update_report import UpdateReport
-from edge_agent.update_work import UpdateSettings, UpdateWork
-from edge_agent.verifier import Answer, Sealed, UnansweredError, Verifier
-from edge_agent.visit import Visit
+from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, Stirred, Tested, Timestamp, Verified
+from edge_agent.update.machine import SETTLED, Phase
+from edge_agent.update.probation import Probation
+from edge_agent.update.report import UpdateReport
+from edge_agent.update.runner import Transitions
+from edge_agent.update.store import StateStore
+from edge_agent.update.work import UpdateSettings, UpdateWork
 from edge_contract import topics
 from edge_contract.messages import Reported
 from edge_contract.trust import COMMAND_TYPE, SignedCommand

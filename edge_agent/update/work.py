@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from edge_agent import admission
-from edge_agent.blobs import PartFile
-from edge_agent.fetching import Fetch, read_release
-from edge_agent.listing import TrustedMetadata
-from edge_agent.selftest import COMMAND, SelfTest, Verdict
-from edge_agent.slots import ActiveModel, Slots
-from edge_agent.state import StateStore
-from edge_agent.update_events import (
+from edge_agent.models.chunks import PartFile
+from edge_agent.models.download import Fetch, read_release
+from edge_agent.models.selftest import COMMAND, SelfTest, Verdict
+from edge_agent.models.slots import ActiveModel, Slots
+from edge_agent.trust.listed import TrustedMetadata
+from edge_agent.trust.subscription import Visit
+from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
+from edge_agent.update import admission
+from edge_agent.update.events import (
     Activated,
     Damaged,
     Event,
@@ -29,9 +30,8 @@ from edge_agent.update_events import (
     Staged,
     Target,
 )
-from edge_agent.update_machine import Phase, State, Work, running
-from edge_agent.verifier import COMMAND as VERIFY_COMMAND
-from edge_agent.visit import Visit
+from edge_agent.update.machine import Phase, State, Work, running
+from edge_agent.update.store import StateStore
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import ModelRef

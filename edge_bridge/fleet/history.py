@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from edge_bridge import device as record
-from edge_bridge.fleet import FleetState
+from edge_bridge.fleet import record
+from edge_bridge.fleet.state import FleetState
 
 EVERY_S: Final = 5.0
 """Between two samples; devices send a window about as often."""

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge import device as record
-from edge_bridge.device import OTHER, Device
+from edge_bridge.fleet import record
+from edge_bridge.fleet.record import OTHER, Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import (
     CONFIDENCE_BOUNDS,

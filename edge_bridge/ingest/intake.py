@@ -16,13 +16,13 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from edge_bridge import progress as acknowledgement
-from edge_bridge.fleet import DeviceMessage, FleetState, Outcome
+from edge_bridge.fleet import acknowledgement
+from edge_bridge.fleet.acknowledgement import Progress
+from edge_bridge.fleet.state import DeviceMessage, FleetState, Outcome
 from edge_bridge.link import Arrival
-from edge_bridge.own_metrics import BridgeMetrics
-from edge_bridge.progress import Progress
+from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LogSettings
-from edge_bridge.store import Batch, LoggedPrediction, Store, StoreError
+from edge_bridge.storage.store import Batch, LoggedPrediction, Store, StoreError
 from edge_contract import limits, topics
 from edge_contract.errors import MessageError
 from edge_contract.messages import Ack, Availability, Info, Key, Prediction, Reported, Telemetry, decode, encode

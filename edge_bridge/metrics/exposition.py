@@ -8,9 +8,9 @@ time; its other series end, so that Prometheus marks them stale and no panel sho
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from edge_bridge import device as record
-from edge_bridge.device import Device
-from edge_bridge.fleet import Key, Sum
+from edge_bridge.fleet import record
+from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.state import Key, Sum
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

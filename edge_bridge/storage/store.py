@@ -18,10 +18,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from edge_bridge.device import Device
-from edge_bridge.fleet import Key, Sum
-from edge_bridge.progress import Progress
-from edge_bridge.tables import SCHEMA, devices, marks, metadata, predictions, schema, sums
+from edge_bridge.fleet.acknowledgement import Progress
+from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.state import Key, Sum
+from edge_bridge.storage.tables import SCHEMA, devices, marks, metadata, predictions, schema, sums
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import ModelRef, Prediction
 

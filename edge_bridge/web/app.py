@@ -11,9 +11,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import generate_latest
 
-from edge_bridge import exposition
-from edge_bridge.fleet import FleetState
-from edge_bridge.own_metrics import BridgeMetrics
+from edge_bridge.fleet.state import FleetState
+from edge_bridge.metrics import exposition
+from edge_bridge.metrics.own import BridgeMetrics
 
 
 class Health(NamedTuple):

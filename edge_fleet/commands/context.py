@@ -13,11 +13,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge_fleet.desired import DesiredStates
-from edge_fleet.keys import KeyStore, read_passphrase
 from edge_fleet.link import BrokerAddress, Link
-from edge_fleet.release import Releases
-from edge_fleet.repository import Repository
+from edge_fleet.releases.desired import DesiredStates
+from edge_fleet.releases.keys import KeyStore, read_passphrase
+from edge_fleet.releases.releases import Releases
+from edge_fleet.releases.repository import Repository
 
 DirectoryOption = Annotated[
     Path, typer.Option("--repository", envvar="EDGEWISE_REPOSITORY", help="The release side's folder.")

@@ -10,7 +10,7 @@ from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Command
 from edge_fleet.commands import context
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
-from edge_fleet.device_command import DeviceCommands, arguments_of
+from edge_fleet.devices.commands import DeviceCommands, arguments_of
 
 app = typer.Typer(name="device", help="One device: signed commands, answered.", no_args_is_help=True)
 

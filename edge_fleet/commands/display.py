@@ -8,9 +8,9 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from edge_fleet.devices import Device
-from edge_fleet.publish import Progress as Report
-from edge_fleet.publish import silent
+from edge_fleet.devices.view import Device
+from edge_fleet.releases.publish import Progress as Report
+from edge_fleet.releases.publish import silent
 
 
 @contextlib.contextmanager

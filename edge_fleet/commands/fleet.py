@@ -13,10 +13,10 @@ from edge_contract import topics
 from edge_contract.errors import UsageError
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
+from edge_fleet.devices.watch import answer_need, read_fleet
 from edge_fleet.link import Arrived
-from edge_fleet.migration import migrate
-from edge_fleet.publish import Publisher
-from edge_fleet.watch import answer_need, read_fleet
+from edge_fleet.releases.migration import migrate
+from edge_fleet.releases.publish import Publisher
 
 app = typer.Typer(name="fleet", help="The devices, and the broker they meet on.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ import typer
 
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
-from edge_fleet.repository import write_durably
+from edge_fleet.releases.repository import write_durably
 
 app = typer.Typer(name="keys", help="Signing keys: make, list, rotate.", no_args_is_help=True)
 

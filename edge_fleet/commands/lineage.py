@@ -9,7 +9,7 @@ import typer
 from edge_contract import package as packages
 from edge_fleet.commands.context import JsonOption, say
 from edge_fleet.commands.registry import DEFAULT_LEDGER, LedgerOption, UriOption, as_data, as_line, open_registry
-from edge_fleet.registry import DEFAULT_URI
+from edge_fleet.registry.mlflow import DEFAULT_URI
 
 
 def lineage(

@@ -8,9 +8,9 @@ from edge_contract import topics
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
-from edge_fleet.migration import migrate
-from edge_fleet.publish import Publisher
-from edge_fleet.watch import Outcomes, wait_for
+from edge_fleet.devices.watch import Outcomes, wait_for
+from edge_fleet.releases.migration import migrate
+from edge_fleet.releases.publish import Publisher
 
 app = typer.Typer(help="Make devices run a release.")
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from edge_contract import package as packages
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, PassphraseOption, say
-from edge_fleet.migration import migrate
+from edge_fleet.releases.migration import migrate
 
 
 class _AddByDefault(TyperGroup):

@@ -12,7 +12,7 @@ from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Command, CommandResult, decode
 from edge_contract.trust import COMMAND_TYPE, SignedCommand
 from edge_fleet.link import Arrived, Link
-from edge_fleet.repository import Repository
+from edge_fleet.releases.repository import Repository
 
 LIFE_S: Final = 24 * 3600.0
 """How long a device that is away may take to do it: its broker keeps the command for it."""

@@ -10,9 +10,9 @@ from edge_contract import topics
 from edge_contract.errors import MessageError
 from edge_contract.messages import Need, decode
 from edge_contract.trust import DesiredState
-from edge_fleet.devices import Device, Fleet
+from edge_fleet.devices.view import Device, Fleet
 from edge_fleet.link import Arrived, Link
-from edge_fleet.publish import Publisher
+from edge_fleet.releases.publish import Publisher
 
 _GATHER_S = 1.0  # after the retained messages were asked for, how long a slow broker may take to hand them out
 

@@ -18,7 +18,7 @@ from edge_contract import package as packages
 from edge_contract.errors import EdgewiseError, GateRefusedError, TrustError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.package import ModelPackage
-from edge_fleet.ledger import Entry, Ledger
+from edge_fleet.registry.ledger import Entry, Ledger
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"

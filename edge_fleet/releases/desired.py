@@ -15,7 +15,7 @@ from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.messages import ModelRef
 from edge_contract.trust import DESIRED_TYPE, DesiredState
-from edge_fleet.repository import Repository, write_durably
+from edge_fleet.releases.repository import Repository, write_durably
 
 LIFE: Final = 30 * 24 * 3600.0  # seconds a device may be away and still accept what was desired; refresh prolongs it
 

@@ -11,7 +11,7 @@ from tuf.api.metadata import TargetFile
 
 from edge_contract.manifest import decode
 from edge_contract.trust import Chunks, Release
-from edge_fleet.release import Releases
+from edge_fleet.releases.releases import Releases
 
 
 def migrate(releases: Releases) -> int:

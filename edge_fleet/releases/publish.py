@@ -13,9 +13,9 @@ from typing import Final
 from edge_contract import topics
 from edge_contract.messages import Need, TrustIndex, decode
 from edge_contract.trust import Release, pieces
-from edge_fleet.desired import DesiredStates, Issued
 from edge_fleet.link import Arrived, Link
-from edge_fleet.release import Releases
+from edge_fleet.releases.desired import DesiredStates, Issued
+from edge_fleet.releases.releases import Releases
 
 Progress = Callable[[str, int, int], None]
 """(what, bytes done, bytes in all)"""

@@ -26,7 +26,7 @@ from edge_contract.trust import (
     model_path,
     release_path,
 )
-from edge_fleet.repository import Repository, write_durably
+from edge_fleet.releases.repository import Repository, write_durably
 
 _FILES: Final = "models"
 _MODEL, _RELEASE = ".tflite", ".json"

@@ -23,7 +23,7 @@ from tuf.api.serialization import DeserializationError
 
 from edge_contract import limits, messages, trust
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
-from edge_fleet.keys import KeyStore
+from edge_fleet.releases.keys import KeyStore
 
 ROOT_LIFE: Final = timedelta(days=730)  # re-signed by people with the offline keys: rarely
 TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with every release

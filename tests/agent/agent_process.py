@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct
 
 from demo import clip
-from edge_agent.link import Link
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.messages import decode

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.sources import SourceSettings, SourceTraits
+from edge_agent.camera.source import SourceSettings, SourceTraits
 
 Picture = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 

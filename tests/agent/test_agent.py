@@ -19,7 +19,7 @@ import pytest
 from demo.broker import Broker, free_port
 from edge_agent import settings_file
 from edge_agent.agent import Agent
-from edge_agent.notify import ServiceManager
+from edge_agent.system.systemd import ServiceManager
 from edge_contract import topics
 from edge_contract.envelope import seal
 from edge_contract.errors import EdgewiseError, UsageError
@@ -35,11 +35,11 @@ from edge_contract.messages import (
     decode,
 )
 from edge_contract.trust import COMMAND_TYPE, SignedCommand
-from edge_fleet.device_command import DeviceCommands, arguments_of
+from edge_fleet.devices.commands import DeviceCommands, arguments_of
 from edge_fleet.link import BrokerAddress
 from edge_fleet.link import Link as FleetLink
 from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Ear, eventually, render_clip
-from tests.agent.update_bench import ReleaseSide, tiny
+from tests.agent.update.update_bench import ReleaseSide, tiny
 
 OFTEN = "[telemetry]\ninterval_s = 1\n"
 
@@ -311,7 +311,7 @@ def test_the_process_ends_with_that_sentence_and_the_right_status(tmp_path: Path
 
 def test_importing_the_agent_and_its_command_line_loads_nothing_heavy() -> None:
     code = (
-        "import sys, edge_agent, edge_agent.cli, edge_agent.agent, edge_agent.doctor\n"
+        "import sys, edge_agent, edge_agent.cli, edge_agent.agent, edge_agent.tools.doctor\n"
         "heavy = {'tensorflow', 'mlflow', 'dvc', 'prometheus_client', 'pandas', 'nicegui', 'keras', 'torch',\n"
         "         'sqlalchemy', 'matplotlib', 'typer', 'rich', 'edge_fleet', 'edge_bridge', 'train', 'convert'}\n"
         "print(sorted(heavy & sys.modules.keys()))"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.footprint import Mapping, read_mappings
+from edge_agent.system.memory import Mapping, read_mappings
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny-1.ewm"
 SMAPS = """\

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from demo.broker import free_port
-from edge_agent.observer import ShownFace
+from edge_agent.inference.events import ShownFace
 from edge_agent.preview import MjpegPreview
 from edge_agent.settings import PreviewSettings
 from edge_contract.errors import EdgewiseError

@@ -13,8 +13,8 @@ from demo.broker import free_port
 from edge_agent import agent as agent_module
 from edge_agent import settings_file
 from edge_agent.agent import Agent
-from edge_agent.liveness import SILENT_S, trouble
-from edge_agent.notify import ServiceManager
+from edge_agent.system.liveness import SILENT_S, trouble
+from edge_agent.system.systemd import ServiceManager
 from edge_vision.faces import Face
 from edge_vision.picture import Pixels
 from tests.agent.agent_process import FIXTURES, eventually

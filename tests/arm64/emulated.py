@@ -15,7 +15,7 @@ SHIPPED: Final = sorted((REPOSITORY / "models").glob("*.ewm")) or sorted(
 )
 """The models to try, oldest first."""
 RUNTIMES: Final = ("litert", "tflite")
-_PACKAGES: Final = ("edge_agent", "edge_contract", "edge_vision")
+_PACKAGES: Final = ("edge_agent", "edge_contract", "edge_mqtt", "edge_vision")
 _CORES: Final = 4
 _COUNTERS: Final = 511  # words of the counts file that are threads (instructions.c)
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.broker import Broker
-from edge_bridge.store import Store
+from edge_bridge.storage.store import Store
 from edge_contract import limits, messages, topics
 from edge_contract.messages import Key
 from tests.bridge.conftest import Standing

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from demo.broker import Broker
-from edge_bridge.store import Store
+from edge_bridge.storage.store import Store
 from tests.bridge.process import REPOSITORY, BridgeProcess
 
 _SETTINGS = """

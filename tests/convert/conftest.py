@@ -9,7 +9,7 @@ from convert import artifacts, quantize
 from convert.settings import QuantizeSettings
 from edge_contract.manifest import Budget, FaceCrop
 from tests.convert.shapes import Trained, dataset, network
-from train.dataset import save
+from train.data.dataset import save
 
 SETTINGS = QuantizeSettings(calibration_images=100, report_images=8)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import Dataset
+from train.data.dataset import Dataset
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 

@@ -12,13 +12,14 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from convert import conversion, gate, runtimes
+from convert import gate
 from convert.artifacts import Converted
-from convert.description import describe
 from convert.settings import GateSettings
+from convert.tflite import conversion, runtimes
+from convert.tflite.candidate import describe
 from edge_contract.manifest import Budget, FaceCrop, ImageInput, digest_of
 from tests.convert.shapes import Trained, network
-from train.dataset import Dataset
+from train.data.dataset import Dataset
 
 pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 

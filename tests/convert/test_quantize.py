@@ -10,13 +10,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from convert import artifacts, conversion, flatbuffer, quantize, weights
-from convert.centering import plan
+from convert import artifacts, quantize
+from convert.checks import weights
+from convert.tflite import conversion, flatbuffer
+from convert.tflite.centering import plan
 from edge_contract.errors import ExitCode
 from edge_contract.manifest import Budget, FaceCrop
 from tests.convert.conftest import SETTINGS
 from tests.convert.shapes import Trained, network
-from train.dataset import Dataset, save
+from train.data.dataset import Dataset, save
 
 pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 

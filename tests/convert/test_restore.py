@@ -10,7 +10,7 @@ import pytest
 from convert.restore import main, restore
 from edge_contract import package
 from edge_contract.errors import UsageError
-from train.settings import TrainParams
+from train.loop.settings import TrainParams
 
 SHIPPED = package.read_file(Path("models/emotion-4.ewm"))
 

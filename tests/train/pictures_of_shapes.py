@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from train.dataset import SPLITS, Dataset
+from train.data.dataset import SPLITS, Dataset
 
 NAMES = ("plain", "across", "upright")
 

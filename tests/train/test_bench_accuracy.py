@@ -15,12 +15,12 @@ from benchmarks import accuracy
 from benchmarks.accuracy_answers import SPLIT, Answers, store_path, stored_or_asked
 from benchmarks.accuracy_package import Peer
 from benchmarks.accuracy_rows import Cost, RowSpec, cost_of_file, cost_of_tflite, read_rows
+from benchmarks.ten_crop import ten_crops
 from edge_contract.errors import EdgewiseError, UsageError
 from tests.train.pictures_of_shapes import NAMES, shapes
-from train import networks
-from train.crops import ten_crops
-from train.dataset import save
-from train.scores import mcnemar
+from train.data.dataset import save
+from train.network import build
+from train.scoring.scores import mcnemar
 
 Pictures = NDArray[np.uint8]
 
@@ -30,8 +30,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An untrained network for the shapes, as Keras and as a TFLite file."""
     keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("models")
-    config = networks.network_config("edge_cnn", {"stem": 4, "widths": [4], "depths": [1]})
-    network = networks.build_deployed(config, (16, 16, 1), len(NAMES))
+    config = build.network_config("edge_cnn", {"stem": 4, "widths": [4], "depths": [1]})
+    network = build.build_deployed(config, (16, 16, 1), len(NAMES))
     # Biases of zero, as an untrained network has them, are left out of a TFLite file.
     rng = np.random.default_rng(0)
     network.set_weights([rng.normal(0, 0.1, value.shape).astype(np.float32) for value in network.get_weights()])
@@ -175,7 +175,7 @@ def test_a_rows_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str
 
 def test_the_rows_of_the_repository_can_be_read_and_name_networks_that_exist() -> None:
     for spec in read_rows(accuracy.ROWS):
-        assert spec.package or networks.network_config(spec.network, spec.network_options)
+        assert spec.package or build.network_config(spec.network, spec.network_options)
 
 
 def package(folder: Path, labels: tuple[str, ...]) -> Path:

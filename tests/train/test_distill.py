@@ -10,12 +10,12 @@ from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import MILD, settings
 from train import distill
-from train.augment import Augment
-from train.batches import Batches
-from train.components import principal_components
 from train.fit import fit
-from train.learner import Objective
-from train.views import Views, load_views, save_views
+from train.loop.augment import Augment
+from train.loop.batches import Batches
+from train.loop.learner import Objective
+from train.loop.pca import principal_components
+from train.loop.soft_labels import Views, load_views, save_views
 
 NOTHING = {
     "scale": 0, "shift": 0, "rotation": 0, "flip": 0, "erase": 0, "contrast": 0, "brightness": 0, "blur": 0, "noise": 0,

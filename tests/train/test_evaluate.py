@@ -11,19 +11,19 @@ import tensorflow as tf
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
-from train import networks
-from train.answers import probabilities_of
-from train.dataset import save
+from train.data.dataset import save
 from train.evaluate import evaluate, label_sets, main
+from train.network import build
+from train.scoring.predict import probabilities_of
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network with the shapes' size: its answers are poor, and all the same to count."""
     keras.utils.set_random_seed(1)
-    config = networks.network_config("edge_cnn", {"stem": 4, "widths": [4], "depths": [1]})
+    config = build.network_config("edge_cnn", {"stem": 4, "widths": [4], "depths": [1]})
     path = tmp_path_factory.mktemp("model") / "model.keras"
-    networks.build_deployed(config, (16, 16, 1), 3).save(path)
+    build.build_deployed(config, (16, 16, 1), 3).save(path)
     return path
 
 

@@ -18,13 +18,14 @@ from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import NAMES, shapes
-from train import checkpoint, dataset
-from train.augment import Augment
+from train.data import dataset
 from train.fit import Fitted, fit
-from train.interruptions import DivergedError
-from train.learner import Objective
-from train.settings import TrainParams
-from train.training import refuse_unfit_labels, set_up
+from train.loop import checkpoint
+from train.loop.augment import Augment
+from train.loop.errors import DivergedError
+from train.loop.learner import Objective
+from train.loop.settings import TrainParams
+from train.loop.setup import refuse_unfit_labels, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MILD = Augment(scale=0.1, shift=0.05, rotation=5, flip=0, erase=0.2, contrast=0.1, brightness=0.05, blur=0.2, noise=2)

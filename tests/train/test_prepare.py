@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
-from tests.train.test_sources import write_csv
-from train import dataset
-from train.data_report import readable
+from tests.train.data.test_read import write_csv
+from train.data import dataset
+from train.data.report import readable
 from train.prepare import PrepareParams, main, prepare
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
-from train import face_weights, networks
-from train.architectures import FaceMobile
+from train.network import build, face_weights
+from train.network.architectures import FaceMobile
 from train.pretrained import SOURCES, Source, main, read_package
 
 RESIDUAL, MOBILE = SOURCES.values()
@@ -118,7 +118,7 @@ def test_every_tensor_but_the_face_descriptor_is_used_and_sits_where_its_place_i
 ) -> None:
     known, held = residual_package(tmp_path / "package.tgz")
     tensors = Used(read_package(tmp_path / "package.tgz", known)[1])
-    network = networks.build_deployed(networks.network_config("face_residual"), (48, 48, 1), 7)
+    network = build.build_deployed(build.network_config("face_residual"), (48, 48, 1), 7)
     face_weights.fill_residual(network, tensors)
     assert set(held) - set(tensors.taken) == {"fc"}
     for layer, source in {
@@ -137,7 +137,7 @@ def test_every_tensor_but_the_face_descriptor_is_used_and_sits_where_its_place_i
 
 def test_the_stem_answers_on_grey_pixels_as_the_original_on_three_equal_channels(tmp_path: Path) -> None:
     known, held = residual_package(tmp_path / "package.tgz")
-    network = networks.build_deployed(networks.network_config("face_residual"), (48, 48, 1), 7)
+    network = build.build_deployed(build.network_config("face_residual"), (48, 48, 1), 7)
     face_weights.fill_residual(network, read_package(tmp_path / "package.tgz", known)[1])
     grey = 90.0
     kernel, bias = network.get_layer("stem").get_weights()
@@ -152,8 +152,8 @@ def test_the_mobile_network_answers_as_the_original_does_on_three_equal_channels
     known, held = mobile_package(tmp_path / "package.tgz")
     source, tensors = read_package(tmp_path / "package.tgz", known)
     used = Used(tensors)
-    config = networks.network_config("face_mobile", {"upscale": 1})
-    network = networks.build_deployed(config, (48, 48, 1), 7)
+    config = build.network_config("face_mobile", {"upscale": 1})
+    network = build.build_deployed(config, (48, 48, 1), 7)
     source.fill(network, used)
     assert set(held) - set(used.taken) == {"gender_pred/kernel"}
     grey = np.random.default_rng(2).integers(0, 256, (2, 48, 48, 1), dtype=np.uint8)

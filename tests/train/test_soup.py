@@ -10,7 +10,7 @@ from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import settings
 from train import soup
-from train.dataset import save
+from train.data.dataset import save
 from train.fit import fit
 
 

@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import settings
-from train.dataset import save
+from train.data.dataset import save
+from train.loop.settings import TrainParams
 from train.params import load_section
-from train.settings import TrainParams
 from train.tune import Range, TuneParams, open_study, replaced, tune
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
+from train.data.read import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, file_digest, fitted
 from train.progress import steps
-from train.sources import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, file_digest, fitted
 
 SIDE = 48  # fer2013.csv holds 48x48 grey pictures
 USAGES = {"Training": TRAIN, "PublicTest": TEST, "PrivateTest": PRIVATE}

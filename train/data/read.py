@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.dataset import SPLITS
+from train.data.dataset import SPLITS
 
 # fer2013.csv's own numbering, 0 to 6.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -72,7 +72,11 @@ def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Ro
     Raises:
         UsageError: It is none of them, or not one row of it can be used; the text names file and row.
     """
-    from train import csv_source, folder_source, synthetic  # noqa: PLC0415 - they build on this module's types
+    from train.data import (  # noqa: PLC0415 - they build on this module's types
+        class_folders,
+        csv_file,
+        synthetic,
+    )
 
     if source.startswith("synthetic:"):
         return synthetic.read(source, form, seed)
@@ -80,9 +84,9 @@ def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Ro
     if path.is_dir():
         if ferplus:
             raise UsageError(f"{ferplus} goes with fer2013.csv, not with the folder {path}: leave FERPLUS out.")
-        return folder_source.read(path, form)
+        return class_folders.read(path, form)
     if path.is_file():
-        return csv_source.read(path, Path(ferplus) if ferplus else None, form)
+        return csv_file.read(path, Path(ferplus) if ferplus else None, form)
     raise UsageError(f"{source} does not exist: name fer2013.csv, a folder of class folders, or synthetic:2100.")
 
 

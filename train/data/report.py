@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.dataset import SPLITS, Dataset
-from train.sources import Problem, Rows
+from train.data.dataset import SPLITS, Dataset
+from train.data.read import Problem, Rows
 
 LISTED = 1000  # places named in a list of the report; the counts are always of all
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
+from train.data.read import EMOTIONS, TRAIN, PictureFormat, Rows, fitted
 from train.progress import steps
-from train.sources import EMOTIONS, TRAIN, PictureFormat, Rows, fitted
 
 RENDERER = 1  # part of the source digest: raise it when the same seed gives other pixels
 CANVAS = 144  # pixels a side; drawn three times larger than needed, then averaged down

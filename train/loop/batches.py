@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from train import augment
-from train.team import Team
-from train.views import Views
+from train.loop import augment
+from train.loop.distributed import Team
+from train.loop.soft_labels import Views
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused-ignore]

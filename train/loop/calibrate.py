@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from train import pictures, scores
-from train.batches import Batches
-from train.learner import Learner
-from train.watch import predict
+from train.loop.batches import Batches
+from train.loop.callbacks import predict
+from train.loop.learner import Learner
+from train.scoring import plots, scores
 
 SETTLE_PICTURES, SETTLE_BATCH = 5120, 256
 NEWTON_STEPS = 20
@@ -129,6 +129,6 @@ def write_outputs(
     part.replace(output / "model.keras")
     (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     result = scores.score(labels, probabilities)
-    pictures.learning_curve(history, output / "learning_curve.png")
-    pictures.confusion(result.confusion, label_names, output / "confusion_selection.png")
-    pictures.reliability(labels, probabilities, output / "reliability_selection.png")
+    plots.learning_curve(history, output / "learning_curve.png")
+    plots.confusion(result.confusion, label_names, output / "confusion_selection.png")
+    plots.reliability(labels, probabilities, output / "reliability_selection.png")

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from train import scores
-from train.batches import Batches
-from train.interruptions import DivergedError, StoppedError
+from train.loop.batches import Batches
+from train.loop.errors import DivergedError, StoppedError
+from train.loop.state import TrainingState
 from train.progress import Progress
-from train.state import TrainingState
+from train.scoring import scores
 
 LOSS_CHECK_STEPS = 10  # reading the loss waits for asynchronous backends
 

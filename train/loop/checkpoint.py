@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.dataset import write_archive
+from train.data.dataset import write_archive
 
 
 @dataclass(frozen=True, slots=True)

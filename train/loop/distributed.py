@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from edge_contract.errors import UsageError
-from train.interruptions import HelperLostError
+from train.loop.errors import HelperLostError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import msgspec
 
-from train import augment
-from train.augment import Augment
+from train.loop import augment
+from train.loop.augment import Augment
 
 Tensor = Any
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from train.settings import TrainParams
+from train.loop.settings import TrainParams
 
 Tensor = Any
 

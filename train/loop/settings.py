@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from train.augment import Augment
-from train.learner import Objective
+from train.loop.augment import Augment
+from train.loop.learner import Objective
 
 Decay = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 

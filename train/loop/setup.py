@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train import checkpoint, dataset, machine, networks, unfold
-from train.architectures import NetworkConfig
-from train.batches import Batches
-from train.builder import Builder
-from train.learner import Learner
-from train.optimizer import make_optimizer
-from train.settings import TrainParams
-from train.state import TrainingState
-from train.team import Team
-from train.views import load_views
+from train.data import dataset
+from train.loop import checkpoint, machine
+from train.loop.batches import Batches
+from train.loop.distributed import Team
+from train.loop.learner import Learner
+from train.loop.optimizer import make_optimizer
+from train.loop.settings import TrainParams
+from train.loop.soft_labels import load_views
+from train.loop.state import TrainingState
+from train.network import build, from_deployed
+from train.network.architectures import NetworkConfig
+from train.network.builder import Builder
 
 # What may differ between a start and a resume: where things are, and what it happens to run on.
 _PLACES = ("output", "dataset", "experiment", "tracking_uri", "threads")
@@ -48,7 +50,7 @@ def set_up(params: TrainParams, data: dataset.Dataset, team: Team = Team()) -> T
     Raises:
         UsageError: Params and dataset do not fit together.
     """
-    config = networks.network_config(params.network, params.network_options)
+    config = build.network_config(params.network, params.network_options)
     refuse_unfit_labels(data)
     machine.limit_threads(params.threads)
     machine.keep_freed_memory()
@@ -56,7 +58,7 @@ def set_up(params: TrainParams, data: dataset.Dataset, team: Team = Team()) -> T
     votes = _vote_count(params, data)
     batches = _batches(params, data, votes, team)
     features = batches.targets["features"].shape[-1] if params.objective.features_weight else 0
-    network, builder = networks.build_training(
+    network, builder = build.build_training(
         config, data.images.shape[1:], len(data.label_names), votes=votes, features=features, policy=params.precision
     )
     learner = Learner(network, params.objective, params.seed, params.augment)
@@ -82,7 +84,7 @@ def first_weights(params: TrainParams, data: dataset.Dataset, training: Training
         start = Path(params.start_from)
         if start.suffix == ".keras":
             images = data.images[data.split_indices("train")]
-            unfold.unfold(unfold.load_shipped(start), training.network, training.builder, images)
+            from_deployed.unfold(from_deployed.load_shipped(start), training.network, training.builder, images)
         else:
             training.state.start_from(start)
     return done

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.dataset import Dataset, write_archive
+from train.data.dataset import Dataset, write_archive
 
 
 @dataclass(frozen=True, slots=True)

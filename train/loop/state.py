@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train import checkpoint
-from train.learner import Learner
+from train.loop import checkpoint
+from train.loop.learner import Learner
 
 
 class TrainingState:

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import msgspec
 
-from train.interruptions import StoppedError
-from train.machine import cpu_name
-from train.scores import Scores
-from train.settings import TrainParams
+from train.loop.errors import StoppedError
+from train.loop.machine import cpu_name
+from train.loop.settings import TrainParams
+from train.scoring.scores import Scores
 
 
 class Run:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import keras
 
 from edge_contract.errors import UsageError
-from train.builder import Builder, Tensor
-from train.fast_layers import Norm
+from train.network.builder import Builder, Tensor
+from train.network.layers import Norm
 
 
 class NetworkConfig(Protocol):

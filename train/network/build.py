@@ -13,9 +13,9 @@ import keras
 import numpy as np
 
 from edge_contract.errors import UsageError
-from train.architectures import NETWORKS, NetworkConfig
-from train.builder import Builder
-from train.fast_layers import Conv
+from train.network.architectures import NETWORKS, NetworkConfig
+from train.network.builder import Builder
+from train.network.layers import Conv
 from train.params import nearest
 
 

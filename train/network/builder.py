@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import keras
 
-from train.fast_layers import Conv, Depthwise, Norm
-from train.mirror import MirrorConv, MirrorNorm
+from train.network.layers import Conv, Depthwise, Norm
+from train.network.mirror import MirrorConv, MirrorNorm
 
 Tensor = Any
 # Whether half of a convolution's filters are mirror images of the others, and what it looks at (`train.mirror`).

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.architectures import NetworkConfig
-from train.builder import Builder, ConvRecord
-from train.mirror import with_mirror_images
-from train.networks import build_deployed
+from train.network.architectures import NetworkConfig
+from train.network.build import build_deployed
+from train.network.builder import Builder, ConvRecord
+from train.network.mirror import with_mirror_images
 
 
 def deploy(trained: Any, builder: Builder, config: NetworkConfig, *, name: str = "network") -> Any:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.builder import Builder, ConvRecord
-from train.mirror import MirrorConv, with_mirror_images
+from train.network.builder import Builder, ConvRecord
+from train.network.mirror import MirrorConv, with_mirror_images
 
 MEASURED_PICTURES, BATCH = 1024, 128
 

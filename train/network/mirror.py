@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from train.fast_layers import Conv, Norm
+from train.network.layers import Conv, Norm
 
 Tensor = Any
 

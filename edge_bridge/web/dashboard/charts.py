@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from edge_bridge.history import LatencyPoint, Sample
+from edge_bridge.fleet.history import LatencyPoint, Sample
 
 INK: Final = "#8b95a5"
 """Axis text: enough contrast on both grounds (4.5:1 on black, 3:1 on white, as large text)."""

@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 from fastapi import FastAPI
 from nicegui import ui
 
-from edge_bridge.dashboard import charts, look, rows
-from edge_bridge.fleet import FleetState
-from edge_bridge.history import History
-from edge_bridge.store import LoggedPrediction
+from edge_bridge.fleet.history import History
+from edge_bridge.fleet.state import FleetState
+from edge_bridge.storage.store import LoggedPrediction
+from edge_bridge.web.dashboard import charts, look, rows
 
 REFRESH_S: Final = 1.0
 CHARTS_S: Final = 5.0

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from edge_bridge import device as record
-from edge_bridge.device import Device
-from edge_bridge.history import MIX_S, History
-from edge_bridge.store import LoggedPrediction
+from edge_bridge.fleet import record
+from edge_bridge.fleet.history import MIX_S, History
+from edge_bridge.fleet.record import Device
+from edge_bridge.storage.store import LoggedPrediction
 
 SHOWN: Final = 500
 """Devices in the table; those that need somebody come first. A browser and a phone's line have limits too."""

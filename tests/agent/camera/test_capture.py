@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edge_agent.capture import Capture
-from edge_agent.mailbox import Mailbox
-from edge_agent.sources import SourceError, SourceSettings, SourceTraits
+from edge_agent.camera.capture import Capture
+from edge_agent.camera.mailbox import Mailbox
+from edge_agent.camera.source import SourceError, SourceSettings, SourceTraits
 from edge_contract.errors import UsageError
 from tests.agent.scenes import PipeCamera
 

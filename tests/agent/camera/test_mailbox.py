@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.mailbox import Frame, Mailbox
+from edge_agent.camera.mailbox import Frame, Mailbox
 
 
 def frame(number: int) -> Frame:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent import connection
-from edge_agent.connection import (
+from edge_agent.camera import reconnect
+from edge_agent.camera.reconnect import (
     Abandon,
     Arrived,
     Command,
@@ -19,13 +19,13 @@ from edge_agent.connection import (
     Tick,
     Waiting,
 )
-from edge_agent.sources import SourceSettings
+from edge_agent.camera.source import SourceSettings
 
 SETTINGS = SourceSettings(read_timeout=5, open_timeout=15, frozen_after=10, first_wait=1, longest_wait=60)
 
 
 def step(state: State, event: Event, *, camera: bool = True, jitter: float = 1.0) -> tuple[State, Command]:
-    return connection.step(state, event, SETTINGS, camera=camera, jitter=jitter)
+    return reconnect.step(state, event, SETTINGS, camera=camera, jitter=jitter)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.sources import Source, SourceError, SourceSettings, open_source, without_password
-from edge_agent.sources_camera import CameraDevice, list_cameras, picture_of_raw
-from edge_agent.sources_mjpeg import Multipart
+from edge_agent.camera.mjpeg import Multipart
+from edge_agent.camera.opencv import CameraDevice, list_cameras, picture_of_raw
+from edge_agent.camera.source import Source, SourceError, SourceSettings, open_source, without_password
 from edge_contract.errors import UsageError
-from tests.agent.rtsp_camera import RtspCamera
+from tests.agent.camera.rtsp_camera import RtspCamera
 from tests.agent.scenes import moving_face, write_clip
 
 FAST = SourceSettings(pace="fast", read_timeout=0.5)

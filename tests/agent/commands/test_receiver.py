@@ -8,8 +8,8 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from demo.broker import Broker
-from edge_agent.commands import LONGEST_LIFE_S, Commands, accept
-from edge_agent.link import Link
+from edge_agent.commands.receiver import LONGEST_LIFE_S, Commands, accept
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.envelope import seal, unseal

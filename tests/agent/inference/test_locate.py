@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent import cadence
-from edge_agent.cadence import Cadence, CadenceSettings
-from edge_agent.follow import follow, template_of
-from edge_agent.locate import FaceLocator, LocateSettings
-from edge_agent.motion import MotionGate
-from edge_agent.tracks import overlap
+from edge_agent.inference import detect_interval
+from edge_agent.inference.detect_interval import Cadence, CadenceSettings
+from edge_agent.inference.locate import FaceLocator, LocateSettings
+from edge_agent.inference.motion import MotionGate
+from edge_agent.inference.template_tracker import follow, template_of
+from edge_agent.inference.tracks import overlap
 from edge_vision.faces import Face, HaarDetector, working_copy
 from edge_vision.picture import Box
 from tests.agent.scenes import moving_face
@@ -194,7 +194,7 @@ def test_k_grows_with_what_the_detector_costs(detect: float, rest: float, interv
 def test_durations_are_learned_and_the_detectors_only_where_it_ran() -> None:
     state = Cadence(interval=1 / 30)
     for frame in range(60):
-        state = cadence.step(state, interval=0.1, detect=0.05 if frame % 5 == 0 else None, rest=0.01)
+        state = detect_interval.step(state, interval=0.1, detect=0.05 if frame % 5 == 0 else None, rest=0.01)
     assert state.detect == pytest.approx(0.05)
     assert state.rest == pytest.approx(0.01, rel=0.01)
     assert state.interval == pytest.approx(0.1, rel=0.01)

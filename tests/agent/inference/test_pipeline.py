@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.consensus import ConsensusSettings
-from edge_agent.look import line, look
-from edge_agent.observer import PredictionEvent, ShownFace
-from edge_agent.pipeline import Pipeline, PipelineSettings
-from edge_agent.sources import Source, SourceError, SourceSettings, SourceTraits, open_source
+from edge_agent.camera.source import Source, SourceError, SourceSettings, SourceTraits, open_source
+from edge_agent.inference.consensus import ConsensusSettings
+from edge_agent.inference.events import PredictionEvent, ShownFace
+from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.tools.predict import line, look
 from edge_contract.manifest import FaceCrop
 from edge_contract.messages import STAGES
 from edge_contract.package import ModelPackage, read_file
@@ -165,7 +165,7 @@ def test_a_clip_in_real_time_accounts_for_every_frame_however_slow_the_work(
 def test_a_new_model_takes_over_between_two_frames_and_none_is_lost(
     tmp_path: Path, portrait: np.ndarray, classifier: Classifier
 ) -> None:
-    other = read_file(Path(__file__).parents[1] / "fixtures" / "tiny-2.ewm")
+    other = read_file(Path(__file__).parents[2] / "fixtures" / "tiny-2.ewm")
     count = write_clip(tmp_path / "clip.avi", moving_face(portrait, 30))
     running: list[Pipeline] = []
 

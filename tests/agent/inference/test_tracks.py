@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.tracks import Detected, Event, Followed, SceneChanged, Tracks, overlap, step
+from edge_agent.inference.tracks import Detected, Event, Followed, SceneChanged, Tracks, overlap, step
 from edge_vision.faces import Face
 from edge_vision.picture import Box
 

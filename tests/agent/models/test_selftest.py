@@ -5,11 +5,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from edge_agent import selftest
-from edge_agent.slots import Slots
+from edge_agent.models import selftest
+from edge_agent.models.slots import Slots
 from edge_contract.manifest import digest_of
 from edge_vision.classifier import runtime
-from tests.agent.update_bench import tiny
+from tests.agent.update.update_bench import tiny
 
 
 def mutant(model: bytes, chance: random.Random) -> bytes:

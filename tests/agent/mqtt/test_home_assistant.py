@@ -5,7 +5,7 @@ import json
 import jinja2
 import pytest
 
-from edge_agent.discovery import discovery
+from edge_agent.mqtt.home_assistant import discovery
 from edge_contract import topics
 from edge_contract.messages import Info, ModelRef, Reported, encode
 

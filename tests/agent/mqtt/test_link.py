@@ -15,9 +15,8 @@ from types import MappingProxyType
 import pytest
 
 from demo.broker import Broker, free_port
-from edge_agent import link as link_module
-from edge_agent.link import Handler, Link
-from edge_agent.reconnect import (
+from edge_agent.mqtt import link as link_module
+from edge_agent.mqtt.backoff import (
     RECONNECT_FIRST_S,
     RECONNECT_LONGEST_S,
     STABLE_S,
@@ -25,6 +24,7 @@ from edge_agent.reconnect import (
     failures_after,
     reconnect_wait,
 )
+from edge_agent.mqtt.link import Handler, Link
 from edge_agent.settings import BrokerSettings
 from edge_contract.errors import MessageError, UsageError
 
@@ -84,7 +84,7 @@ def test_the_will_is_retained_after_a_break_and_not_after_a_stop(broker: Broker)
         pass
     script = (
         "import sys, time\n"
-        "from edge_agent.link import Link\nfrom edge_agent.settings import BrokerSettings\n"
+        "from edge_agent.mqtt.link import Link\nfrom edge_agent.settings import BrokerSettings\n"
         "link = Link(BrokerSettings(port=int(sys.argv[1])), 'killed', clean_start=True,"
         " will=('will/killed', b'gone'))\n"
         "link.start()\n"

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import doctor, settings_file
-from edge_fleet.desired import DesiredStates
+from edge_agent import settings_file
+from edge_agent.tools import doctor
 from edge_fleet.link import BrokerAddress
 from edge_fleet.link import Link as FleetLink
-from edge_fleet.publish import Publisher
+from edge_fleet.releases.desired import DesiredStates
+from edge_fleet.releases.publish import Publisher
 
 pytest.importorskip("sqlalchemy", reason="the bridge's packages are not installed")
 
 from tests.agent.agent_process import DEVICE, AgentProcess, eventually, render_clip
-from tests.agent.update_bench import ReleaseSide, tiny
+from tests.agent.update.update_bench import ReleaseSide, tiny
 from tests.bridge.process import BridgeProcess
 from tests.bridge.test_deploy import FleetBroker
 

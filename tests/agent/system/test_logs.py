@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_agent import logs
 from edge_agent.settings import LogSettings
+from edge_agent.system import logs
 from tests.agent.agent_process import REPOSITORY
 
 

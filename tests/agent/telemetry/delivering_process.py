@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-from edge_agent.delivery import Delivery
-from edge_agent.link import Link
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import BrokerSettings, SpoolSettings
-from edge_agent.spool import Spool
-from edge_agent.telemetry import Meter
+from edge_agent.telemetry.delivery import Delivery
+from edge_agent.telemetry.meter import Meter
+from edge_agent.telemetry.spool import Spool
 from edge_contract.messages import ModelRef, Prediction
 
 

@@ -15,18 +15,18 @@ import msgspec
 import pytest
 
 from demo.broker import Broker
-from edge_agent import delivery as delivery_module
-from edge_agent import observer
-from edge_agent.delivery import Delivery
-from edge_agent.link import Link
-from edge_agent.reporter import Reporter
+from edge_agent.inference import events
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import BrokerSettings, SpoolSettings
-from edge_agent.spool import Spool
-from edge_agent.telemetry import Meter
+from edge_agent.telemetry import delivery as delivery_module
+from edge_agent.telemetry.delivery import Delivery
+from edge_agent.telemetry.meter import Meter
+from edge_agent.telemetry.observer import Reporter
+from edge_agent.telemetry.spool import Spool
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Key, Prediction, Telemetry, decode, encode
-from tests.agent.delivering_process import numbered
-from tests.agent.test_spool import telemetry
+from tests.agent.telemetry.delivering_process import numbered
+from tests.agent.telemetry.test_spool import telemetry
 
 PATIENCE_S = 30.0
 
@@ -216,7 +216,7 @@ def _killed_while_sending(state_dir: Path, port: int, *, session: int, after: in
     """Run the sending process until the spool holds `after` of its messages more; kill it; what is owed of it."""
     script = Path(__file__).with_name("delivering_process.py")
     arguments = [str(state_dir), str(port), str(session), "1", "100"]
-    process = subprocess.Popen([sys.executable, str(script), *arguments], cwd=Path(__file__).parents[2])
+    process = subprocess.Popen([sys.executable, str(script), *arguments], cwd=Path(__file__).parents[3])
     highest = 0
     deadline = time.monotonic() + PATIENCE_S
     while highest < after and time.monotonic() < deadline and process.poll() is None:
@@ -246,9 +246,7 @@ def _mentions(hint: Any, wanted: tuple[str, ...]) -> bool:
     return any(word in str(hint) for word in wanted)
 
 
-@pytest.mark.parametrize(
-    "kind", [Prediction, Telemetry, messages.Histogram, messages.ModelRef, observer.PredictionEvent]
-)
+@pytest.mark.parametrize("kind", [Prediction, Telemetry, messages.Histogram, messages.ModelRef, events.PredictionEvent])
 def test_no_field_on_the_way_out_could_hold_an_image(kind: type) -> None:
     assert _fields(kind)
     for name, hint in _fields(kind).items():

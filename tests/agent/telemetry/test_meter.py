@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.board import Board
-from edge_agent.observer import PredictionEvent
-from edge_agent.reporter import Reporter
-from edge_agent.telemetry import Buckets, Meter, Windows
+from edge_agent.inference.events import PredictionEvent
+from edge_agent.telemetry.board import Board
+from edge_agent.telemetry.meter import Buckets, Meter, Windows
+from edge_agent.telemetry.observer import Reporter
 from edge_contract.messages import (
     CONFIDENCE_BOUNDS,
     STAGE_BOUNDS,

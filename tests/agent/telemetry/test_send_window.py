@@ -1,7 +1,7 @@
 """The sending window, as a table of what may be sent when."""
 
-from edge_agent.rate import TokenBucket
-from edge_agent.window import LONGEST_RESEND_S, PROBE, Window
+from edge_agent.telemetry.send_window import LONGEST_RESEND_S, PROBE, Window
+from edge_agent.telemetry.token_bucket import TokenBucket
 
 EMPTY = Window(size=3, resend_s=10.0)
 

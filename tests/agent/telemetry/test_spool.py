@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge_agent.settings import SpoolSettings
-from edge_agent.spool import Spool
+from edge_agent.telemetry.spool import Spool
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Ack, Histogram, ModelRef, Prediction, Telemetry
 

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_agent import bench
-from edge_agent.bench import Run, StageTime
-from edge_agent.board import Board
-from edge_agent.pipeline import PipelineSettings
-from edge_agent.selftest import Verdict
-from edge_agent.sources import SourceSettings, open_source
-from edge_agent.sources_drawn import HEIGHT, WIDTH, DrawnSource
+from edge_agent.camera.drawn import HEIGHT, WIDTH, DrawnSource
+from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.inference.pipeline import PipelineSettings
+from edge_agent.models.selftest import Verdict
+from edge_agent.telemetry.board import Board
+from edge_agent.tools import bench
+from edge_agent.tools.bench import Run, StageTime
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget
 from edge_contract.package import ModelPackage
@@ -25,7 +25,7 @@ from edge_vision.classifier import Classifier
 from edge_vision.faces import FaceDetector, HaarDetector, YuNetDetector
 from tests.agent.scenes import moving_face, write_clip
 
-TINY = Path(__file__).parents[1] / "fixtures" / "tiny-1.ewm"
+TINY = Path(__file__).parents[2] / "fixtures" / "tiny-1.ewm"
 DRAWN = SourceSettings(pace="fast")
 INVOKED = StageTime(n=100, p50_ms=2.0, p95_ms=4.0)
 GOOD = Run(

@@ -10,20 +10,21 @@ import msgspec
 import pytest
 
 from demo.broker import Broker
-from edge_agent import orders, verifier
-from edge_agent.listing import TrustedMetadata
-from edge_agent.orders import Orders
-from edge_agent.retained import RetainedFiles
-from edge_agent.state import StateStore
-from edge_agent.trusted_time import TrustedClock
-from edge_agent.verifier import COMMAND, Answer, Opened, Sealed, UnansweredError, Verifier, read_answer
+from edge_agent.trust import verifier
+from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.listed import TrustedMetadata
+from edge_agent.trust.retained_metadata import RetainedFiles
+from edge_agent.trust.verifier import COMMAND, Answer, Opened, Sealed, UnansweredError, Verifier, read_answer
+from edge_agent.update import desired_tracker
+from edge_agent.update.desired_tracker import Orders
+from edge_agent.update.store import StateStore
 from edge_contract import limits, topics
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Reported
 from edge_contract.trust import DESIRED_TYPE, DesiredState
 from tests.agent.agent_process import AgentProcess, Ear, render_clip
 from tests.agent.agent_process import eventually as eventually_of_process
-from tests.agent.update_bench import FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
 WHOLE = msgspec.msgpack.encode(Answer(metadata=TrustedMetadata(version=9, expires=9e9, releases={})))
 
@@ -128,7 +129,7 @@ def test_an_order_whose_verification_dies_is_tried_again_and_nothing_changes_mea
     tmp_path: Path, broker: Broker, side: ReleaseSide, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick_waits(monkeypatch)
-    monkeypatch.setattr(orders, "RETRY_S", 0.05)
+    monkeypatch.setattr(desired_tracker, "RETRY_S", 0.05)
     command = counting(tmp_path, fails=4)
     root, factory = side.repository.first_root(), FIXTURES / "tiny-1.ewm"
     with Device(tmp_path / "device", broker.port, root, factory=factory, verify_command=command) as device:
@@ -172,7 +173,7 @@ class Inbox:
         for name in ("timestamp.json", "1.snapshot.json", "1.targets.json", "index.json"):
             self.files.receive(topics.trust(name), index)
 
-    def ask(self) -> "orders.Asked | None":
+    def ask(self) -> "desired_tracker.Asked | None":
         return self.orders.question(lambda: self.files)
 
 
@@ -190,7 +191,7 @@ def test_what_was_not_answered_is_asked_again_with_what_came_meanwhile(tmp_path:
     assert not inbox.orders.due  # one question at a time
     inbox.orders.unanswered("killed")
     assert inbox.orders.notice == "killed"
-    inbox.now = orders.LONGEST_RETRY_S
+    inbox.now = desired_tracker.LONGEST_RETRY_S
     assert inbox.orders.due
     again = inbox.ask()
     assert again is not None

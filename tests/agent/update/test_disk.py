@@ -12,18 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.blobs import AHEAD, SILENCE_S, Download, PartFile
-from edge_agent.durable import point_link, write_file
-from edge_agent.slots import Slots, read_slot
-from edge_agent.state import Failure, StateStore
-from edge_agent.update_events import Slot
-from edge_agent.update_machine import Phase, State
+from edge_agent.models.chunks import AHEAD, SILENCE_S, Download, PartFile
+from edge_agent.models.slots import Slots, read_slot
+from edge_agent.system.durable import point_link, write_file
+from edge_agent.update.events import Slot
+from edge_agent.update.machine import Phase, State
+from edge_agent.update.store import Failure, StateStore
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import Need, decode
 from edge_contract.trust import Blob, Chunks, DesiredState
-from tests.agent.update_bench import FIXTURES, tiny
+from tests.agent.update.update_bench import FIXTURES, tiny
 
 CHUNK = 1024
 DATA = random.Random(1).randbytes(25 * CHUNK + 7)  # noqa: S311  # any bytes: 25 chunks and a short one

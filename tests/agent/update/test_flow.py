@@ -11,19 +11,19 @@ import pytest
 from msgspec.structs import replace
 
 from demo.broker import Broker
-from edge_agent import updates
-from edge_agent.selftest import COMMAND
-from edge_agent.slots import ActiveModel
-from edge_agent.state import StateStore
+from edge_agent.models.selftest import COMMAND
+from edge_agent.models.slots import ActiveModel
+from edge_agent.update import updater
+from edge_agent.update.store import StateStore
 from edge_contract import topics
 from edge_contract.errors import UsageError
 from edge_contract.manifest import Budget, digest_of
 from edge_contract.messages import Need, decode
 from edge_contract.package import ModelPackage
+from edge_fleet.devices.watch import answer_need
 from edge_fleet.link import Arrived
-from edge_fleet.watch import answer_need
 from edge_vision.classifier import runtime
-from tests.agent.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_model_unfit_for_this_board_is_rejected_and_remembered(
 def test_a_disk_that_refuses_the_state_for_a_while_costs_time_and_nothing_else(
     side: ReleaseSide, equipped: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(updates, "_DISK_S", 0.05)
+    monkeypatch.setattr(updater, "_DISK_S", 0.05)
     refused: list[str] = []
     true = {name: getattr(StateStore, name) for name in ("save_update", "save_desired", "save_seen")}
 

@@ -11,11 +11,11 @@ import pytest
 from msgspec import json
 
 from demo.broker import Broker
-from edge_agent.slots import Slots
-from edge_agent.state import StateStore
-from edge_agent.update_machine import SETTLED, State, running
+from edge_agent.models.slots import Slots
+from edge_agent.update.machine import SETTLED, State, running
+from edge_agent.update.store import StateStore
 from edge_contract.messages import Reported
-from tests.agent.update_bench import FIXTURES, ReleaseSide, tiny
+from tests.agent.update.update_bench import FIXTURES, ReleaseSide, tiny
 
 REPOSITORY = FIXTURES.parents[1]
 WALK = ["offered", "downloading", "verifying", "staged", "selftest", "activating", "probation", "committed"]
@@ -23,7 +23,7 @@ WALK = ["offered", "downloading", "verifying", "staged", "selftest", "activating
 
 @contextmanager
 def victim(folder: Path, port: int, *kill: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "tests.agent.update_victim", str(folder), str(port), *kill]
+    command = [sys.executable, "-m", "tests.agent.update.update_victim", str(folder), str(port), *kill]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
     try:
         yield process

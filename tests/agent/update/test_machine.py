@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec import json
 from msgspec.structs import replace
 
-from edge_agent.update_events import (
+from edge_agent.update.events import (
     Activated,
     Admitted,
     AlreadyRunning,
@@ -30,7 +30,7 @@ from edge_agent.update_events import (
     Target,
     Wanted,
 )
-from edge_agent.update_machine import (
+from edge_agent.update.machine import (
     EDGES,
     ON_TRIAL,
     SETTLED,

@@ -23,9 +23,9 @@ from edge_contract.trust import (
     pieces,
     release_path,
 )
-from edge_fleet.desired import LIFE
 from edge_fleet.link import Arrived
-from tests.agent.update_bench import GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from edge_fleet.releases.desired import LIFE
+from tests.agent.update.update_bench import GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
 DESIRED = topics.group_desired(GROUP)
 

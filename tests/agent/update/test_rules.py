@@ -5,18 +5,18 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from edge_agent.admission import RESERVE_BYTES, admit, confirm
-from edge_agent.listing import TrustedMetadata
-from edge_agent.probation import Probation
-from edge_agent.selftest import Verdict, judge
-from edge_agent.state import Failure
-from edge_agent.trusted_time import TrustedClock
-from edge_agent.update_events import Admitted, AlreadyRunning, Confirmed, Refused, Target
-from edge_agent.wishes import accept, in_force
+from edge_agent.models.selftest import Verdict, judge
+from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.listed import TrustedMetadata
+from edge_agent.update.admission import RESERVE_BYTES, admit, confirm
+from edge_agent.update.desired import accept, in_force
+from edge_agent.update.events import Admitted, AlreadyRunning, Confirmed, Refused, Target
+from edge_agent.update.probation import Probation
+from edge_agent.update.store import Failure
 from edge_contract.errors import MessageError, TrustError
 from edge_contract.messages import ModelRef, Need
 from edge_contract.trust import Blob, Chunks, DesiredState, ListedRelease
-from tests.agent.update_bench import tiny
+from tests.agent.update.update_bench import tiny
 
 REF = tiny(1).manifest.ref
 STATE = DesiredState(scope="group/g", revision=5, model=REF, issued=100, expires=200)

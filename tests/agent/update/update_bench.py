@@ -10,26 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import blobs, orders, retained, updates
-from edge_agent.errand import Errand
-from edge_agent.link import Link as DeviceLink
-from edge_agent.selftest import COMMAND
+from edge_agent.models import chunks
+from edge_agent.models.selftest import COMMAND
+from edge_agent.models.slots import ActiveModel
+from edge_agent.mqtt.link import Link as DeviceLink
 from edge_agent.settings import BrokerSettings
-from edge_agent.slots import ActiveModel
-from edge_agent.state import StateStore
-from edge_agent.updates import ModelUpdates, UpdateSettings
-from edge_agent.verifier import COMMAND as VERIFY_COMMAND
+from edge_agent.trust import retained_metadata
+from edge_agent.trust.errand import Errand
+from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
+from edge_agent.update import desired_tracker, updater
+from edge_agent.update.store import StateStore
+from edge_agent.update.updater import ModelUpdates, UpdateSettings
 from edge_contract import package, topics
 from edge_contract.messages import ModelRef, Reported, encode
 from edge_contract.package import ModelPackage
-from edge_fleet.desired import DesiredStates
-from edge_fleet.keys import KeyStore
 from edge_fleet.link import BrokerAddress, Link
-from edge_fleet.publish import Publisher
-from edge_fleet.release import Releases
-from edge_fleet.repository import Repository
+from edge_fleet.releases.desired import DesiredStates
+from edge_fleet.releases.keys import KeyStore
+from edge_fleet.releases.publish import Publisher
+from edge_fleet.releases.releases import Releases
+from edge_fleet.releases.repository import Repository
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 DEVICE, GROUP = "cam-1", "shop"
 PATIENCE_S = 90.0
 
@@ -199,7 +201,7 @@ class Device:
 
 def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten what a device waits for absent things; the order of events stays the same."""
-    monkeypatch.setattr(blobs, "SILENCE_S", 0.3)
-    monkeypatch.setattr(retained, "SILENCE_S", 0.5)
-    monkeypatch.setattr(orders, "_PAUSE_S", 0.02)
-    monkeypatch.setattr(updates, "_TICK_S", 0.03)
+    monkeypatch.setattr(chunks, "SILENCE_S", 0.3)
+    monkeypatch.setattr(retained_metadata, "SILENCE_S", 0.5)
+    monkeypatch.setattr(desired_tracker, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(updater, "_TICK_S", 0.03)

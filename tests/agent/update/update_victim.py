@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from msgspec import json
 
-from edge_agent.state import StateStore
-from edge_agent.update_machine import State
+from edge_agent.update.machine import State
+from edge_agent.update.store import StateStore
 from edge_contract.messages import Reported
-from tests.agent.update_bench import FIXTURES, Device, quick_waits
+from tests.agent.update.update_bench import FIXTURES, Device, quick_waits
 
 
 def kill_around(phase: str, moment: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_bridge.progress import AHEAD, Progress, advance
+from edge_bridge.fleet.acknowledgement import AHEAD, Progress, advance
 from edge_contract.messages import Key
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_bridge import device as record
-from edge_bridge.device import Device
-from edge_bridge.fleet import FleetState, Key, Outcome
+from edge_bridge.fleet import record
+from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.state import FleetState, Key, Outcome
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import STAGE_BOUNDS, Availability, Histogram, ModelRef
 from tests.bridge.publisher import MODEL, histogram, info, prediction, reported, telemetry

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from edge_bridge import intake
-from edge_bridge.fleet import FleetState
-from edge_bridge.intake import Clock, Intake
+from edge_bridge.fleet.state import FleetState
+from edge_bridge.ingest import intake
+from edge_bridge.ingest.intake import Clock, Intake
 from edge_bridge.link import Arrival
-from edge_bridge.own_metrics import BridgeMetrics
+from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
-from edge_bridge.store import Store
+from edge_bridge.storage.store import Store
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Message
 from tests.bridge.publisher import prediction, telemetry

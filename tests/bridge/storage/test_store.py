@@ -6,12 +6,12 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from edge_bridge.device import Device
-from edge_bridge.fleet import FleetState, Key, Sum
-from edge_bridge.progress import Progress
+from edge_bridge.fleet.acknowledgement import Progress
+from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.state import FleetState, Key, Sum
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_bridge.store import Batch, LoggedPrediction, Store, StoreError
-from edge_bridge.tables import devices, predictions, schema
+from edge_bridge.storage.store import Batch, LoggedPrediction, Store, StoreError
+from edge_bridge.storage.tables import devices, predictions, schema
 from edge_contract.errors import UsageError
 from edge_contract.messages import Count
 from tests.bridge.publisher import prediction, telemetry

@@ -1,4 +1,4 @@
-"""`python -m tests.bridge.screenshot`: draw docs/images/dashboard.png from a real broker, bridge and Chromium."""
+"""`python -m tests.bridge.web.screenshot`: draw docs/images/dashboard.png from a real broker, bridge and Chromium."""
 
 import sys
 import tempfile
@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from demo.broker import Broker
-from tests.bridge.browser import chromium, open_page
-from tests.bridge.fleet import SmallFleet
 from tests.bridge.process import REPOSITORY, BridgeProcess
+from tests.bridge.small_fleet import SmallFleet
+from tests.bridge.web.browser import chromium, open_page
 
 PICTURE = REPOSITORY / "docs" / "images" / "dashboard.png"
 ROUNDS = 24

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 import pytest
 
 from demo.broker import Broker
-from edge_bridge.dashboard import charts, rows
-from edge_bridge.fleet import FleetState
-from edge_bridge.history import History
+from edge_bridge.fleet.history import History
+from edge_bridge.fleet.state import FleetState
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_bridge.store import LoggedPrediction
+from edge_bridge.storage.store import LoggedPrediction
+from edge_bridge.web.dashboard import charts, rows
 from edge_contract.messages import Availability, ModelRef
 from tests.bridge.process import BridgeProcess
 from tests.bridge.publisher import Publisher, info, prediction, reported, telemetry
 
-browser_tools = pytest.importorskip("tests.bridge.browser", reason="playwright is not installed")
+browser_tools = pytest.importorskip("tests.bridge.web.browser", reason="playwright is not installed")
 from playwright.sync_api import Browser, expect  # noqa: E402  # only where the line above did not skip
 
-from tests.bridge.fleet import SmallFleet  # noqa: E402
+from tests.bridge.small_fleet import SmallFleet  # noqa: E402
 
 needs_chromium = pytest.mark.skipif(
     not browser_tools.CHROMIUM.exists(), reason="Chromium is not installed (apt-get install chromium)"

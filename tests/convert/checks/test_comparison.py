@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.comparison import compare, paired_difference
+from convert.checks.comparison import compare, paired_difference
 
 LABELS = ["angry", "disgust", "fear"]
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from convert.comparison import Comparison
-from convert.decision import decide
-from convert.measurements import Cost, GoldenRun, Measurements, Rival, Structure
+from convert.checks.comparison import Comparison
+from convert.checks.decision import decide
+from convert.checks.measurements import Cost, GoldenRun, Measurements, Rival, Structure
+from convert.checks.skew import Skew
+from convert.checks.weights import WeightReport
 from convert.settings import GateSettings
-from convert.skew import Skew
-from convert.weights import WeightReport
 from edge_contract.manifest import Budget, ImageInput
-from train.scores import Interval
+from train.scoring.scores import Interval
 
 GRAY = ImageInput(height=48, width=48, color="gray")
 LABELS = ("angry", "happy")

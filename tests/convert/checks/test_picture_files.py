@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert import picture_files
-from convert.picture_files import ROUNDING, Sighting
+from convert.checks import picture_files
+from convert.checks.picture_files import ROUNDING, Sighting
 from edge_contract.errors import UsageError
 from edge_contract.manifest import FaceCrop, ModelManifest
 from edge_contract.package import ModelPackage, read_file
@@ -17,9 +17,9 @@ from edge_vision.classifier import Classifier
 from edge_vision.faces import HaarDetector, open_detector
 from edge_vision.picture import Box
 from tests.conftest import REPOSITORY
-from train import folder_source
-from train.sources import PictureFormat
-from train.synthetic import EMOTIONS, render
+from train.data import class_folders
+from train.data.read import PictureFormat
+from train.data.synthetic import EMOTIONS, render
 
 FACE = Box(170.0, 60.0, 110.0, 110.0)
 """Where the portrait's face is."""
@@ -49,7 +49,7 @@ def read_as_a_folder(sightings: list[Sighting], manifest: ModelManifest, root: P
             face = picture_files.cut_out(sighting, manifest.crop)
             (root / name / f"{number:03}.png").write_bytes(encoded(face, ".png"))
     form = PictureFormat(manifest.input.height, manifest.input.width, "grey")
-    return folder_source.read(root, form).images[: len(sightings)]
+    return class_folders.read(root, form).images[: len(sightings)]
 
 
 def answers(package: ModelPackage, tensors: NDArray[np.uint8]) -> NDArray[np.float32]:

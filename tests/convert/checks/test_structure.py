@@ -6,13 +6,14 @@ import msgspec
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from convert import flatbuffer, runtimes, structure
 from convert.artifacts import Converted
-from convert.flatbuffer import parse
+from convert.checks import structure
+from convert.tflite import flatbuffer, runtimes
+from convert.tflite.flatbuffer import parse
 from edge_contract.errors import UsageError
 from edge_contract.manifest import ImageInput, digest_of
 from tests.convert.test_faults import edited
-from train.dataset import Dataset
+from train.data.dataset import Dataset
 
 pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.calibration import stratified
+from convert.tflite.calibration import stratified
 from edge_contract.errors import UsageError
 
 

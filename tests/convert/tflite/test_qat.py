@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from convert import artifacts, gate, qat, quantize
-from convert.plain_network import describe_network
+from convert import artifacts, gate, quantize
 from convert.settings import GateSettings
+from convert.tflite import qat
+from convert.tflite.plain_network import describe_network
 from edge_contract.errors import UsageError
 from edge_contract.manifest import Budget, FaceCrop
 from tests.convert.conftest import SETTINGS

@@ -11,7 +11,7 @@ from edge_contract import package as packages
 from edge_contract.errors import TrustError, UsageError
 from edge_fleet.cli import app
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 TINY = FIXTURES / "tiny-1.ewm"
 
 

@@ -22,11 +22,11 @@ from edge_contract.package import ModelPackage
 from edge_contract.trust import Chunks, Release, model_path, release_path
 from edge_fleet.cli import app
 from edge_fleet.commands import context
-from edge_fleet.devices import Device, Fleet
+from edge_fleet.devices.view import Device, Fleet
 from edge_fleet.link import Arrived, BrokerAddress, Link
-from edge_fleet.release import Releases
+from edge_fleet.releases.releases import Releases
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 EDGEWISE = (sys.executable, "-c", "from edge_fleet.cli import main; main()")
 TINY = FIXTURES / "tiny-1.ewm"
 

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from edge_contract.errors import EdgewiseError
 from edge_fleet.cli import app
-from edge_fleet.device_command import arguments_of
+from edge_fleet.devices.commands import arguments_of
 
 
 def test_values_that_read_as_numbers_and_truth_are_such_and_the_rest_is_text() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_contract.errors import TrustError
-from edge_fleet.ledger import Ledger
+from edge_fleet.registry.ledger import Ledger
 
 
 def filled(path: Path, count: int = 3) -> Ledger:

@@ -13,12 +13,12 @@ from edge_contract.errors import EdgewiseError, GateRefusedError, TrustError, Us
 from edge_contract.manifest import GateResult, Lineage
 from edge_contract.package import ModelPackage
 from edge_fleet.cli import app
-from edge_fleet.ledger import Ledger
-from edge_fleet.registry import CHALLENGER, CHAMPION, Registry
+from edge_fleet.registry.ledger import Ledger
+from edge_fleet.registry.mlflow import CHALLENGER, CHAMPION, Registry
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from edge_contract.errors import EdgewiseError
-from edge_fleet.ledger import Ledger
-from edge_fleet.registry import CHALLENGER, Registry
-from tests.fleet.test_registry import package
+from edge_fleet.registry.ledger import Ledger
+from edge_fleet.registry.mlflow import CHALLENGER, Registry
+from tests.fleet.registry.test_mlflow import package
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,8 +9,8 @@ from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface, Updater
 
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
-from edge_fleet.keys import KeyStore, read_passphrase
-from edge_fleet.repository import ONLINE_LIFE, Repository, write_durably
+from edge_fleet.releases.keys import KeyStore, read_passphrase
+from edge_fleet.releases.repository import ONLINE_LIFE, Repository, write_durably
 
 
 class Clock:
@@ -119,7 +119,7 @@ def test_a_change_that_was_killed_is_not_there_and_is_written_over(
 
     before = repository.files()
     with monkeypatch.context() as patch:
-        patch.setattr("edge_fleet.repository.write_durably", failing)
+        patch.setattr("edge_fleet.releases.repository.write_durably", failing)
         repository.refresh()
         with pytest.raises(OSError, match="No space"):
             repository.refresh()
@@ -139,7 +139,7 @@ def test_the_timestamp_is_written_after_everything_it_names(
         order.append(path.name)
         write_durably(path, data)
 
-    monkeypatch.setattr("edge_fleet.repository.write_durably", noting)
+    monkeypatch.setattr("edge_fleet.releases.repository.write_durably", noting)
     with repository.editing():
         pass
     assert order == ["2.targets.json", "2.snapshot.json", "timestamp.json"]

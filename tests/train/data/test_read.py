@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
-from train import csv_source, folder_source, synthetic
-from train.sources import EMOTIONS, PictureFormat, read_source
+from train.data import class_folders, csv_file, synthetic
+from train.data.read import EMOTIONS, PictureFormat, read_source
 
 GREY = PictureFormat()
 PIXELS = " ".join(["7"] * 2304)
@@ -33,7 +33,7 @@ def write_tree(root: Path, folders: dict[str, int], size: tuple[int, int] = (48,
 def test_csv_rows_become_pictures_labels_and_splits(tmp_path: Path) -> None:
     ramp = " ".join(str(i % 256) for i in range(2304))
     path = write_csv(tmp_path / "f.csv", [f"3,{ramp},Training", f"6,{PIXELS},PublicTest", f"0,{PIXELS},PrivateTest"])
-    rows = csv_source.read(path, None, GREY)
+    rows = csv_file.read(path, None, GREY)
     assert rows.images.shape == (3, 48, 48, 1)
     assert rows.images[0].ravel()[:300].tolist() == [i % 256 for i in range(300)]
     assert rows.labels.tolist() == [3, 6, 0]
@@ -43,7 +43,7 @@ def test_csv_rows_become_pictures_labels_and_splits(tmp_path: Path) -> None:
 
 def test_csv_with_spaces_in_its_header_and_another_order_is_read(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "f.csv", [f"3,Training,{PIXELS}"], header="emotion, Usage, pixels")
-    assert csv_source.read(path, None, GREY).labels.tolist() == [3]
+    assert csv_file.read(path, None, GREY).labels.tolist() == [3]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_csv_with_spaces_in_its_header_and_another_order_is_read(tmp_path: Path)
 )
 def test_a_bad_csv_row_is_left_out_and_named(tmp_path: Path, row: str, reason: str) -> None:
     path = write_csv(tmp_path / "faces.csv", [f"1,{PIXELS},Training", row])
-    rows = csv_source.read(path, None, GREY)
+    rows = csv_file.read(path, None, GREY)
     assert len(rows.images) == 1
     (problem,) = rows.problems
     assert problem.place == "faces.csv row 3"
@@ -71,20 +71,20 @@ def test_a_bad_csv_row_is_left_out_and_named(tmp_path: Path, row: str, reason: s
 def test_a_missing_column_is_named_with_file_and_row(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "f.csv", [f"1,{PIXELS}"], header="emotion,pixels")
     with pytest.raises(UsageError, match=r"f\.csv row 1: there is no column `Usage` among emotion, pixels"):
-        csv_source.read(path, None, GREY)
+        csv_file.read(path, None, GREY)
 
 
 def test_a_csv_without_a_usable_row_is_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "f.csv", ["9,1 2,Training"])
     with pytest.raises(UsageError, match=r"no usable row; the first: f\.csv row 2"):
-        csv_source.read(path, None, GREY)
+        csv_file.read(path, None, GREY)
 
 
 def test_a_picture_is_not_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     cv2.imwrite(str(path), np.zeros((48, 48), np.uint8))
     with pytest.raises(UsageError, match=r"is not a CSV file|there is no column"):
-        csv_source.read(path, None, GREY)
+        csv_file.read(path, None, GREY)
 
 
 def test_votes_are_joined_row_for_row(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_votes_are_joined_row_for_row(tmp_path: Path) -> None:
         ["Training,a,1,9,0,0,0,0,0,0,0,0", "Training,b,0,0,0,0,0,0,0,0,0,10", "PublicTest,c,0,0,0,8,2,0,0,0,0,0"],
         header=VOTE_HEADER,
     )
-    rows = csv_source.read(path, votes, GREY)
+    rows = csv_file.read(path, votes, GREY)
     # The second row has a bad label, and its votes leave with it.
     assert rows.votes.tolist() == [[1, 9, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 8, 2, 0, 0, 0, 0, 0]]
     assert rows.vote_names[:4] == ("neutral", "happy", "surprise", "sad")
@@ -112,12 +112,12 @@ def test_votes_of_another_file_are_refused(tmp_path: Path, vote_rows: list[str],
     path = write_csv(tmp_path / "f.csv", [f"3,{PIXELS},Training"] * 2)
     votes = write_csv(tmp_path / "v.csv", vote_rows, header=VOTE_HEADER)
     with pytest.raises(UsageError, match=sentence):
-        csv_source.read(path, votes, GREY)
+        csv_file.read(path, votes, GREY)
 
 
 def test_a_tree_with_train_and_test_is_read_with_its_folder_names(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"train/dog": 3, "train/cat": 2, "test/dog": 1, "test/cat": 1})
-    rows = folder_source.read(root, GREY)
+    rows = class_folders.read(root, GREY)
     assert rows.label_names == ("cat", "dog")
     assert np.bincount(rows.split).tolist() == [5, 0, 2]
     assert rows.labels.tolist() == [1 if "dog" in place else 0 for place in rows.places]
@@ -125,12 +125,12 @@ def test_a_tree_with_train_and_test_is_read_with_its_folder_names(tmp_path: Path
 
 def test_folders_named_after_the_emotions_keep_the_order_of_fer2013(tmp_path: Path) -> None:
     root = write_tree(tmp_path, dict.fromkeys(EMOTIONS, 1))
-    assert folder_source.read(root, GREY).label_names == EMOTIONS
+    assert class_folders.read(root, GREY).label_names == EMOTIONS
 
 
 def test_pictures_of_another_size_are_scaled_and_named(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"a": 1, "b": 1}, size=(30, 60))
-    rows = folder_source.read(root, PictureFormat(colour="rgb"))
+    rows = class_folders.read(root, PictureFormat(colour="rgb"))
     assert rows.images.shape == (2, 48, 48, 3)
     assert [str(odd) for odd in rows.resized] == [
         "a/0.png: is 60x30, scaled to 48x48",
@@ -144,7 +144,7 @@ def test_colour_pictures_come_out_as_rgb(tmp_path: Path) -> None:
         red = np.zeros((48, 48, 3), np.uint8)
         red[..., 2] = 200  # OpenCV writes blue, green, red
         cv2.imwrite(str(tmp_path / name / "red.png"), red)
-    rows = folder_source.read(tmp_path, PictureFormat(colour="rgb"))
+    rows = class_folders.read(tmp_path, PictureFormat(colour="rgb"))
     assert rows.images[0, 0, 0].tolist() == [200, 0, 0]
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None
     (root / "a" / "notes.txt").write_text("hello")
     (root / "b" / "empty.png").write_bytes(b"")
     (root / "b" / ".DS_Store").write_bytes(b"x")
-    rows = folder_source.read(root, GREY)
+    rows = class_folders.read(root, GREY)
     assert [str(problem) for problem in rows.problems] == [
         "a/notes.txt: cannot be read as a picture",
         "b/empty.png: cannot be read as a picture",
@@ -162,27 +162,27 @@ def test_a_file_that_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None
 
 def test_an_unknown_label_in_the_test_folder_is_named(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"train/a": 1, "train/b": 1, "test/c": 1})
-    rows = folder_source.read(root, GREY)
+    rows = class_folders.read(root, GREY)
     assert [str(problem) for problem in rows.problems] == ["test/c/0.png: label `c` has no folder under train/"]
 
 
 def test_an_empty_class_is_refused_by_name(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"a": 2, "b": 0})
     with pytest.raises(UsageError, match="class `b` is empty"):
-        folder_source.read(root, GREY)
+        class_folders.read(root, GREY)
 
 
 def test_one_class_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 1 class folders"):
-        folder_source.read(write_tree(tmp_path, {"a": 2}), GREY)
+        class_folders.read(write_tree(tmp_path, {"a": 2}), GREY)
 
 
 def test_the_folder_digest_changes_with_one_byte(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"a": 2, "b": 2})
-    before = folder_source.read(root, GREY).digest
-    assert folder_source.read(root, GREY).digest == before
+    before = class_folders.read(root, GREY).digest
+    assert class_folders.read(root, GREY).digest == before
     cv2.imwrite(str(root / "a" / "0.png"), np.zeros((48, 48), np.uint8))
-    assert folder_source.read(root, GREY).digest != before
+    assert class_folders.read(root, GREY).digest != before
 
 
 def test_synthetic_faces_are_the_same_for_a_seed_and_differ_between_seeds() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.splits import stratified_share, training_rows_in_tests
+from train.data.splits import stratified_share, training_rows_in_tests
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=8, max_size=120)
 

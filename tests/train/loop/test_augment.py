@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from train import augment
-from train.augment import COLUMN, Augment
+from train.loop import augment
+from train.loop.augment import COLUMN, Augment
 
 STILL = Augment(**dict.fromkeys(Augment.__struct_fields__, 0))
 

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.train.pictures_of_shapes import shapes
-from train import scores
-from train.augment import Augment
-from train.finish import settle_head, settle_normalisation
-from train.settings import TrainParams
-from train.training import Training, set_up
-from train.watch import predict
+from train.loop.augment import Augment
+from train.loop.calibrate import settle_head, settle_normalisation
+from train.loop.callbacks import predict
+from train.loop.settings import TrainParams
+from train.loop.setup import Training, set_up
+from train.scoring import scores
 
 CLASSES = 5
 

@@ -16,10 +16,10 @@ import pytest
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import MILD, REPOSITORY, settings
-from train import dataset
-from train.batches import Batches
+from train.data import dataset
 from train.fit import fit
-from train.team import Team
+from train.loop.batches import Batches
+from train.loop.distributed import Team
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from train.optimizer import make_optimizer
-from train.settings import TrainParams
+from train.loop.optimizer import make_optimizer
+from train.loop.settings import TrainParams
 
 RATE = 0.1
 

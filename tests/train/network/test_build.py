@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
-from train import fold, networks
-from train.builder import Builder
-from train.fast_layers import Norm
+from train.network import build, fold
+from train.network.builder import Builder
+from train.network.layers import Norm
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (4, 48, 48, 1), dtype=np.uint8)
 
@@ -38,8 +38,8 @@ def disturbed(network: object) -> None:
     ],
 )
 def test_folding_changes_no_answer(name: str, options: dict[str, object]) -> None:
-    config = networks.network_config(name, options)
-    trained, builder = networks.build_training(config, (48, 48, 1), 7, votes=10)
+    config = build.network_config(name, options)
+    trained, builder = build.build_training(config, (48, 48, 1), 7, votes=10)
     disturbed(trained)
     deployed = fold.deploy(trained, builder, config)
     logits = trained(PICTURES.astype(np.float32), training=False)["labels"]
@@ -50,8 +50,8 @@ def test_folding_changes_no_answer(name: str, options: dict[str, object]) -> Non
 
 def test_odd_pictures_fold_too() -> None:
     """With an odd side "same" padding stands on both sides, and the 1x1 branch looks at the kernel's middle."""
-    config = networks.network_config("edge_cnn", {"stem": 4, "widths": [4, 8], "depths": [1, 1]})
-    trained, builder = networks.build_training(config, (15, 15, 3), 3)
+    config = build.network_config("edge_cnn", {"stem": 4, "widths": [4, 8], "depths": [1, 1]})
+    trained, builder = build.build_training(config, (15, 15, 3), 3)
     disturbed(trained)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 15, 15, 3), dtype=np.uint8)
     logits = trained(pixels.astype(np.float32), training=False)["labels"]
@@ -62,11 +62,11 @@ def test_odd_pictures_fold_too() -> None:
 
 
 def test_with_mirror_images_half_as_much_is_learned_and_the_same_is_shipped() -> None:
-    plain, mirrored = (networks.network_config("edge_cnn", {"pointwise": False, "mirror": m}) for m in (False, True))
-    learned, _ = networks.build_training(plain, (48, 48, 1), 7)
-    halved, _ = networks.build_training(mirrored, (48, 48, 1), 7)
+    plain, mirrored = (build.network_config("edge_cnn", {"pointwise": False, "mirror": m}) for m in (False, True))
+    learned, _ = build.build_training(plain, (48, 48, 1), 7)
+    halved, _ = build.build_training(mirrored, (48, 48, 1), 7)
     assert halved.count_params() < 0.51 * learned.count_params()
-    shipped = [networks.build_deployed(config, (48, 48, 1), 7) for config in (plain, mirrored)]
+    shipped = [build.build_deployed(config, (48, 48, 1), 7) for config in (plain, mirrored)]
     assert [weight.shape for weight in shipped[1].weights] == [weight.shape for weight in shipped[0].weights]
 
 
@@ -81,7 +81,7 @@ def test_a_picture_and_its_mirror_image_get_one_answer() -> None:
             x = keras.layers.GlobalAveragePooling2D(name="average")(x)
             return b.mean_of_pairs(x, "pairs")
 
-    trained, builder = networks.build_training(Unstrided(), (12, 12, 1), 3)
+    trained, builder = build.build_training(Unstrided(), (12, 12, 1), 3)
     disturbed(trained)
     deployed = fold.deploy(trained, builder, Unstrided())
     pixels = PICTURES[:, :12, :12]
@@ -91,31 +91,31 @@ def test_a_picture_and_its_mirror_image_get_one_answer() -> None:
 
 
 def test_frozen_blocks_take_no_part_in_learning() -> None:
-    config = networks.network_config("face_mobile", {"upscale": 1, "widths": [8, 16], "halving": [], "frozen": 1})
-    trained, _ = networks.build_training(config, (16, 16, 1), 3)
+    config = build.network_config("face_mobile", {"upscale": 1, "widths": [8, 16], "halving": [], "frozen": 1})
+    trained, _ = build.build_training(config, (16, 16, 1), 3)
     learning = {variable.path.split("/")[0] for variable in trained.trainable_variables}
     assert learning == {"b2depth", "b2point", "head"}
 
 
 def test_the_baseline_is_the_network_this_project_descends_from() -> None:
-    model = networks.build_deployed(networks.network_config("baseline_cnn"), (48, 48, 1), 7)
+    model = build.build_deployed(build.network_config("baseline_cnn"), (48, 48, 1), 7)
     assert model.count_params() == 2_345_607
-    assert round(networks.multiply_accumulates(model) / 1e6) == 77
+    assert round(build.multiply_accumulates(model) / 1e6) == 77
     assert [tuple(layer.output.shape[1:]) for layer in model.layers if layer.name.startswith("conv")] == [
         (46, 46, 32), (44, 44, 64), (20, 20, 128), (8, 8, 128),
     ]  # fmt: skip
 
 
 def test_edge_cnn_keeps_its_budget() -> None:
-    model = networks.build_deployed(networks.network_config("edge_cnn"), (48, 48, 1), 7)
-    assert networks.multiply_accumulates(model) <= 30e6
+    model = build.build_deployed(build.network_config("edge_cnn"), (48, 48, 1), 7)
+    assert build.multiply_accumulates(model) <= 30e6
     biases = sum(layer.bias.shape[0] for layer in model.layers if getattr(layer, "bias", None) is not None)
     # int8 weights, int32 biases, a float scale and an int64 zero point a channel, and the graph itself.
     assert model.count_params() + 3 * biases + 12 * biases + 20_000 <= 1_000_000
 
 
 def test_the_shipped_form_is_plain_and_takes_pixels() -> None:
-    model = networks.build_deployed(networks.network_config("edge_cnn"), (48, 48, 1), 7)
+    model = build.build_deployed(build.network_config("edge_cnn"), (48, 48, 1), 7)
     kinds = {layer.__class__.__name__ for layer in model.layers}
     assert kinds == {"InputLayer", "Rescaling", "Conv2D", "GlobalAveragePooling2D", "Dense"}
     assert model.inputs[0].dtype == "uint8"
@@ -135,11 +135,11 @@ def test_an_unknown_network_or_option_is_refused_with_the_nearest(
     name: str, options: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        networks.network_config(name, options)
+        build.network_config(name, options)
     assert sentence in str(caught.value)
 
 
 def test_multiply_accumulates_of_separable_convolutions_count_both_parts() -> None:
     pixels = keras.Input((8, 8, 4))
     model = keras.Model(pixels, keras.layers.SeparableConv2D(6, 3, padding="same", use_bias=False)(pixels))
-    assert networks.multiply_accumulates(model) == 64 * (9 * 4 + 4 * 6)
+    assert build.multiply_accumulates(model) == 64 * (9 * 4 + 4 * 6)

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
-from tests.train.test_networks import disturbed
-from train import fold, networks, unfold
-from train.builder import Builder
+from tests.train.network.test_build import disturbed
+from train.network import build, fold, from_deployed
+from train.network.builder import Builder
 
 PICTURES = np.random.default_rng(3).integers(0, 256, (32, 24, 24, 1), dtype=np.uint8)
 
 
 def built(name: str, options: dict[str, object], classes: int = 4) -> tuple[object, Builder, object]:
-    config = networks.network_config(name, options)
-    network, builder = networks.build_training(config, (24, 24, 1), classes)
+    config = build.network_config(name, options)
+    network, builder = build.build_training(config, (24, 24, 1), classes)
     return network, builder, config
 
 
@@ -37,7 +37,7 @@ def test_an_unfolded_network_answers_as_the_shipped_one(name: str, options: dict
     disturbed(trained)
     shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built(name, options)
-    unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
+    from_deployed.unfold(shipped, fresh, fresh_builder, PICTURES)
     refolded = fold.deploy(fresh, fresh_builder, config)
     np.testing.assert_allclose(refolded.predict(PICTURES, verbose=0), shipped.predict(PICTURES, verbose=0), atol=2e-4)
 
@@ -48,12 +48,12 @@ def test_a_network_without_mirror_images_is_not_cut_in_half() -> None:
     shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built("edge_cnn", {**sizes, "mirror": True})
     with pytest.raises(UsageError, match="without mirror images"):
-        unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
-    mirrored = fold.deploy(fresh, fresh_builder, networks.network_config("edge_cnn", {**sizes, "mirror": True}))
+        from_deployed.unfold(shipped, fresh, fresh_builder, PICTURES)
+    mirrored = fold.deploy(fresh, fresh_builder, build.network_config("edge_cnn", {**sizes, "mirror": True}))
     kernel, bias = mirrored.get_layer("s2b1").get_weights()
     mirrored.get_layer("s2b1").set_weights([kernel, bias + np.arange(len(bias), dtype=np.float32)])
     with pytest.raises(UsageError, match="without mirror images"):
-        unfold.unfold(mirrored, fresh, fresh_builder, PICTURES)
+        from_deployed.unfold(mirrored, fresh, fresh_builder, PICTURES)
 
 
 def test_a_head_that_sees_places_begins_with_the_averages_answers() -> None:
@@ -62,7 +62,7 @@ def test_a_head_that_sees_places_begins_with_the_averages_answers() -> None:
     disturbed(trained)
     shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, fresh_config = built("edge_cnn", {**averaging, "places": True})
-    unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
+    from_deployed.unfold(shipped, fresh, fresh_builder, PICTURES)
     seeing_places = fold.deploy(fresh, fresh_builder, fresh_config)
     assert seeing_places.get_layer("head").kernel.shape == (6 * 6 * 16, 4)
     np.testing.assert_allclose(
@@ -77,7 +77,7 @@ def test_a_network_without_normalisation_goes_on_from_one_that_had_it() -> None:
     shipped = fold.deploy(trained, builder, config)
     plain, plain_builder, plain_config = built("edge_cnn", {**sizes, "norm": False})
     assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    unfold.unfold(shipped, plain, plain_builder, PICTURES)
+    from_deployed.unfold(shipped, plain, plain_builder, PICTURES)
     logits = plain(PICTURES.astype(np.float32), training=True)["labels"]
     answers = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     np.testing.assert_allclose(answers, shipped.predict(PICTURES, verbose=0), atol=2e-4)
@@ -91,7 +91,7 @@ def test_while_training_it_begins_near_the_shipped_answers_and_its_1x1_branches_
     disturbed(trained)
     shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built("edge_cnn", {"widths": [16, 16], "depths": [1, 2], "dropout": 0.0})
-    unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
+    from_deployed.unfold(shipped, fresh, fresh_builder, PICTURES)
     # The batch is what the statistics were measured on, so normalising by the batch changes next to nothing.
     logits = fresh(PICTURES.astype(np.float32), training=True)["labels"]
     answers = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
@@ -107,7 +107,7 @@ def test_other_classes_keep_the_features_and_begin_a_new_head() -> None:
     trained, builder, config = built("edge_cnn", {"widths": [16, 16], "depths": [1, 1]}, classes=4)
     shipped = fold.deploy(trained, builder, config)
     fresh, fresh_builder, _ = built("edge_cnn", {"widths": [16, 16], "depths": [1, 1]}, classes=3)
-    unfold.unfold(shipped, fresh, fresh_builder, PICTURES)
+    from_deployed.unfold(shipped, fresh, fresh_builder, PICTURES)
     assert fresh.get_layer("head").units == 3
     kernel, _ = shipped.get_layer("stem").get_weights()
     np.testing.assert_allclose(fresh.get_layer("stem_conv").get_weights()[0], kernel, atol=1e-6)
@@ -118,10 +118,10 @@ def test_another_network_is_refused_by_the_layer_that_does_not_fit() -> None:
     shipped = fold.deploy(trained, builder, config)
     other, other_builder, _ = built("edge_cnn", {"widths": [16, 32], "depths": [1, 1]})
     with pytest.raises(UsageError, match="layer s2b0 does not fit"):
-        unfold.unfold(shipped, other, other_builder, PICTURES)
+        from_deployed.unfold(shipped, other, other_builder, PICTURES)
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"no network")
     with pytest.raises(UsageError, match=r"check train\.start_from"):
-        unfold.load_shipped(tmp_path / "model.keras")
+        from_deployed.load_shipped(tmp_path / "model.keras")

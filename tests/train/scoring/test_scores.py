@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from train import scores
+from train.scoring import scores
 
 
 @pytest.mark.parametrize(

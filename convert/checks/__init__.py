@@ -1,0 +1,1 @@
+"""What the gate holds against a candidate."""

@@ -1,0 +1,1 @@
+"""Signed commands to this one device, and what each does."""

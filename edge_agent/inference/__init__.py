@@ -1,0 +1,1 @@
+"""From a frame to predictions: locate faces, follow them, classify, agree over time."""

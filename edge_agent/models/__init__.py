@@ -1,0 +1,1 @@
+"""Models on this disk: downloaded in chunks, kept in slots, tested in a child process."""

@@ -1,0 +1,1 @@
+"""The board's service manager, liveness, logs and memory."""

@@ -1,0 +1,1 @@
+"""Commands of `edgewise-agent` beside `run`."""

@@ -1,0 +1,1 @@
+"""What the release side signed: fetched, verified by a child process, kept."""

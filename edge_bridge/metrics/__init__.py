@@ -1,0 +1,1 @@
+"""`/metrics`: the fleet's exposition and the bridge's own."""

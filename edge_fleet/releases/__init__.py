@@ -1,0 +1,1 @@
+"""Keys, signed metadata, releases and desired states, and their publication."""

@@ -1,0 +1,1 @@
+"""One training: settings, batches, optimizer, checkpoints, several processes."""
