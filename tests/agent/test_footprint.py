@@ -29,7 +29,7 @@ FORGET_AND_GO_ON = """
 import json, sys
 import cv2, numpy
 from pathlib import Path
-from edge_agent import footprint
+from edge_agent.system import memory
 from edge_contract.package import read_file
 from edge_vision import goldens
 from edge_vision.classifier import Classifier
@@ -40,9 +40,9 @@ def resident(kind):
 
 package = read_file(Path(sys.argv[1]))
 classifier = Classifier(package.model, package.manifest, delegates=False)
-footprint.share_one_heap()
+memory.share_one_heap()
 before = resident("Rss") - resident("Anonymous")
-dropped = footprint.forget_start_up()
+dropped = memory.forget_start_up()
 after = resident("Rss") - resident("Anonymous")
 right = goldens.check(classifier, package.manifest, goldens.EXACT).ok
 size = cv2.resize(numpy.zeros((640, 480), numpy.uint8), (48, 48)).shape

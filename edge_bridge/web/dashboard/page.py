@@ -15,7 +15,7 @@ from nicegui import ui
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.storage.store import LoggedPrediction
-from edge_bridge.web.dashboard import charts, look, rows
+from edge_bridge.web.dashboard import charts, rows, theme
 
 REFRESH_S: Final = 1.0
 CHARTS_S: Final = 5.0
@@ -84,7 +84,7 @@ def mount(app: FastAPI, source: Source) -> None:
     def dashboard() -> None:
         _Page(source)
 
-    ui.run_with(app, title="Edgewise", favicon=look.ICON, dark=None, show_welcome_message=False)
+    ui.run_with(app, title="Edgewise", favicon=theme.ICON, dark=None, show_welcome_message=False)
 
 
 class _Page:
@@ -93,7 +93,7 @@ class _Page:
     def __init__(self, source: Source) -> None:
         self._source = source
         view = source.view()
-        ui.add_css(look.STYLE)
+        ui.add_css(theme.STYLE)
         dark = ui.dark_mode(None)
         with ui.column().classes("w-full max-w-[1400px] mx-auto p-3 sm:p-5 gap-4"):
             self._header(dark)
@@ -110,7 +110,7 @@ class _Page:
 
     def _header(self, dark: ui.dark_mode) -> None:
         with ui.row().classes("w-full items-center no-wrap gap-3"):
-            ui.html(look.ICON, sanitize=False).classes("w-8 h-8")
+            ui.html(theme.ICON, sanitize=False).classes("w-8 h-8")
             with ui.column().classes("gap-0"):
                 ui.label("Edgewise").classes("text-xl font-semibold leading-tight")
                 ui.label("fleet of cameras").classes("muted text-sm leading-tight")
@@ -143,7 +143,7 @@ class _Page:
                 self._hidden = ui.label().classes("muted text-sm")
             self._grid = ui.aggrid(
                 {
-                    "columnDefs": look.COLUMNS,
+                    "columnDefs": theme.COLUMNS,
                     "rowData": view.devices,
                     "defaultColDef": {"sortable": True, "resizable": True},
                     ":getRowId": "(params) => params.data.device",
@@ -154,9 +154,9 @@ class _Page:
             ).classes("w-full gt-xs")
             self._grid.style("height: auto" if len(view.devices) <= 12 else "height: 460px")
             self._phone = ui.table(
-                columns=look.PHONE_COLUMNS, rows=view.devices[: look.PHONE_DEVICES], row_key="device"
+                columns=theme.PHONE_COLUMNS, rows=view.devices[: theme.PHONE_DEVICES], row_key="device"
             )
-            self._phone.add_slot("item", look.PHONE_CARD)
+            self._phone.add_slot("item", theme.PHONE_CARD)
             self._phone.props("grid flat hide-header").classes("w-full lt-sm")
             self._shown = view.devices
 
@@ -192,7 +192,7 @@ class _Page:
         if view.devices != self._shown:
             self._shown = view.devices
             self._grid.run_grid_method("setGridOption", "rowData", view.devices)
-            self._phone.rows = view.devices[: look.PHONE_DEVICES]
+            self._phone.rows = view.devices[: theme.PHONE_DEVICES]
         if view.predictions != self._table.rows:
             self._table.rows = view.predictions
         self._table.set_visibility(bool(view.predictions))

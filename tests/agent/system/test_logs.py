@@ -67,7 +67,7 @@ def test_the_level_is_the_agents_own_and_can_change_while_it_runs() -> None:
 def test_what_a_c_library_prints_becomes_a_log_line_and_a_flood_of_it_blocks_nobody() -> None:
     script = (
         "import os, time, sys\n"
-        "from edge_agent import logs, native_output\n"
+        "from edge_agent.system import logs, native_output\n"
         "from edge_agent.settings import LogSettings\n"
         "logs.set_up(LogSettings(format='json'), native_output.capture())\n"
         "os.write(2, b'driver: no such sensor\\n')\n"
