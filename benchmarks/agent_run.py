@@ -29,7 +29,10 @@ MODEL: Final = REPOSITORY / "models" / "emotion-5.ewm"
 _DEVICE: Final = "bench"
 _PATIENCE_S: Final = 3600.0
 _SAMPLE_S: Final = 1.0
-_KEEPING_START_UP: Final = "import sys; from edge_agent import cli; from edge_agent.system import memory; memory.forget_start_up = lambda: 0; sys.exit(cli.main())"
+_KEEPING_START_UP: Final = (
+    "import sys; from edge_agent import cli; from edge_agent.system import memory; "
+    "memory.forget_start_up = lambda: 0; sys.exit(cli.main())"
+)
 """The agent without the measure that `docs/agent-cost.md` describes, to show what it gains."""
 
 

@@ -1,6 +1,7 @@
 """Errors by whose fault, each with the exit code that every Edgewise command ends with.
 
-An error's text is one sentence that names the thing and the remedy; commands print it as it is and add nothing.
+An error is one sentence that names the thing and the remedy; commands print it as it is and add nothing. Where the
+remedy is known it is an attribute of its own, so that a report can show it in a column of its own.
 """
 
 from enum import IntEnum
@@ -21,6 +22,17 @@ class EdgewiseError(Exception):
     """Something went wrong that the user can mend; the text says what and how."""
 
     exit_code = ExitCode.ERROR
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        """`problem`: what is wrong. `remedy`: what to do about it, in the imperative; neither ends in a full stop then.
+
+        `str(error)` is the whole sentence: "PROBLEM; REMEDY.", or `problem` as it is where there is no remedy.
+        """
+        super().__init__(problem)
+        self.problem, self.remedy = problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}." if self.remedy else self.problem
 
 
 class UsageError(EdgewiseError):
