@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from edge_contract import limits
+from edge_contract import limits, scope
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 from edge_contract.messages import Command, Id, ModelRef, Seconds, Sha256, Text
@@ -27,8 +27,8 @@ ISSUED_FIELD: Final = "x-edgewise-issued"
 class DesiredState(Struct, frozen=True, kw_only=True):
     """Which release a group or a device shall run. `revision` only grows; a device's own overrides its group's."""
 
-    scope: Annotated[str, Meta(pattern=r"^(group|device)/[a-z0-9-]{1,64}\Z")]
-    """`group/<id>` or `device/<id>`: signed, so that a state cannot be replayed to somebody else."""
+    scope: Annotated[str, Meta(pattern=scope.PATTERN)]
+    """`group/<id>` or `device/<id>`: signed, so that a state cannot be replayed to another device; see `scope`."""
     revision: Annotated[int, Meta(ge=1, le=2**53)]
     model: ModelRef
     issued: Seconds
@@ -37,7 +37,7 @@ class DesiredState(Struct, frozen=True, kw_only=True):
     follow_group: bool = False
     """On a device's own state: it no longer counts, and the group's does again; `model` only informs."""
     retry: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    """A device where this model failed under a revision below this one tries it once more; 0 asks nobody to.
+    """A device where this model failed under a revision below this one tries it once more; 0 asks none to.
 
     A revision and not a yes: a state that is said again with a longer life asks for no further attempt.
     """

@@ -7,6 +7,7 @@ revision is higher than any seen for that scope: an old one that somebody kept c
 from collections.abc import Mapping, Sequence
 
 from edge_contract.errors import TrustError
+from edge_contract.scope import Scope
 from edge_contract.trust import DesiredState
 
 
@@ -32,8 +33,8 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
 
 def in_force(states: Mapping[str, DesiredState], device: str, groups: Sequence[str]) -> DesiredState | None:
     """The state that counts: the device's own, otherwise the one of its groups that was issued last."""
-    own = states.get(f"device/{device}")
+    own = states.get(str(Scope("device", device)))
     if own is not None and not own.follow_group:
         return own
-    of_groups = [states[scope] for group in groups if (scope := f"group/{group}") in states]
+    of_groups = [states[scope] for group in groups if (scope := str(Scope("group", group))) in states]
     return max(of_groups, key=lambda state: (state.issued, state.scope), default=None)

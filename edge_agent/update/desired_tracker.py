@@ -20,6 +20,7 @@ from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import TrustError
 from edge_contract.manifest import digest_of
+from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState, read_payload
 
 RETRY_S: Final = 5.0
@@ -59,7 +60,7 @@ class Orders:
         """Begin with what was believed before the last restart."""
         self._store, self._clock, self._monotonic = store, clock, monotonic
         self._device, self._groups = device, groups
-        self.scopes: Final = (f"device/{device}", *(f"group/{group}" for group in groups))
+        self.scopes: Final = (str(Scope("device", device)), *(str(Scope("group", group)) for group in groups))
         self._metadata: TrustedMetadata | None = None
         self._believed, self._seen = store.desired(), store.seen()
         self._envelopes: dict[str, bytes] = {}

@@ -38,6 +38,7 @@ from edge_agent.update.store import StateStore
 from edge_agent.update.work import UpdateSettings, UpdateWork
 from edge_contract import topics
 from edge_contract.messages import Reported
+from edge_contract.scope import Scope
 from edge_contract.trust import COMMAND_TYPE, SignedCommand
 
 _log = logging.getLogger(__name__)
@@ -108,8 +109,7 @@ class ModelUpdates:
     def attach(self, control: Link) -> None:
         """Listen on the device's durable session; call it before that is started."""
         for scope in self._orders.scopes:
-            kind, _, name = scope.partition("/")
-            topic = topics.group_desired(name) if kind == "group" else topics.device(name, "desired")
+            topic = Scope.parse(scope).topic
             control.subscribe(topic, lambda _, payload, scope=scope: self._inbox.put(Envelope(scope, payload)))  # type: ignore[misc]
         control.subscribe(_TIMESTAMP, self._heard_metadata)
 

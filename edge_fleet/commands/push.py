@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_contract import topics
 from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.scope import Scope
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.devices.watch import Outcomes, wait_for
@@ -66,9 +66,9 @@ def push(
 def _scope(group: str | None, device: str | None, *, follow_group: bool) -> str:
     match group, device:
         case str(), None if not follow_group:
-            return f"group/{topics.checked_id(group, 'group')}"
+            return str(Scope("group", group))
         case None, str():
-            return f"device/{topics.checked_id(device, 'device')}"
+            return str(Scope("device", device))
     raise UsageError("name either --group ID or --device ID (and --follow-group only with --device).")
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from edge_contract import topics
 from edge_contract.errors import MessageError
 from edge_contract.messages import Availability, Info, ModelRef, Reported, UpdateState, decode
+from edge_contract.scope import Scope
 
 SETTLED: frozenset[UpdateState] = frozenset({"committed", "rejected", "rolled-back"})
 Outcome = Literal["pending", "done", "refused"]
@@ -60,12 +61,12 @@ class Fleet:
             case _:
                 return None
 
-    def in_scope(self, scope: str) -> list[Device]:
-        """The devices that a desired state for `group/<id>` or `device/<id>` speaks to."""
-        kind, _, name = scope.partition("/")
-        if kind == "device":
-            return [device for device in self.devices.values() if device.id == name]
-        return [device for device in self.devices.values() if device.info is not None and name in device.info.groups]
+    def in_scope(self, scope: Scope) -> list[Device]:
+        """The devices that a desired state for this scope speaks to."""
+        name, known = scope.name, self.devices.values()
+        if scope.kind == "device":
+            return [device for device in known if device.id == name]
+        return [device for device in known if device.info is not None and name in device.info.groups]
 
     def _update(self, id_: str, part: str, kind: type[Struct], payload: bytes, topic: str) -> Device | None:
         device = self.devices.get(id_, Device(id_))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from edge_contract import topics
 from edge_contract.errors import MessageError
 from edge_contract.messages import Need, decode
+from edge_contract.scope import Scope
 from edge_contract.trust import DesiredState
 from edge_fleet.devices.view import Device, Fleet
 from edge_fleet.link import Arrived, Link
@@ -39,7 +40,7 @@ def wait_for(
     publisher: Publisher, state: DesiredState, seconds: float, show: Callable[[list[Device]], None]
 ) -> Outcomes:
     """Return when every online device of the state's scope runs the model or refused it, or after `seconds`."""
-    fleet, inbox = Fleet(), queue.Queue[Arrived]()
+    fleet, inbox, scope = Fleet(), queue.Queue[Arrived](), Scope.parse(state.scope)
     for leaf in ("info", "availability", "reported", "need"):
         publisher.link.subscribe(topics.all_devices(leaf), inbox.put)
     began = time.monotonic()
@@ -49,13 +50,13 @@ def wait_for(
             answer_need(publisher, arrived)
             fleet.apply(*arrived)
             continue
-        concerned = fleet.in_scope(state.scope)
+        concerned = fleet.in_scope(scope)
         show(concerned)
         online = [device for device in concerned if device.online]
         heard = online or time.monotonic() - began > _GATHER_S
         if heard and all(device.outcome(state.model, state.revision) != "pending" for device in online):
             break
-    return _outcomes(fleet.in_scope(state.scope), state)
+    return _outcomes(fleet.in_scope(scope), state)
 
 
 def answer_need(publisher: Publisher, arrived: Arrived) -> int:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_contract import topics
 from edge_contract.envelope import seal, unseal
-from edge_contract.errors import TrustError, UsageError
+from edge_contract.errors import TrustError
 from edge_contract.messages import ModelRef
+from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState
 from edge_fleet.releases.repository import Repository, write_durably
 
@@ -30,8 +30,7 @@ class Issued:
     @property
     def topic(self) -> str:
         """Where it is retained."""
-        kind, _, name = self.state.scope.partition("/")
-        return topics.group_desired(name) if kind == "group" else topics.device(name, "desired")
+        return Scope.parse(self.state.scope).topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,5 @@ class DesiredStates:
             return 0  # the clock alone carries on
 
     def _path(self, scope: str) -> Path:
-        kind, _, name = scope.partition("/")
-        if kind not in {"group", "device"}:
-            raise UsageError(f"{scope!r} is neither group/ID nor device/ID.")
-        return self.repository.directory / "desired" / f"{kind}-{topics.checked_id(name, kind)}.json"
+        to = Scope.parse(scope)
+        return self.repository.directory / "desired" / f"{to.kind}-{to.name}.json"
