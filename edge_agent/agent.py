@@ -32,7 +32,7 @@ from edge_agent.system.systemd import ServiceManager
 from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter, Windows
-from edge_agent.telemetry.observer import Reporter
+from edge_agent.telemetry.observer import MetricsObserver
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.summary import RunSummary, summarize
 from edge_agent.update.store import StateStore
@@ -112,7 +112,6 @@ class Agent:
         self._models = open_models(
             settings, self._store, session, self._link, on_activate=self._activate, report=self._presence.report
         )
-        self._models.attach(self._link)
         self._commands = self._listen(info)
         self._delivery = Delivery(
             Spool(state_dir / "spool.db", settings.spool, now),
@@ -123,14 +122,13 @@ class Agent:
             clock=clock,
         )
         self._windows = Windows(self._meter, device=device.id, site=device.site, session=session, now=now())
-        self._reporter = Reporter(
+        self._observer = MetricsObserver(
             self._meter,
             self._delivery.send,
             device=device.id,
             site=device.site,
             session=session,
             per_minute=settings.telemetry.predictions_per_minute,
-            trial=self._models,
             clock=clock,
             now=now,
         )
@@ -145,7 +143,8 @@ class Agent:
             None,
             settings.pipeline,
             clock=clock,
-            observer=self._reporter,
+            observer=self._observer,
+            evidence=self._models,
             chance=random.Random(),  # noqa: S311  # jitter, not a secret
             preview=self._preview,
         )
@@ -259,7 +258,7 @@ class Agent:
             return
         self._settings = settings
         set_level(settings.log)
-        self._reporter.set_rate(settings.telemetry.predictions_per_minute)
+        self._observer.set_rate(settings.telemetry.predictions_per_minute)
         self._pipeline.configure(settings.pipeline.consensus)
         _log.info("settings reloaded%s", f"; a restart is needed for {', '.join(restart)}" if restart else "")
 

@@ -8,13 +8,12 @@ from typing import Protocol
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
-from edge_agent.trust.errand import Errand
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
 from edge_agent.update.work import UpdateSettings
 from edge_contract import package
 from edge_contract.errors import UsageError
-from edge_contract.messages import Reported
+from edge_contract.messages import ModelRef, Reported
 from edge_vision.classifier import runtime
 
 Activate = Callable[[ActiveModel], None]
@@ -23,9 +22,6 @@ Report = Callable[[Reported], None]
 
 class Models(Protocol):
     """What the agent asks of either."""
-
-    def attach(self, control: Link) -> None:
-        """Listen on the device's durable session; call it before that is started."""
 
     def start(self) -> None:
         """Run what has to run, then go on in the background."""
@@ -36,11 +32,11 @@ class Models(Protocol):
     def active(self) -> ActiveModel | None:
         """The model that runs; None while there is none."""
 
-    def frame_ok(self) -> None:
-        """A frame went through."""
+    def answered(self, model: ModelRef) -> None:
+        """The model answered one face."""
 
-    def frame_failed(self, reason: str) -> None:
-        """The model failed on a frame."""
+    def model_failed(self, model: ModelRef, reason: str) -> None:
+        """The model gave no answer to one face."""
 
 
 class FixedModel:
@@ -66,9 +62,6 @@ class FixedModel:
         self._device, self._session, self._now = device, session, now
         self._on_activate, self._report = on_activate, report
 
-    def attach(self, control: Link) -> None:
-        """Nobody is listened to."""
-
     def start(self) -> None:
         """Run the model and say so."""
         self._on_activate(self._active)
@@ -89,17 +82,19 @@ class FixedModel:
         """The factory model."""
         return self._active
 
-    def frame_ok(self) -> None:
+    def answered(self, model: ModelRef) -> None:
         """There is no trial."""
 
-    def frame_failed(self, reason: str) -> None:
+    def model_failed(self, model: ModelRef, reason: str) -> None:
         """There is nothing to go back to."""
 
 
 def open_models(
     settings: Settings, store: StateStore, session: int, control: Link, *, on_activate: Activate, report: Report
 ) -> ModelUpdates | FixedModel:
-    """As the settings have it: releases of a trusted release side, or one package. `control`: the device's link.
+    """As the settings have it: releases of a trusted release side, or one package.
+
+    `control`: the device's link, not started yet.
 
     Raises:
         UsageError: the settings name neither, or name something that cannot be read.
@@ -119,7 +114,7 @@ def open_models(
             UpdateSettings(device=device.id, groups=device.groups, root=root, runtime=runtime(), factory=model.factory),
             store=store,
             session=session,
-            open_link=lambda: Errand(control),
+            link=control,
             on_activate=on_activate,
             report=report,
         )

@@ -32,6 +32,10 @@ class _Runtime(NamedTuple):
     description: str
 
 
+class ModelFailedError(EdgewiseError):
+    """The model was run and gave no answer that can be used."""
+
+
 class Classifier:
     """One verified model in one interpreter. Not thread-safe: one thread owns it."""
 
@@ -71,13 +75,18 @@ class Classifier:
 
         Raises:
             UsageError: `tensor` is not uint8 of the manifest's shape.
+            ModelFailedError: the interpreter cannot run the model on it.
         """
         try:
             self._interpreter.set_tensor(self._input, tensor)
         except ValueError as error:
             expected = list(self.manifest.input.shape)
             raise UsageError(f"the model takes uint8 {expected}, not {tensor.dtype} {list(tensor.shape)}.") from error
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelFailedError(f"{self.manifest.name} {self.manifest.release} cannot be run ({reason})") from error
         answer: NDArray[Any] = self._interpreter.get_tensor(self._output)
         return answer
 
@@ -86,8 +95,11 @@ class Classifier:
 
         Raises:
             UsageError: as `raw`.
+            ModelFailedError: as `raw`, or the answer holds what is no finite number.
         """
         answer = self.raw(tensor)[0].astype(np.float32)
+        if not np.isfinite(answer).all():
+            raise ModelFailedError(f"{self.manifest.name} {self.manifest.release} answered what is no number")
         probabilities: Probabilities = np.clip((answer - self._zero_point) * self._scale, 0.0, 1.0)
         return probabilities
 

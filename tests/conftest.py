@@ -44,3 +44,8 @@ def portrait() -> NDArray[np.uint8]:
         return np.asarray(cv2.imread(str(beside), cv2.IMREAD_GRAYSCALE), np.uint8)
     data = pytest.importorskip("skimage.data", reason="scikit-image, which carries the portrait, is not installed")
     return np.asarray(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """No bytes in a test's name: two workers that make them a moment apart would collect different tests."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) and len(val) > 32 else None

@@ -1,7 +1,7 @@
-"""What the pipeline tells the rest of the agent, and to whom.
+"""What the pipeline reports, and to whom.
 
-`PipelineObserver` hears counts, durations and predictions: nothing an image would fit in. Pictures go to a `Preview`
-only, which never leaves this machine.
+`PipelineObserver` gets counts, durations and predictions: nothing an image would fit in. `ModelEvidence` gets what the
+model itself did. Pictures go to a `Preview` only, which never leaves this machine.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class ShownFace:
 
 
 class PipelineObserver(Protocol):
-    """Hears what happens, on the pipeline's thread. What it raises ends the pipeline: these methods must not fail."""
+    """Counts what happens, on the pipeline's thread. What it raises ends the pipeline: these methods must not fail."""
 
     def stage(self, name: Stage, seconds: float) -> None:
         """A stage of one frame took this long; `whole` is from frame in memory to its predictions handed over."""
@@ -67,8 +67,21 @@ class PipelineObserver(Protocol):
         """The camera was lost; another connection will be tried."""
 
 
+class ModelEvidence(Protocol):
+    """Evidence for or against one model, on the pipeline's thread; as for the observer, these methods must not fail.
+
+    Frames without a face, and failures of camera or detector, are evidence of nothing and are not told here.
+    """
+
+    def answered(self, model: ModelRef) -> None:
+        """The model answered one face."""
+
+    def model_failed(self, model: ModelRef, reason: str) -> None:
+        """The model was run on one face and gave no answer."""
+
+
 class Preview(Protocol):
-    """Somebody on this machine looking over the camera's shoulder."""
+    """The live picture for people on this machine."""
 
     @property
     def watched(self) -> bool:

@@ -15,6 +15,7 @@ from edge_agent.inference.detect_interval import Cadence, CadenceSettings
 from edge_agent.inference.motion import MotionGate
 from edge_agent.inference.template_tracker import Template, follow, template_of
 from edge_agent.inference.tracks import Detected, Followed, SceneChanged, Track, Tracks
+from edge_contract.errors import EdgewiseError
 from edge_vision.faces import Face, FaceDetector
 from edge_vision.picture import Pixels, central_square
 
@@ -42,6 +43,10 @@ class Located:
     """The frame differs from the last one that did."""
     detecting: float | None
     """Seconds the detector took; None where it did not run, or is due after the frame's faces were answered."""
+
+
+class DetectorFailedError(EdgewiseError):
+    """The face detector raised: nothing is known of the frame, and nothing of the model."""
 
 
 class FaceLocator:
@@ -100,7 +105,7 @@ class FaceLocator:
     def refresh(self, small: Pixels, moment: float) -> float | None:
         """Run the detector on the frame just located, if it is due; how long it took.
 
-        Called after the frame's faces were answered: known faces are followed in the meantime, so nobody waits for it.
+        Called after the frame's faces were answered: known faces are followed meanwhile, so no answer waits for it.
         """
         return self._detect(small, moment) if self._due else None
 
@@ -121,7 +126,11 @@ class FaceLocator:
     def _detect(self, small: Pixels, moment: float) -> float:
         self._detect_next = True  # and stays so if the detector fails
         began = self._clock()
-        self._tracks = tracks.step(self._tracks, Detected(self._detector.detect(small)))
+        try:
+            found = self._detector.detect(small)
+        except Exception as error:
+            raise DetectorFailedError(f"{self._detector.name} failed ({type(error).__name__}: {error})") from error
+        self._tracks = tracks.step(self._tracks, Detected(found))
         self._detect_next = self._tracks.doubtful
         templates = ((track.number, template_of(small, track.box)) for track in self._tracks.confirmed)
         self._templates = {number: template for number, template in templates if template is not None}

@@ -18,11 +18,11 @@ from edge_agent.camera.capture import Capture
 from edge_agent.camera.mailbox import Frame, Mailbox, Taken
 from edge_agent.camera.source import Source, SourceError
 from edge_agent.inference.consensus import Announcement, ConsensusSettings
-from edge_agent.inference.events import PipelineObserver, PredictionEvent, Preview, ShownFace
-from edge_agent.inference.locate import FaceLocator, Located, LocateSettings
+from edge_agent.inference.events import ModelEvidence, PipelineObserver, PredictionEvent, Preview, ShownFace
+from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Located, LocateSettings
 from edge_agent.inference.recognize import Recognizer
 from edge_contract.manifest import ModelManifest
-from edge_vision.classifier import Classifier
+from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import FaceDetector, working_copy
 from edge_vision.picture import Box, Pixels, as_gray
 
@@ -53,6 +53,7 @@ class Pipeline:
         clock: Callable[[], float],
         observer: PipelineObserver,
         chance: random.Random,
+        evidence: ModelEvidence | None = None,
         preview: Preview | None = None,
     ) -> None:
         """`classifier` None: faces are found and counted until `swap` brings one. `clock`: seconds, only growing.
@@ -62,6 +63,7 @@ class Pipeline:
         self._settings = settings
         self._clock = clock
         self._observer = observer
+        self._evidence = evidence
         self._preview = preview
         self._traits = source.traits
         self._mailbox = Mailbox()
@@ -117,13 +119,15 @@ class Pipeline:
             raise SourceError(f"{self._traits.name} cannot be read: {self._capture.failure}")
 
     def _work_on(self, taken: Taken) -> None:
-        """One frame, whatever it is: the loop never dies of a frame."""
+        """One frame, whatever it is: no frame ends the loop."""
         frame = taken.frame
         self._observer.frame(taken.dropped_before)
         self._observer.stage("capture", frame.decoding)
         self._take_over()
         try:
             self._process(frame, self._interval(taken))
+        except DetectorFailedError as error:
+            self._observer.error("detector", str(error))
         except Exception as error:  # noqa: BLE001 - counted by name, and the next frame is taken
             self._observer.error("pipeline", f"{type(error).__name__}: {error}")
 
@@ -173,7 +177,16 @@ class Pipeline:
         for number, box in faces:
             if not recognizer.wants(number, moved=located.moved, moment=frame.moment):
                 continue
-            seen = recognizer.recognize(number, frame.picture, box, frame.moment)
+            model = recognizer.manifest.ref
+            try:
+                seen = recognizer.recognize(number, frame.picture, box, frame.moment)
+            except ModelFailedError as error:
+                self._observer.error("model", str(error))
+                if self._evidence is not None:
+                    self._evidence.model_failed(model, str(error))
+                continue
+            if self._evidence is not None:
+                self._evidence.answered(model)
             self._observer.stage("preprocess", seen.cropping)
             self._observer.stage("invoke", seen.invoking)
             self._observer.classified(seen.label, seen.confidence)

@@ -8,7 +8,6 @@ without its digest is dropped and counts as missing. Nothing here decides whethe
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -27,14 +26,17 @@ LONGEST_SILENCE_S: Final = 300.0
 _log = logging.getLogger(__name__)
 
 
-class Subscriber(Protocol):
-    """What a download needs of `link.Link`."""
+class Broker(Protocol):
+    """What a download needs of the device's connection."""
 
-    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:
-        """Hand messages to `handler`."""
+    def subscribe(self, topic_filter: str) -> None:
+        """Have the chunks that match delivered; the thread that drives the download calls `arrived` with each."""
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Stop that."""
+        """Undo `subscribe`."""
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish a retained message; False while the broker is away."""
 
 
 class PartFile:
@@ -91,26 +93,13 @@ class PartFile:
 
 
 class Download:
-    """One file's chunks through one link; driven by a single thread."""
+    """One file's chunks; driven by a single thread."""
 
-    def __init__(
-        self,
-        part: PartFile,
-        *,
-        device: str,
-        link: Subscriber,
-        deliver: Callable[[str, int, bytes], None],
-        say_need: Callable[[bytes], object],
-        now: float,
-    ) -> None:
-        """`deliver(digest, chunk, payload)` is called on the link's thread; hand it on and call `arrived`.
-
-        `say_need` publishes the encoded `Need`, retained; an empty one takes it back. `now` is monotonic seconds.
-        """
-        self.part, self.digest, self._device, self._link = part, part.digest, device, link
-        self._deliver, self._say_need = deliver, say_need
+    def __init__(self, part: PartFile, *, device: str, broker: Broker, now: float) -> None:
+        """`device`: whose `need` topic names the missing chunks. `now`: monotonic seconds."""
+        self.part, self.digest, self._device, self._broker = part, part.digest, device, broker
         self._asked: set[int] = set()
-        self._said = self._all_at_once = False
+        self._need_published = self._all_at_once = False
         self._wait, self._deadline = SILENCE_S, now + SILENCE_S
         self.refused: dict[int, int] = {}
         """How often each chunk came damaged."""
@@ -135,7 +124,7 @@ class Download:
             return False
         self._asked.discard(number)
         if not self._all_at_once:
-            self._link.unsubscribe(topics.blob(self.digest, number))
+            self._broker.unsubscribe(topics.blob(self.digest, number))
         elif not self._asked:
             self._stop_asking()
         self._wait, self._deadline = SILENCE_S, now + SILENCE_S
@@ -148,31 +137,28 @@ class Download:
             return
         self._stop_asking()
         self._ask()
-        self._say_need(encode(Need.of(self._device, self.digest, self.part.missing)))
-        self._said = True
+        self._publish_need(encode(Need.of(self._device, self.digest, self.part.missing)))
+        self._need_published = True
         self._deadline = now + self._wait
         self._wait = min(self._wait * 2, LONGEST_SILENCE_S)
 
     def close(self) -> None:
         """Stop asking; what is there stays."""
         self._stop_asking()
-        if self._said:
-            self._say_need(b"")
+        if self._need_published:
+            self._publish_need(b"")
         self.part.close(synced=self.complete)
 
-    def _heard(self, topic: str, payload: bytes) -> None:
-        """On the link's thread."""
-        parsed = topics.parse(topic)
-        if isinstance(parsed, topics.BlobTopic):
-            self._deliver(self.digest, parsed.chunk, payload)
+    def _publish_need(self, payload: bytes) -> None:
+        self._broker.publish(topics.device(self._device, "need"), payload)
 
     def _stop_asking(self) -> None:
         if self._all_at_once:
-            self._link.unsubscribe(topics.all_chunks(self.digest))
+            self._broker.unsubscribe(topics.all_chunks(self.digest))
             self._all_at_once = False
         else:
             for number in self._asked:
-                self._link.unsubscribe(topics.blob(self.digest, number))
+                self._broker.unsubscribe(topics.blob(self.digest, number))
         self._asked.clear()
 
     def _ask(self) -> None:
@@ -182,14 +168,11 @@ class Download:
             # The usual case, a file of a megabyte of which nothing is here: one question instead of one a chunk.
             self._all_at_once = True
             self._asked.update(self.part.missing)
-            self._link.subscribe(topics.all_chunks(self.digest), self._heard)
+            self._broker.subscribe(topics.all_chunks(self.digest))
             return
         for number in self.part.missing:
             if len(self._asked) >= AHEAD:
                 break
             if number not in self._asked:
                 self._asked.add(number)
-                self._link.subscribe(
-                    topics.blob(self.digest, number),
-                    lambda _topic, payload, number=number: self._deliver(self.digest, number, payload),  # type: ignore[misc]
-                )
+                self._broker.subscribe(topics.blob(self.digest, number))

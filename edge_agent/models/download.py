@@ -4,10 +4,9 @@ Both travel as blobs under `parts/`, so either survives a power cut. The release
 digest that was signed, and what it says of the model is held against the signed list before the model is asked for.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
-from edge_agent.models.chunks import Download, PartFile, Subscriber
+from edge_agent.models.chunks import Broker, Download, PartFile
 from edge_contract.messages import ModelRef
 from edge_contract.trust import Blob, ListedRelease, Release, decode_release
 
@@ -22,9 +21,7 @@ class Fetch:
         listed: ListedRelease,
         *,
         device: str,
-        link: Subscriber,
-        deliver: Callable[[str, int, bytes], None],
-        say_need: Callable[[bytes], object],
+        broker: Broker,
         now: float,
     ) -> None:
         """As `Download`; what is there already is not fetched again.
@@ -34,7 +31,7 @@ class Fetch:
             OSError: the disk is full or broken.
         """
         self._parts, self._model, self._listed = parts, model, listed
-        self._device, self._link, self._deliver, self._say_need = device, link, deliver, say_need
+        self._device, self._broker = device, broker
         self._describes = False  # what is on its way is the release file
         self._download = self._begin(listed.file, now)
         self._go_on(now)
@@ -77,21 +74,14 @@ class Fetch:
             return
         self._download.close()
         release = read_release(self._parts, self._model, self._listed)
-        if release is None:  # spoilt in this moment: asked for again
+        if release is None:  # damaged on this disk in this moment: asked for again
             self._download = self._begin(self._listed.file, now)
             return
         self._describes = True
         self._download = self._begin(release.blob, now)
 
     def _begin(self, blob: Blob, now: float) -> Download:
-        return Download(
-            PartFile(self._parts, blob),
-            device=self._device,
-            link=self._link,
-            deliver=self._deliver,
-            say_need=self._say_need,
-            now=now,
-        )
+        return Download(PartFile(self._parts, blob), device=self._device, broker=self._broker, now=now)
 
 
 def read_release(parts: Path, model: ModelRef, listed: ListedRelease) -> Release | None:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from edge_agent.system.durable import point_link, sync_directory, sync_file, write_file
-from edge_agent.update.events import Slot
 from edge_contract import limits, package
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
+from edge_contract.messages import ModelRef
 
 _MANIFEST, _MODEL = "manifest.json", "model.tflite"
 _NAME: Final = re.compile(r"^[a-z0-9-]{1,64}-[0-9]{1,10}-[0-9a-f]{12}\Z")
@@ -34,6 +36,13 @@ class ActiveModel:
     model: bytes
     """The TFLite file; its SHA-256 is `manifest.digest`."""
     origin: Literal["release", "factory"]
+
+
+class Slot(Struct, frozen=True):
+    """A model on this disk, ready to run."""
+
+    name: str
+    model: ModelRef
 
 
 class Slots:

@@ -1,11 +1,11 @@
-"""Hears the pipeline, counts, and turns consensus changes into prediction messages. Runs on the pipeline's thread.
+"""Counts what the pipeline does, and turns consensus changes into prediction messages. Runs on the pipeline's thread.
 
 Nothing here can fail on the outside world: counting is memory, sending is a bounded queue.
 """
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.telemetry.meter import Meter
@@ -17,17 +17,7 @@ _ERROR_LOG_S: Final = 10.0
 """One line for each kind of error at most this often: a camera that fails on every frame must not fill a disk."""
 
 
-class Trial(Protocol):
-    """Who wants evidence about the model that runs."""
-
-    def frame_ok(self) -> None:
-        """A frame went through."""
-
-    def frame_failed(self, reason: str) -> None:
-        """The model failed on a frame."""
-
-
-class Reporter:
+class MetricsObserver:
     """A `PipelineObserver`."""
 
     def __init__(
@@ -39,16 +29,14 @@ class Reporter:
         site: str,
         session: int,
         per_minute: float,
-        trial: Trial,
         clock: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
         """`clock`: the pipeline's; `now`: seconds since 1970."""
         self._meter, self._send = meter, send
         self._device, self._site, self._session = device, site, session
-        self._trial, self._clock, self._now = trial, clock, now
+        self._clock, self._now = clock, now
         self._bucket = TokenBucket.full(per_minute, clock())
-        self._failed = False
         self._said: dict[str, tuple[float, int]] = {}  # kind of error → when it was logged, and how often since
 
     def set_rate(self, per_minute: float) -> None:
@@ -56,14 +44,11 @@ class Reporter:
         self._bucket = TokenBucket.full(per_minute, self._clock())
 
     def stage(self, name: Stage, seconds: float) -> None:
-        """Count it; `whole` ends a frame, which is then evidence for or against a model on trial."""
+        """Count it."""
         self._meter.stage(name, seconds)
-        if name == "whole" and not self._failed:
-            self._trial.frame_ok()
 
     def frame(self, dropped_before: int) -> None:
-        """A frame begins."""
-        self._failed = False
+        """Count it."""
         self._meter.frame(dropped_before)
 
     def faces(self, count: int) -> None:
@@ -100,12 +85,9 @@ class Reporter:
         )
 
     def error(self, kind: str, detail: str) -> None:
-        """Count it, tell the trial, and log it now and then."""
+        """Count it, and log it now and then."""
         self._meter.count("errors")
         self._meter.count(f"errors_{kind}"[:64])
-        if kind == "pipeline":
-            self._failed = True
-            self._trial.frame_failed(detail)
         when, since = self._said.get(kind, (-_ERROR_LOG_S, 0))
         now = self._clock()
         if now - when < _ERROR_LOG_S:

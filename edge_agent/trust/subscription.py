@@ -1,74 +1,74 @@
-"""Subscriptions to what is fetched, only while there is something to fetch.
+"""What is fetched through the device's one connection: metadata and chunks, subscribed to only while they are needed.
 
-Metadata and chunks are never subscribed to in a way that lets a broker queue megabytes of them for a device that is
-away. A visit subscribes to the metadata at once, and ends when nobody used it for a while.
+A device has one connection. Where the broker takes client ids from certificates (it should: otherwise one device can
+take another's id), a second connection of the same device would end the first. But a durable session must not
+subscribe to megabytes with QoS 1, for the broker would queue them while the device is away. With QoS 0 it queues
+nothing: what is lost on the way is found missing by its digest and asked for again.
 """
 
-from collections.abc import Callable
 from typing import Final
 
-from edge_agent.trust.errand import Connection
+from edge_agent.mqtt.link import Handler, Link
 from edge_agent.trust.retained_metadata import FILTER, RetainedFiles
 
 IDLE_S: Final = 10.0
-"""A visit without use ends after this; the next chunk or retry often comes sooner."""
+"""Metadata that was not asked for during so long is not subscribed to any more; the next retry often comes sooner."""
 
 
-class Visit:
-    """Opened by use, closed by `close_when_idle`."""
+class Subscription:
+    """Subscriptions of QoS 0 on a link that is another's to start and stop; used by one thread."""
 
-    def __init__(self, open_link: Callable[[], Connection], heard: Callable[[str, bytes], None]) -> None:
-        """`open_link` makes an `Errand`, or a link with a clean session, not yet started.
-
-        `heard` gets every metadata message.
-        """
-        self._open_link, self._heard = open_link, heard
-        self._current: tuple[Connection, RetainedFiles] | None = None
+    def __init__(self, link: Link, receive: Handler) -> None:
+        """`receive(topic, payload)` gets every message, on the link's thread."""
+        self._link, self._receive = link, receive
+        self._filters: set[str] = set()
+        self._files: RetainedFiles | None = None
         self._used = 0.0
 
-    def link(self, now: float) -> Connection:
-        """The connection, opened if it is not."""
-        return self._open(now)[0]
+    def subscribe(self, topic_filter: str) -> None:
+        """Have what matches delivered, retained messages first."""
+        self._filters.add(topic_filter)
+        self._link.subscribe(topic_filter, self._receive, qos=0)
 
-    def files(self, now: float) -> RetainedFiles:
-        """What its metadata subscription delivers."""
-        return self._open(now)[1]
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Undo `subscribe`."""
+        self._filters.discard(topic_filter)
+        self._link.unsubscribe(topic_filter)
 
-    def ask_again(self) -> None:
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """As `Link.publish`, retained."""
+        return self._link.publish(topic, payload, retain=True)
+
+    def metadata(self, now: float) -> RetainedFiles:
+        """The metadata that the broker has handed out so far, subscribed to now if it was not. `now`: monotonic s."""
+        self._used = now
+        return self._subscribe_to_metadata() if self._files is None else self._files
+
+    def renew_metadata(self) -> None:
         """Have the broker hand out the metadata anew: at QoS 0 a file may have been lost on the way."""
-        if self._current is not None:
-            link = self._current[0]
-            link.unsubscribe(FILTER)
-            self._current = (link, self._subscribe(link))
+        if self._files is not None:
+            self.unsubscribe(FILTER)
+            self._subscribe_to_metadata()
 
-    def close_when_idle(self, now: float, *, busy: bool) -> None:
-        """End it when it was not used for `IDLE_S`."""
-        if busy:
-            self._used = now
-        elif self._current is not None and now - self._used > IDLE_S:
-            self.close()
+    def close_when_idle(self, now: float) -> None:
+        """Unsubscribe from metadata that was not asked for during `IDLE_S`."""
+        if self._files is not None and now - self._used > IDLE_S:
+            self._files = None
+            self.unsubscribe(FILTER)
 
     def close(self) -> None:
-        """End it now."""
-        if self._current is not None:
-            link = self._current[0]
-            self._current = None
-            link.stop()
+        """Unsubscribe from everything."""
+        self._files = None
+        for topic_filter in tuple(self._filters):
+            self.unsubscribe(topic_filter)
 
-    def _open(self, now: float) -> tuple[Connection, RetainedFiles]:
-        self._used = now
-        if self._current is None:
-            link = self._open_link()
-            self._current = (link, self._subscribe(link))
-            link.start()
-        return self._current
-
-    def _subscribe(self, link: Connection) -> RetainedFiles:
-        files = RetainedFiles()
+    def _subscribe_to_metadata(self) -> RetainedFiles:
+        files = self._files = RetainedFiles()
 
         def received(topic: str, payload: bytes) -> None:
             files.receive(topic, payload)
-            self._heard(topic, payload)
+            self._receive(topic, payload)
 
-        link.subscribe(FILTER, received)
+        self._filters.add(FILTER)
+        self._link.subscribe(FILTER, received, qos=0)
         return files

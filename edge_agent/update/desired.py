@@ -1,7 +1,7 @@
-"""Desired states on the device: which to believe, and which of them counts. Pure.
+"""Desired states on the device: which to accept, and which of them is in force. Pure.
 
-A state is believed when the online key signed it for exactly the scope it arrived for, it has not expired, and its
-revision is higher than any seen for that scope: an old one that somebody kept cannot be said again.
+A state is accepted when the online key signed it for exactly the scope it arrived for, it has not expired, and its
+revision is higher than any seen for that scope: an old one that was recorded cannot be replayed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from edge_contract.trust import DesiredState
 
 
 def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: float) -> DesiredState | None:
-    """A verified state that arrived for `scope`; None when it is the known one, said again.
+    """A verified state that arrived for `scope`; None when it is the known one, repeated.
 
     Raises:
-        TrustError: it is not to be believed; the text says why.
+        TrustError: it is not to be accepted; the text says why.
     """
     what = f"the desired state of {scope}, revision {state.revision},"
     if state.scope != scope:
@@ -32,7 +32,7 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
 
 
 def in_force(states: Mapping[str, DesiredState], device: str, groups: Sequence[str]) -> DesiredState | None:
-    """The state that counts: the device's own, otherwise the one of its groups that was issued last."""
+    """The state in force: the device's own, otherwise the one of its groups that was issued last."""
     own = states.get(str(Scope("device", device)))
     if own is not None and not own.follow_group:
         return own

@@ -1,9 +1,9 @@
-"""What the release side wants of this device: news collected, verified, and believed where the rules say so.
+"""What the release side wants of this device: collected, verified, and accepted where the rules say so.
 
 Verifying takes a child process and seconds, so nothing here waits: `question` says what is to be verified next and
-`take` hears the answer. News that come meanwhile wait for the next. What was not answered, or not with metadata that
-hold, changes nothing: it is asked again after growing waits, and at once when a new timestamp arrives. Bytes that were
-believed before are known by their digest and cost no process when a broker hands them out again.
+`take` accepts the answer. What arrives meanwhile waits for the next question. What was not answered, or not with
+metadata that hold, changes nothing: it is asked again after growing waits, and at once when a new timestamp arrives.
+Bytes that were accepted before are known by their digest and cost no process when a broker hands them out again.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from edge_agent.trust import retained_metadata
 from edge_agent.trust.clock import TrustedClock
 from edge_agent.trust.listed import TrustedMetadata
-from edge_agent.trust.retained_metadata import RetainedFiles
+from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Opened, Sealed
 from edge_agent.update.desired import accept, in_force
 from edge_agent.update.events import Target
@@ -28,8 +28,8 @@ LONGEST_RETRY_S: Final = 300.0
 _METADATA: Final = "metadata"  # what a notice speaks of, beside the scopes
 _PAUSE_S: Final = 0.2  # between two questions
 _LONGEST_PAUSE_S: Final = 30.0
-"""The pause doubles up to this while nothing that comes is believed: whoever floods a topic must not keep this board
-busy with starting processes."""
+"""The pause doubles up to this while nothing that comes is accepted: a flooded topic must not keep this board busy with
+starting processes."""
 
 
 class Asked(NamedTuple):
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
         return tuple(Sealed(DESIRED_TYPE, envelope) for envelope in self.envelopes.values())
 
 
-class Orders:
+class DesiredTracker:
     """One device's view of the release side; used by one thread."""
 
     def __init__(
@@ -57,14 +57,14 @@ class Orders:
         device: str,
         groups: Sequence[str],
     ) -> None:
-        """Begin with what was believed before the last restart."""
+        """Begin with what was accepted before the last restart."""
         self._store, self._clock, self._monotonic = store, clock, monotonic
         self._device, self._groups = device, groups
         self.scopes: Final = (str(Scope("device", device)), *(str(Scope("group", group)) for group in groups))
         self._metadata: TrustedMetadata | None = None
-        self._believed, self._seen = store.desired(), store.seen()
+        self._accepted, self._seen = store.desired(), store.seen()
         self._envelopes: dict[str, bytes] = {}
-        self._timestamp = ""  # the digest of the last one heard
+        self._timestamp = ""  # the digest of the last one received
         self._news = False
         self._asked: Asked | None = None
         self._waits_since: float | None = None
@@ -73,7 +73,7 @@ class Orders:
 
     @property
     def notice(self) -> str:
-        """Why the last metadata, or the last desired state of a scope, was not believed; empty when they were."""
+        """Why the last metadata, or the last desired state of a scope, was not accepted; empty when they were."""
         return next(iter(self._notices.values()), "")
 
     @property
@@ -85,12 +85,12 @@ class Orders:
 
     @property
     def revision(self) -> int:
-        """The highest revision believed of any scope of this device."""
-        return max((state.revision for scope, state in self._believed.items() if scope in self.scopes), default=0)
+        """The highest revision accepted of any scope of this device."""
+        return max((state.revision for scope, state in self._accepted.items() if scope in self.scopes), default=0)
 
     @property
     def pending(self) -> bool:
-        """There is news that nobody has looked at, or that could not be believed yet."""
+        """Something arrived that was not verified yet, or could not be."""
         return self._news or bool(self._envelopes)
 
     @property
@@ -98,18 +98,18 @@ class Orders:
         """`question` should be asked for now."""
         return self.pending and self._asked is None and self._monotonic() >= self._not_before
 
-    def hear_envelope(self, scope: str, envelope: bytes) -> None:
-        """A desired state arrived; an empty one says nothing, for it is not signed."""
+    def receive_envelope(self, scope: str, envelope: bytes) -> None:
+        """A desired state arrived; an empty one is not signed and changes nothing."""
         if scope not in self.scopes or not 0 < len(envelope) <= limits.MESSAGE_BYTES:
             return
         if self._seen.get(scope) == digest_of(envelope):
-            self._envelopes.pop(scope, None)  # the broker has the believed one again, whatever it said in between
+            self._envelopes.pop(scope, None)  # the broker has the accepted one again, whatever it had in between
             self._notices.pop(scope, None)
             return
         self._envelopes[scope] = envelope
         self._at_once()
 
-    def hear_timestamp(self, payload: bytes) -> None:
+    def receive_timestamp(self, payload: bytes) -> None:
         """A timestamp arrived."""
         digest = digest_of(payload)
         news = digest not in {self._timestamp, self._seen.get(_METADATA)}
@@ -122,11 +122,12 @@ class Orders:
         """Work waits for metadata that holds."""
         self._news = True
 
-    def question(self, files: Callable[[], RetainedFiles]) -> Asked | None:
+    def question(self, subscription: Subscription) -> Asked | None:
         """What to have verified; None while the broker has not handed out all of it yet."""
         collected: dict[str, bytes] = {}
         if self._news or self.metadata is None:
-            now, arriving = self._monotonic(), files()
+            now = self._monotonic()
+            arriving = subscription.metadata(now)
             self._waits_since = now if self._waits_since is None else self._waits_since
             collected = arriving.held()
             whole = arriving.complete() and self._timestamp in {"", digest_of(collected["timestamp.json"])}
@@ -148,7 +149,7 @@ class Orders:
         self._wait = min(self._wait * 2, LONGEST_RETRY_S)
 
     def take(self, answer: Answer) -> bool:
-        """Believe what may be believed of what was asked; True when there are new verified metadata."""
+        """Accept what may be accepted of what was asked; True when there are new verified metadata."""
         asked, fresh = self._asked, answer.metadata
         if asked is None:
             return False
@@ -164,37 +165,37 @@ class Orders:
             if timestamp := asked.files.get("timestamp.json"):
                 self._save_seen(_METADATA, timestamp)
         self._notices.pop(_METADATA, None)
-        believed = [
+        accepted = [
             self._take_envelope(scope, envelope, opened)
             for (scope, envelope), opened in zip(asked.envelopes.items(), answer.opened, strict=True)
         ]
         self._asked = None  # only now: what a full disk did not let be kept is asked again
-        fruitless = bool(believed) and not any(believed) and not renewed
+        fruitless = bool(accepted) and not any(accepted) and not renewed
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_S) if fruitless else _PAUSE_S
         self._wait, self._not_before = RETRY_S, self._monotonic() + self._pause
         return renewed
 
     def in_force(self) -> Target | None:
         """What this device shall run; None when nothing was ever asked."""
-        state = in_force(self._believed, self._device, self._groups)
+        state = in_force(self._accepted, self._device, self._groups)
         if state is None:
             return None
         return Target(model=state.model, scope=state.scope, revision=state.revision, retry=state.retry)
 
     def _take_envelope(self, scope: str, envelope: bytes, opened: Opened) -> bool:
-        """Whether it is believed."""
+        """Whether it is accepted."""
         try:
             if opened.refused:
                 raise TrustError(opened.refused)
             signed = read_payload(opened.payload, DESIRED_TYPE, DesiredState)
-            state = accept(signed, scope, self._believed.get(scope), now=self._clock.now())
+            state = accept(signed, scope, self._accepted.get(scope), now=self._clock.now())
         except TrustError as error:
             self._notices[scope] = str(error)
             return False
         with self._store.transaction():
             if state is not None:
                 self._store.save_desired(state)
-                self._believed[scope] = state
+                self._accepted[scope] = state
             self._save_seen(scope, envelope)
         self._notices.pop(scope, None)
         return True

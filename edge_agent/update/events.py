@@ -4,14 +4,8 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from edge_agent.models.slots import Slot
 from edge_contract.messages import Count, ModelRef
-
-
-class Slot(Struct, frozen=True):
-    """A model on this disk, ready to run."""
-
-    name: str
-    model: ModelRef
 
 
 class Target(Struct, frozen=True):
@@ -75,7 +69,7 @@ class Activated:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Enough frames went through the model."""
+    """The model answered enough faces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""What the updates' thread hears, from the links' threads, the verifier's, the self-test's and the commands', in order.
+"""The queue of the updates' thread: what the link, the verifier, the self-test and the commands bring, in order.
 
-It is short, for chunks of 64 KiB stand in it: who brings more than the thread takes, waits. After `close` nobody does.
+It is short, for chunks of 64 KiB stand in it: a thread that brings more than is taken waits, until `close`.
 """
 
 import queue
@@ -28,8 +28,8 @@ class Timestamp(NamedTuple):
     payload: bytes
 
 
-class Stirred(NamedTuple):
-    """Something arrived that is kept elsewhere: look whether it was what is waited for."""
+class MetadataArrived(NamedTuple):
+    """A metadata file arrived, which the subscription keeps: look whether it was what is waited for."""
 
 
 class Verified(NamedTuple):
@@ -53,7 +53,7 @@ class Tested(NamedTuple):
     verdict: Verdict
 
 
-Item = Envelope | Timestamp | Stirred | Verified | Chunk | Tested | RollbackAsked
+Item = Envelope | Timestamp | MetadataArrived | Verified | Chunk | Tested | RollbackAsked
 
 
 class Inbox:
@@ -83,7 +83,7 @@ class Inbox:
             return None
 
     def close(self) -> None:
-        """Take nothing any more, and wake who waits for something."""
+        """Take nothing any more, and wake the thread that waits in `get`."""
         self.closed.set()
         with suppress(queue.Full):
-            self._items.put_nowait(Stirred())
+            self._items.put_nowait(MetadataArrived())

@@ -16,6 +16,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_agent.models.slots import Slot
 from edge_agent.update.events import (
     Activated,
     Admitted,
@@ -30,7 +31,6 @@ from edge_agent.update.events import (
     Refused,
     RollbackAsked,
     SelfTestPassed,
-    Slot,
     Spoiled,
     Staged,
     Stopped,
@@ -89,7 +89,7 @@ def running(state: State) -> Slot | None:
 
 
 EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
-    # `Wanted` leads to OFFERED from everywhere (see `_wanted`): a newer wish supersedes one that is stuck.
+    # `Wanted` leads to OFFERED from everywhere (see `_wanted`): a newer desired state supersedes one that is stuck.
     (Phase.OFFERED, Admitted): Phase.DOWNLOADING,
     (Phase.OFFERED, AlreadyRunning): Phase.COMMITTED,
     (Phase.OFFERED, Refused): Phase.REJECTED,
@@ -111,7 +111,7 @@ EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     (Phase.COMMITTED, RollbackAsked): Phase.ROLLED_BACK,
     (Phase.REJECTED, Reconsidered): Phase.OFFERED,
     # No (ROLLED_BACK, Reconsidered): a model that failed while it ran is not tried again because a list changed.
-    # No (PROBATION, RollbackAsked): a trial ends by its own evidence, or by a newer wish.
+    # No (PROBATION, RollbackAsked): a trial ends by its own evidence, or by a newer desired state.
     # No (ACTIVATING, Spoiled): a slot damaged between self-test and switch is `Refused`, without blame.
 }
 

@@ -1,49 +1,66 @@
-"""Evidence about a model on trial, counted on the pipeline's thread and read on the updates' thread."""
+"""The evidence about a model on trial: its own answers and failures, counted on the pipeline's thread.
+
+Frames without a face, a camera that fails and a detector that raises are evidence of nothing: a trial in an empty scene
+stays undecided, for as long as the scene is empty.
+"""
 
 import threading
 from typing import Final
 
-FRAMES: Final = 30
-"""Frames that must go through a new model before it is committed: about a second of video."""
+from edge_contract.messages import ModelRef
+
+ANSWERS: Final = 30
+"""Faces that a new model must answer before it is committed: about a second of video with one face."""
 FAILURES: Final = 3
-"""Failures in a row that end a trial: one may be the camera's."""
+"""Failures in a row that end a trial: one may be due to the moment, a machine short of memory for example."""
 
 
 class Probation:
     """One trial at a time; between trials nothing is counted."""
 
-    def __init__(self, frames: int = FRAMES, failures: int = FAILURES) -> None:
-        """`frames` prove a model, `failures` in a row disprove it."""
-        self._frames, self._failures = frames, failures
+    def __init__(self, answers: int = ANSWERS, failures: int = FAILURES) -> None:
+        """`answers` prove a model, `failures` in a row disprove it."""
+        self._needed, self._allowed = answers, failures
         self._lock = threading.Lock()
-        self._under_way = False
-        self._good = self._bad = 0
+        self._model: ModelRef | None = None
+        self._answers = self._failures = 0
         self._reason = ""
 
-    def begin(self) -> None:
-        """A trial starts."""
+    def begin(self, model: ModelRef) -> None:
+        """Start the trial of this model: what is said of another one, which still runs for a frame, does not count."""
         with self._lock:
-            self._under_way, self._good, self._bad, self._reason = True, 0, 0, ""
+            self._model, self._answers, self._failures, self._reason = model, 0, 0, ""
 
     def end(self) -> None:
-        """It is over."""
-        self._under_way = False
+        """End the trial, decided or not."""
+        self._model = None
 
-    def good(self) -> None:
-        """A frame went through the model."""
-        if self._under_way:  # read without the lock: this is called for every frame for ever
+    def answered(self, model: ModelRef) -> None:
+        """The model answered one face; callable from any thread."""
+        if self._model is not None:  # read without the lock: this is called for every face for ever
             with self._lock:
-                self._good, self._bad = self._good + 1, 0
+                if model == self._model:
+                    self._answers, self._failures = self._answers + 1, 0
 
-    def bad(self, reason: str) -> None:
-        """The model failed on a frame."""
-        if self._under_way:
-            with self._lock:
-                self._bad, self._reason = self._bad + 1, reason
+    def failed(self, model: ModelRef, reason: str) -> None:
+        """The model gave no answer to one face; callable from any thread."""
+        with self._lock:
+            if self._model is not None and model == self._model:
+                self._failures, self._reason = self._failures + 1, reason
 
     def verdict(self) -> str | None:
-        """Empty: proven. A sentence: disproved. None: not enough is known."""
+        """Empty: proven. A sentence: disproved. None: undecided, or there is no trial."""
         with self._lock:
-            if self._under_way and self._bad >= self._failures:
-                return f"the model failed on {self._bad} frames in a row ({self._reason}): rolled back."
-            return "" if self._under_way and self._good >= self._frames else None
+            if self._model is None:
+                return None
+            if self._failures >= self._allowed:
+                return f"the model failed on {self._failures} faces in a row ({self._reason}): rolled back."
+            return "" if self._answers >= self._needed else None
+
+    @property
+    def notice(self) -> str:
+        """What an undecided trial waits for; empty while there is no trial."""
+        with self._lock:
+            if self._model is None:
+                return ""
+            return f"on trial: {self._answers} of {self._needed} faces answered."

@@ -1,4 +1,4 @@
-"""What a device says of its update: `Reported`, when something changed that is worth a message."""
+"""The device's reported state: a `Reported` message when something changed that is worth one."""
 
 from collections.abc import Callable
 from typing import Final
@@ -19,16 +19,20 @@ class UpdateReport:
         """`report` gets what changed; `now`: seconds since 1970."""
         self._device, self._session, self._report, self._now = device, session, report, now
         self.last: Reported | None = None
-        """What was said last."""
+        """The last one published."""
 
-    def say(
+    def publish(
         self, state: State, *, active: ModelRef | None, downloaded: float, revision: int, notices: tuple[str, ...]
     ) -> None:
-        """Report this, if it is news. `downloaded`: share of the model, 0 to 1; of `notices` the first that is any."""
+        """Publish this, if it is news.
+
+        `downloaded`: share of the model, 0 to 1. The reason is the state's own, or else the first of `notices` that is
+        not empty.
+        """
         last, target = self.last, state.target
         progress = {Phase.OFFERED: 0.0, Phase.DOWNLOADING: downloaded}.get(state.phase, 1.0)
         if last is not None and last.state == state.phase and progress < min(last.progress + _PROGRESS, 1.0):
-            progress = last.progress  # too little to say
+            progress = last.progress  # too little for a message
         reported = Reported(
             device=self._device,
             session=self._session,

@@ -1,7 +1,7 @@
 """Model updates on the device: the thread that takes everything in order and keeps the state.
 
-It hears the links, the verifier, the self-test and the clock, and makes events of that (`transitions` does the rest).
-Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
+What the link, the verifier, the self-test, the commands and the clock bring becomes an event here (`runner` does the
+rest). Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
 """
 
 import logging
@@ -15,30 +15,21 @@ from typing import Final, assert_never
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
 from edge_agent.trust.clock import TrustedClock
-from edge_agent.trust.errand import Connection
-from edge_agent.trust.subscription import Visit
+from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
-from edge_agent.update.desired_tracker import Asked, Orders
-from edge_agent.update.events import (
-    Booted,
-    Event,
-    Proven,
-    Reconsidered,
-    Refused,
-    RollbackAsked,
-    Stopped,
-    Wanted,
-)
-from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, Stirred, Tested, Timestamp, Verified
+from edge_agent.update.desired_tracker import Asked, DesiredTracker
+from edge_agent.update.events import Booted, Proven, Reconsidered, Refused, RollbackAsked, Stopped, Wanted
+from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, MetadataArrived, Tested, Timestamp, Verified
 from edge_agent.update.machine import SETTLED, Phase
 from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
-from edge_agent.update.runner import Transitions
+from edge_agent.update.runner import UpdateRunner
 from edge_agent.update.store import StateStore
 from edge_agent.update.work import UpdateSettings, UpdateWork
 from edge_contract import topics
-from edge_contract.messages import Reported
+from edge_contract.messages import ModelRef, Reported
 from edge_contract.scope import Scope
+from edge_contract.topics import BlobTopic, DeviceTopic, GroupTopic, TrustTopic
 from edge_contract.trust import COMMAND_TYPE, SignedCommand
 
 _log = logging.getLogger(__name__)
@@ -60,17 +51,17 @@ class ModelUpdates:
         *,
         store: StateStore,
         session: int,
-        open_link: Callable[[], Connection],
+        link: Link,
         on_activate: Callable[[ActiveModel], None],
         report: Callable[[Reported], None],
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`store`: the open `state.db`, closed by whoever opened it; `session`: its `next_session()`.
+        """`store`: the open `state.db`, closed by its owner; `session`: its `next_session()`.
 
-        `open_link` makes an `Errand`, or a link with a clean session, not started. `on_activate` is called for every
-        model that is to run, the first of them in `start`; what it raises refuses the model. `report` gets this
-        device's reported state whenever it changed; publish it retained, and again (`reported`) on every connect.
+        `link`: the device's durable session, not started yet. `on_activate` is called for every model that is to run,
+        the first of them in `start`; what it raises refuses the model. `report` gets this device's reported state
+        whenever it changed; publish it retained, and again (`reported`) on every connect.
 
         Raises:
             EdgewiseError: the root metadata of the installation cannot be used.
@@ -80,43 +71,31 @@ class ModelUpdates:
         self._thread: threading.Thread | None = None
         self._clock = TrustedClock(now, monotonic, store.time())
         self._verifier = Verifier(state_dir / "trust", settings.root, settings.verify_command)
-        self._orders = Orders(store, self._clock, monotonic, device=settings.device, groups=settings.groups)
-        self._visit = Visit(open_link, self._heard_metadata)
-        self._probation = Probation(settings.probation_frames)
+        self._tracker = DesiredTracker(store, self._clock, monotonic, device=settings.device, groups=settings.groups)
+        self._subscription = Subscription(link, self._receive)
+        self._probation = Probation(settings.probation_answers)
         self._work = UpdateWork(
             state_dir,
             settings,
             store=store,
-            visit=self._visit,
+            subscription=self._subscription,
+            inbox=self._inbox,
             on_activate=on_activate,
-            advance=self._advance,
-            chunk_came=lambda digest, number, payload: self._inbox.put(Chunk(digest, number, payload)),
-            test_ended=lambda test, verdict: self._inbox.put(Tested(test, verdict)),
             monotonic=monotonic,
         )
-        self._transitions = Transitions(
-            store,
-            self._work,
-            self._probation,
-            runtime=settings.runtime,
-            metadata=lambda: self._orders.metadata,
-            want_metadata=self._orders.want_metadata,
-            said=self._say,
-        )
         self._report = UpdateReport(settings.device, session, report, self._clock.now)
+        self._runner = UpdateRunner(
+            store, self._work, self._probation, self._tracker, self._report, runtime=settings.runtime
+        )
         self._time_kept = monotonic()
-
-    def attach(self, control: Link) -> None:
-        """Listen on the device's durable session; call it before that is started."""
-        for scope in self._orders.scopes:
-            topic = Scope.parse(scope).topic
-            control.subscribe(topic, lambda _, payload, scope=scope: self._inbox.put(Envelope(scope, payload)))  # type: ignore[misc]
-        control.subscribe(_TIMESTAMP, self._heard_metadata)
+        for scope in self._tracker.scopes:
+            link.subscribe(Scope.parse(scope).topic, self._receive)
+        link.subscribe(_TIMESTAMP, self._receive)
 
     def start(self) -> None:
         """Run what has to run (`on_activate` is called before this returns), then go on in the background."""
-        self._advance(Booted())
-        self._transitions.working = True
+        self._runner.take(Booted())
+        self._runner.working = True
         self._thread = threading.Thread(target=self._loop, name="updates", daemon=True)
         self._thread.start()
 
@@ -127,9 +106,9 @@ class ModelUpdates:
         if self._thread is not None:
             self._thread.join(10)
         if self._thread is None or not self._thread.is_alive():
-            self._advance(Stopped())
+            self._runner.take(Stopped())
         self._work.end()
-        self._visit.close()
+        self._subscription.close()
 
     def active(self) -> ActiveModel | None:
         """The model that runs; None while there is none."""
@@ -143,7 +122,7 @@ class ModelUpdates:
         """The command in an envelope, if it is signed as desired states are; takes about a second, from any thread.
 
         Raises:
-            TrustError: it is not to be believed.
+            TrustError: its signature does not hold.
             UnansweredError: nothing is known about it; ask again.
         """
         return self._verifier.unseal(self._clock.now(), Sealed(COMMAND_TYPE, envelope), SignedCommand)
@@ -152,21 +131,29 @@ class ModelUpdates:
         """Seconds since 1970, for expiries: never behind what was signed."""
         return self._clock.now()
 
-    def frame_ok(self) -> None:
-        """A frame went through the pipeline; cheap, from any thread."""
-        self._probation.good()
+    def answered(self, model: ModelRef) -> None:
+        """The model answered one face; cheap, from any thread."""
+        self._probation.answered(model)
 
-    def frame_failed(self, reason: str) -> None:
-        """The model failed on a frame; cheap, from any thread."""
-        self._probation.bad(reason)
+    def model_failed(self, model: ModelRef, reason: str) -> None:
+        """The model gave no answer to one face; cheap, from any thread."""
+        self._probation.failed(model, reason)
 
     def roll_back(self, reason: str) -> None:
-        """Go back to the model before this one, where there is one: a signed command said so."""
+        """Go back to the model before this one, where there is one: a signed command asked for it."""
         self._inbox.put(RollbackAsked(reason))
 
-    def _heard_metadata(self, topic: str, payload: bytes) -> None:
-        """On the link's thread."""
-        self._inbox.put(Timestamp(payload) if topic == _TIMESTAMP and payload else Stirred())
+    def _receive(self, topic: str, payload: bytes) -> None:
+        """A message of any of the device's subscriptions; on the link's thread."""
+        match topics.parse(topic):
+            case BlobTopic(digest, number):
+                self._inbox.put(Chunk(digest, number, payload))
+            case TrustTopic():
+                self._inbox.put(Timestamp(payload) if topic == _TIMESTAMP and payload else MetadataArrived())
+            case GroupTopic(group):
+                self._inbox.put(Envelope(str(Scope("group", group)), payload))
+            case DeviceTopic(device, "desired"):
+                self._inbox.put(Envelope(str(Scope("device", device)), payload))
 
     # On the updates' thread (in `start` before it).
 
@@ -176,54 +163,54 @@ class ModelUpdates:
             try:
                 if not begun:
                     begun = True
-                    self._transitions.resume()
-                    self._follow()
+                    self._runner.resume()
+                    self._follow_desired()
                 self._take(self._inbox.get(self._patience()))
                 self._tick()
             except sqlite3.Error as error:  # a full disk, or another program's lock: the thread outlives it
-                self._transitions.survived(error)
-                self._orders.unanswered(f"the disk refused ({error}).")
+                self._runner.abort(error)
+                self._tracker.unanswered(f"the disk refused ({error}).")
                 self._inbox.closed.wait(_DISK_S)
                 begun = False
 
     def _patience(self) -> float:
-        return _TICK_S if self._transitions.state.phase not in SETTLED or self._orders.pending else _ASLEEP_S
+        return _TICK_S if self._runner.state.phase not in SETTLED or self._tracker.pending else _ASLEEP_S
 
     def _take(self, item: Item | None) -> None:
         match item:
-            case None | Stirred():
+            case None | MetadataArrived():
                 pass
             case Envelope(scope, payload):
-                self._orders.hear_envelope(scope, payload)
+                self._tracker.receive_envelope(scope, payload)
             case Timestamp(payload):
-                self._orders.hear_timestamp(payload)
+                self._tracker.receive_timestamp(payload)
             case Verified(answer):
                 self._take_answer(answer)
-            case Chunk(digest, number, payload):
-                self._transitions.guarded(lambda: self._work.take_chunk(digest, number, payload))
-            case Tested(test, verdict):
-                self._work.take_verdict(test, verdict)
+            case Chunk():
+                self._runner.take(*self._work.take_chunk(item))
+            case Tested():
+                self._runner.take(*self._work.take_verdict(item))
             case RollbackAsked():
-                if self._transitions.state.previous is not None or self._settings.factory is not None:
-                    self._advance(item)
+                if self._runner.state.previous is not None or self._settings.factory is not None:
+                    self._runner.take(item)
             case _:
                 assert_never(item)
 
     def _tick(self) -> None:
         now = self._monotonic()
-        if self._orders.due and self._inbox.empty:  # news come in bunches: hear the bunch first
-            asked = self._orders.question(lambda: self._visit.files(now))
+        if self._tracker.due and self._inbox.empty:  # messages come in bunches: take the bunch first
+            asked = self._tracker.question(self._subscription)
             if asked is not None:
                 threading.Thread(target=self._verify, args=(asked,), name="verify", daemon=True).start()
         self._work.tick()
-        verdict = self._probation.verdict() if self._transitions.state.phase is Phase.PROBATION else None
+        verdict = self._probation.verdict() if self._runner.state.phase is Phase.PROBATION else None
         if verdict is not None:
-            self._advance(Refused(verdict, blame=True) if verdict else Proven())
-        if now - self._time_kept > _KEEP_TIME_S and (metadata := self._orders.metadata) is not None:
+            self._runner.take(Refused(verdict, blame=True) if verdict else Proven())
+        if now - self._time_kept > _KEEP_TIME_S and (metadata := self._tracker.metadata) is not None:
             self._time_kept = now
             self._store.save_time(self._clock.worth_keeping(metadata.expires))
-        self._visit.close_when_idle(now, busy=self._work.downloading)
-        self._say()
+        self._subscription.close_when_idle(now)
+        self._runner.report()
 
     def _verify(self, asked: Asked) -> None:
         """On a thread of its own: frames, chunks and the rest of an update go on meanwhile."""
@@ -234,36 +221,23 @@ class ModelUpdates:
 
     def _take_answer(self, answer: Answer | UnansweredError) -> None:
         if isinstance(answer, UnansweredError):
-            self._orders.unanswered(str(answer))
+            self._tracker.unanswered(str(answer))
             return
-        if self._orders.take(answer) and not self._failed_before():
-            self._advance(Reconsidered())
+        if self._tracker.take(answer) and not self._failed_before():
+            self._runner.take(Reconsidered())
         if answer.metadata is None:
-            self._visit.ask_again()
+            self._subscription.renew_metadata()
             return
-        self._follow()
-        if self._transitions.held:
-            self._transitions.resume()
+        self._follow_desired()
+        if self._runner.held:
+            self._runner.resume()
 
     def _failed_before(self) -> bool:
-        target = self._transitions.state.target
+        target = self._runner.state.target
         return target is not None and self._store.failure(target.model.digest, self._settings.runtime) is not None
 
-    def _follow(self) -> None:
+    def _follow_desired(self) -> None:
         """Want what is in force, if that is new."""
-        target = self._orders.in_force()
-        if target is not None and target != self._transitions.state.target:
-            self._advance(Wanted(target))
-
-    def _advance(self, event: Event) -> None:
-        self._transitions.advance(event)
-
-    def _say(self) -> None:
-        active = self._work.active
-        self._report.say(
-            self._transitions.state,
-            active=active.manifest.ref if active is not None else None,
-            downloaded=self._work.progress,
-            revision=self._orders.revision,
-            notices=(self._work.notice, self._orders.notice),
-        )
+        target = self._tracker.in_force()
+        if target is not None and target != self._runner.state.target:
+            self._runner.take(Wanted(target))

@@ -20,9 +20,9 @@ from edge_agent.inference.events import PredictionEvent, ShownFace
 from edge_agent.inference.pipeline import Pipeline, PipelineSettings
 from edge_agent.tools.predict import line, look
 from edge_contract.manifest import FaceCrop
-from edge_contract.messages import STAGES
+from edge_contract.messages import STAGES, ModelRef
 from edge_contract.package import ModelPackage, read_file
-from edge_vision.classifier import Classifier
+from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import Face, FaceDetector, HaarDetector
 from edge_vision.picture import Box
 from tests.agent.scenes import PipeCamera, moving_face, write_clip
@@ -33,7 +33,7 @@ EAGER = PipelineSettings(
 
 
 class Notes:
-    """An observer that writes everything down."""
+    """Observer, evidence and preview: all of it written down."""
 
     def __init__(self, on_frame: Callable[[int], None] = lambda _: None) -> None:
         self.counts: Counter[str] = Counter()
@@ -42,6 +42,8 @@ class Notes:
         self.stages: Counter[str] = Counter()
         self.shown: list[tuple[ShownFace, ...]] = []
         self.watched = True
+        self.answers: Counter[ModelRef] = Counter()
+        self.failures: list[str] = []
         self._on_frame = on_frame
 
     def stage(self, name: str, seconds: float) -> None:
@@ -70,6 +72,12 @@ class Notes:
     def error(self, kind: str, detail: str) -> None:
         self.errors.append((kind, detail))
 
+    def answered(self, model: ModelRef) -> None:
+        self.answers[model] += 1
+
+    def model_failed(self, model: ModelRef, reason: str) -> None:  # noqa: ARG002
+        self.failures.append(reason)
+
     def reconnect(self) -> None:
         self.counts["reconnects"] += 1
 
@@ -97,7 +105,15 @@ def pipeline(
 ) -> Pipeline:
     chance = random.Random(1)  # noqa: S311
     return Pipeline(
-        source, detector, classifier, how, clock=time.monotonic, observer=notes, chance=chance, preview=notes
+        source,
+        detector,
+        classifier,
+        how,
+        clock=time.monotonic,
+        observer=notes,
+        evidence=notes,
+        chance=chance,
+        preview=notes,
     )
 
 
@@ -212,8 +228,40 @@ def test_a_detector_that_fails_on_a_frame_costs_that_frame_only(
     notes = Notes()
     pipeline(fast(tmp_path / "clip.avi"), Failing(), classifier, notes).run(threading.Event())
     assert notes.counts["frames"] == 10
-    assert [kind for kind, _ in notes.errors] == ["pipeline"]
+    assert notes.errors == [("detector", "everywhere failed (error: out of memory)")]
     assert len(notes.predictions) == 9
+    assert (sum(notes.answers.values()), notes.failures) == (9, [])  # the model has nothing to do with it
+
+
+def test_a_model_that_fails_on_a_face_is_told_as_the_models_failure_and_costs_that_answer_only(
+    tmp_path: Path, portrait: np.ndarray, tiny: ModelPackage
+) -> None:
+    write_clip(tmp_path / "clip.avi", moving_face(portrait, 10))
+
+    class Failing(Classifier):
+        runs = 0
+
+        def raw(self, tensor: np.ndarray) -> np.ndarray:
+            self.runs += 1
+            if self.runs == 1:
+                raise ModelFailedError("tiny 1 cannot be run (out of memory)")
+            return super().raw(tensor)
+
+    notes = Notes()
+    pipeline(fast(tmp_path / "clip.avi"), Everywhere(), Failing(tiny.model, tiny.manifest), notes).run(
+        threading.Event()
+    )
+    assert notes.failures == ["tiny 1 cannot be run (out of memory)"]
+    assert [kind for kind, _ in notes.errors] == ["model"]
+    assert notes.answers == {tiny.manifest.ref: 9}
+
+
+def test_frames_without_a_face_are_evidence_of_nothing(tmp_path: Path, classifier: Classifier) -> None:
+    write_clip(tmp_path / "clip.avi", (np.full((480, 640), 90 + number, np.uint8) for number in range(10)))
+    notes = Notes()
+    pipeline(fast(tmp_path / "clip.avi"), HaarDetector(), classifier, notes).run(threading.Event())
+    assert notes.counts["frames"] == 10
+    assert (notes.answers, notes.failures) == ({}, [])
 
 
 class Given:

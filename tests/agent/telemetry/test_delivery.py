@@ -21,7 +21,7 @@ from edge_agent.settings import BrokerSettings, SpoolSettings
 from edge_agent.telemetry import delivery as delivery_module
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
-from edge_agent.telemetry.observer import Reporter
+from edge_agent.telemetry.observer import MetricsObserver
 from edge_agent.telemetry.spool import Spool
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Key, Prediction, Telemetry, decode, encode
@@ -256,6 +256,6 @@ def test_no_field_on_the_way_out_could_hold_an_image(kind: type) -> None:
 def test_what_delivers_takes_only_the_two_message_types_and_what_reports_takes_no_picture() -> None:
     assert _fields(Delivery.send)["message"] == Prediction | Telemetry
     assert delivery_module.Spooled == Prediction | Telemetry
-    for name, method in inspect.getmembers(Reporter, inspect.isfunction):
+    for name, method in inspect.getmembers(MetricsObserver, inspect.isfunction):
         for hint in _fields(method).values():
             assert not _mentions(hint, ("Pixels", "ndarray", "bytes", "Frame")), name

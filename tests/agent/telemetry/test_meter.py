@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.meter import Buckets, Meter, Windows
-from edge_agent.telemetry.observer import Reporter
+from edge_agent.telemetry.observer import MetricsObserver
 from edge_contract.messages import (
     CONFIDENCE_BOUNDS,
     STAGE_BOUNDS,
@@ -131,30 +131,18 @@ def test_the_share_of_a_processor_is_of_the_time_between_two_readings() -> None:
     assert board.gauges()["cpu_share"] == 0.0
 
 
-class Trial:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def frame_ok(self) -> None:
-        self.heard.append("ok")
-
-    def frame_failed(self, reason: str) -> None:
-        self.heard.append(reason)
-
-
 class Reporting:
-    """A reporter with hand-set clock."""
+    """An observer whose clock a test sets."""
 
     def __init__(self, per_minute: float = 60.0) -> None:
-        self.time, self.sent, self.trial, self.meter = 100.0, list[Prediction](), Trial(), Meter()
-        self.reporter = Reporter(
+        self.time, self.sent, self.meter = 100.0, list[Prediction](), Meter()
+        self.observer = MetricsObserver(
             self.meter,
             self.sent.append,
             device="d",
             site="s",
             session=7,
             per_minute=per_minute,
-            trial=self.trial,
             clock=lambda: self.time,
             now=lambda: 1e9 + self.time,
         )
@@ -169,7 +157,7 @@ def event(captured: float = 99.9) -> PredictionEvent:
 
 def test_a_prediction_carries_latency_from_capture_and_goes_through_the_contract() -> None:
     reporting = Reporting()
-    reporting.reporter.prediction(event())
+    reporting.observer.prediction(event())
     (sent,) = reporting.sent
     assert sent.latency == pytest.approx(0.1)
     assert (sent.session, sent.time) == (7, 1e9 + 100.0)
@@ -179,33 +167,19 @@ def test_a_prediction_carries_latency_from_capture_and_goes_through_the_contract
 def test_past_the_cap_predictions_are_counted_and_not_sent() -> None:
     reporting = Reporting(per_minute=60)
     for _ in range(100):
-        reporting.reporter.prediction(event())
+        reporting.observer.prediction(event())
     counters = reporting.meter.read().counters
     assert len(reporting.sent) == counters["predictions"] == 15
     assert counters["predictions_capped"] == 85
-
-
-def test_a_frame_is_evidence_for_the_model_on_trial_unless_the_pipeline_failed_on_it() -> None:
-    reporting = Reporting()
-    reporter = reporting.reporter
-    for fails in (False, True, False):
-        reporter.frame(0)
-        if fails:
-            reporter.error("pipeline", "boom")
-        reporter.stage("whole", 0.01)
-    reporter.frame(0)
-    reporter.error("source", "the camera's fault, not the model's")
-    reporter.stage("whole", 0.01)
-    assert reporting.trial.heard == ["ok", "boom", "ok", "ok"]
 
 
 def test_an_error_on_every_frame_fills_no_disk_but_every_one_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     reporting = Reporting()
     for _ in range(300):
         reporting.time += 1 / 30
-        reporting.reporter.error("frame", "torn")
+        reporting.observer.error("frame", "torn")
     reporting.time += 10
-    reporting.reporter.error("frame", "torn")
+    reporting.observer.error("frame", "torn")
     assert reporting.meter.read().counters["errors_frame"] == reporting.meter.read().counters["errors"] == 301
     assert len(caplog.records) == 2
     assert "299 more since the last line" in caplog.records[1].getMessage()

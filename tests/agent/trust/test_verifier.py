@@ -16,7 +16,7 @@ from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.retained_metadata import RetainedFiles
 from edge_agent.trust.verifier import COMMAND, Answer, Opened, Sealed, UnansweredError, Verifier, read_answer
 from edge_agent.update import desired_tracker
-from edge_agent.update.desired_tracker import Orders
+from edge_agent.update.desired_tracker import DesiredTracker
 from edge_agent.update.store import StateStore
 from edge_contract import limits, topics
 from edge_contract.errors import EdgewiseError
@@ -161,20 +161,24 @@ def test_a_restart_with_nothing_new_verifies_nothing_again(
 
 
 class Inbox:
-    """Orders with a clock that a test sets and files that are all there."""
+    """A tracker with a clock that a test sets and files that are all there."""
 
     def __init__(self, folder: Path) -> None:
         self.now = 0.0
         clock = TrustedClock(lambda: 100.0, lambda: self.now)
         self.store = StateStore(folder / "state.db")
-        self.orders = Orders(self.store, clock, lambda: self.now, device="d", groups=["g"])
+        self.tracker = DesiredTracker(self.store, clock, lambda: self.now, device="d", groups=["g"])
         self.files = RetainedFiles()
         index = b'{"root":1,"snapshot":1,"targets":1}'
         for name in ("timestamp.json", "1.snapshot.json", "1.targets.json", "index.json"):
             self.files.receive(topics.trust(name), index)
 
     def ask(self) -> "desired_tracker.Asked | None":
-        return self.orders.question(lambda: self.files)
+        return self.tracker.question(self)  # type: ignore[arg-type]  # only `metadata` is asked for
+
+    def metadata(self, now: float) -> RetainedFiles:
+        assert now == self.now
+        return self.files
 
 
 METADATA = TrustedMetadata(version=1, expires=1000.0, releases={})
@@ -182,17 +186,17 @@ METADATA = TrustedMetadata(version=1, expires=1000.0, releases={})
 
 def test_what_was_not_answered_is_asked_again_with_what_came_meanwhile(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
-    inbox.orders.hear_envelope("group/g", b"first")
-    inbox.orders.hear_envelope("device/d", b"other")
+    inbox.tracker.receive_envelope("group/g", b"first")
+    inbox.tracker.receive_envelope("device/d", b"other")
     asked = inbox.ask()
     assert asked is not None
     assert asked.envelopes == {"group/g": b"first", "device/d": b"other"}
-    inbox.orders.hear_envelope("group/g", b"second")
-    assert not inbox.orders.due  # one question at a time
-    inbox.orders.unanswered("killed")
-    assert inbox.orders.notice == "killed"
+    inbox.tracker.receive_envelope("group/g", b"second")
+    assert not inbox.tracker.due  # one question at a time
+    inbox.tracker.unanswered("killed")
+    assert inbox.tracker.notice == "killed"
     inbox.now = desired_tracker.LONGEST_RETRY_S
-    assert inbox.orders.due
+    assert inbox.tracker.due
     again = inbox.ask()
     assert again is not None
     assert again.envelopes == {"group/g": b"second", "device/d": b"other"}
@@ -201,12 +205,12 @@ def test_what_was_not_answered_is_asked_again_with_what_came_meanwhile(tmp_path:
 def test_the_question_waits_until_the_index_is_satisfied_or_the_broker_is_silent(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     inbox.files.receive(topics.trust("index.json"), b'{"root":3,"snapshot":1,"targets":1}')
-    inbox.orders.want_metadata()
+    inbox.tracker.want_metadata()
     assert inbox.ask() is None
     for version in (2, 3):
         inbox.files.receive(topics.trust(f"{version}.root.json"), b"root")
     assert inbox.ask() is not None
-    inbox.orders.unanswered("")
+    inbox.tracker.unanswered("")
     inbox.files.receive(topics.trust("index.json"), b"\x00")
     assert inbox.ask() is None
     inbox.now = 60.0
@@ -216,30 +220,30 @@ def test_the_question_waits_until_the_index_is_satisfied_or_the_broker_is_silent
 def test_who_says_what_is_not_believed_again_and_again_is_heard_more_and_more_seldom(tmp_path: Path) -> None:
     inbox, pauses = Inbox(tmp_path), []
     for number in range(12):
-        inbox.orders.hear_envelope("group/g", f"junk {number}".encode())
+        inbox.tracker.receive_envelope("group/g", f"junk {number}".encode())
         began = inbox.now
-        while not inbox.orders.due:
+        while not inbox.tracker.due:
             inbox.now += 0.01
         pauses.append(inbox.now - began)
         assert inbox.ask() is not None
-        inbox.orders.take(Answer(metadata=METADATA, opened=(Opened(refused="junk"),)))
+        inbox.tracker.take(Answer(metadata=METADATA, opened=(Opened(refused="junk"),)))
     assert pauses[-1] > 10 * pauses[2]
-    assert "junk" in inbox.orders.notice
+    assert "junk" in inbox.tracker.notice
 
 
 def test_bytes_believed_before_cost_no_process_when_they_come_again(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     state = DesiredState(scope="group/g", revision=1, model=tiny(1).manifest.ref, issued=1, expires=500)
     opened = (Opened(payload=msgspec.json.encode(state)),)
-    inbox.orders.hear_envelope("group/g", b"envelope")
+    inbox.tracker.receive_envelope("group/g", b"envelope")
     assert inbox.ask() is not None
-    assert inbox.orders.take(Answer(metadata=METADATA, opened=opened))
-    restarted = Orders(inbox.store, TrustedClock(lambda: 0, lambda: 0), lambda: 0, device="d", groups=["g"])
-    for again in (inbox.orders, restarted):
-        again.hear_envelope("group/g", b"envelope")
-        again.hear_timestamp(inbox.files.held()["timestamp.json"])
+    assert inbox.tracker.take(Answer(metadata=METADATA, opened=opened))
+    restarted = DesiredTracker(inbox.store, TrustedClock(lambda: 0, lambda: 0), lambda: 0, device="d", groups=["g"])
+    for again in (inbox.tracker, restarted):
+        again.receive_envelope("group/g", b"envelope")
+        again.receive_timestamp(inbox.files.held()["timestamp.json"])
         assert not again.pending
-        again.hear_envelope("group/g", b"another")
+        again.receive_envelope("group/g", b"another")
         assert again.pending
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.models.chunks import AHEAD, SILENCE_S, Download, PartFile
-from edge_agent.models.slots import Slots, read_slot
+from edge_agent.models.slots import Slot, Slots, read_slot
 from edge_agent.system.durable import point_link, write_file
-from edge_agent.update.events import Slot
 from edge_agent.update.machine import Phase, State
 from edge_agent.update.store import Failure, StateStore
 from edge_contract import topics
@@ -38,7 +36,7 @@ class Wire:
         self.asked: list[int] = []
         self.needs: list[bytes] = []
 
-    def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:  # noqa: ARG002
+    def subscribe(self, topic_filter: str) -> None:
         parsed = topics.parse(topic_filter)
         assert isinstance(parsed, topics.BlobTopic)
         self.asked.append(parsed.chunk)
@@ -48,15 +46,13 @@ class Wire:
         assert isinstance(parsed, topics.BlobTopic)
         self.asked.remove(parsed.chunk)
 
+    def publish(self, topic: str, payload: bytes) -> bool:
+        assert topic == topics.device("cam", "need")
+        self.needs.append(payload)
+        return True
+
     def download(self, folder: Path, blob: Blob = BLOB) -> Download:
-        return Download(
-            PartFile(folder, blob),
-            device="cam",
-            link=self,
-            deliver=lambda *_: None,
-            say_need=self.needs.append,
-            now=0.0,
-        )
+        return Download(PartFile(folder, blob), device="cam", broker=self, now=0.0)
 
 
 def test_only_a_few_chunks_are_asked_for_at_a_time_and_each_that_comes_asks_for_the_next(tmp_path: Path) -> None:
@@ -71,7 +67,7 @@ def test_a_small_file_is_asked_for_at_once_and_only_what_is_missing_of_it_one_by
     filters: list[str] = []
 
     class Asked(Wire):
-        def subscribe(self, topic_filter: str, handler: Callable[[str, bytes], None]) -> None:  # noqa: ARG002
+        def subscribe(self, topic_filter: str) -> None:
             filters.append(topic_filter)
 
         def unsubscribe(self, topic_filter: str) -> None:

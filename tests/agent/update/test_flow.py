@@ -309,21 +309,23 @@ def test_a_model_that_the_pipeline_does_not_take_is_rolled_back(
         assert (device.directory / "current").resolve().name.startswith("tiny-1-")
 
 
-def test_a_model_that_fails_on_frames_is_rolled_back_and_not_tried_again(
+def test_a_model_that_fails_on_faces_is_rolled_back_and_not_tried_again(
     tmp_path: Path, broker: Broker, side: ReleaseSide
 ) -> None:
     with Device(tmp_path / "device", broker.port, side.repository.first_root(), feed=False) as device:
         good = side.push(tiny(1))
         device.until("probation")
         for _ in range(3):
-            device.updates.frame_ok()
+            device.updates.answered(good)
         device.until("committed")
-        side.push(tiny(2))
+        bad = side.push(tiny(2))
         device.until("probation")
-        device.updates.frame_failed("not at all")
-        device.updates.frame_ok()  # one failure may be the camera's
+        device.updates.model_failed(bad, "not at all")
+        device.updates.answered(bad)  # one failure may be due to the moment
         for _ in range(3):
-            device.updates.frame_failed("no answer")
+            device.updates.answered(good)  # of the model before, which still ran for a frame
+        for _ in range(3):
+            device.updates.model_failed(bad, "no answer")
         device.until("rolled-back", "no answer")
         assert device.running == good.digest
         assert device.activated == [good, tiny(2).manifest.ref, good]

@@ -1,4 +1,4 @@
-"""The small pure rules around an update: which wishes count, who is admitted, what time it is, when a trial ends."""
+"""The small pure rules around an update: which desired state is in force, what is admitted, when a trial ends."""
 
 from collections.abc import Iterator
 
@@ -26,13 +26,13 @@ def _accept(state: DesiredState, known: DesiredState | None = None, scope: str =
     return accept(state, scope, known, now=150)
 
 
-def test_a_newer_state_is_believed_and_the_same_one_said_again_is_no_news() -> None:
+def test_a_newer_state_is_accepted_and_the_same_one_repeated_is_no_news() -> None:
     assert _accept(STATE) == STATE
     assert _accept(STATE, replace(STATE, revision=4)) == STATE
     assert _accept(STATE, STATE) is None
 
 
-def test_a_known_state_said_again_is_no_news_even_after_it_expired() -> None:
+def test_a_known_state_repeated_is_no_news_even_after_it_expired() -> None:
     old = replace(STATE, expires=120)
     assert _accept(old, old) is None
 
@@ -47,7 +47,7 @@ def test_a_known_state_said_again_is_no_news_even_after_it_expired() -> None:
         (replace(STATE, expires=150), None, "group/g", "has expired"),
     ],
 )
-def test_what_is_not_believed(state: DesiredState, known: DesiredState | None, scope: str, reason: str) -> None:
+def test_what_is_not_accepted(state: DesiredState, known: DesiredState | None, scope: str, reason: str) -> None:
     with pytest.raises(TrustError, match=reason):
         _accept(state, known, scope)
 
@@ -69,7 +69,7 @@ def _state(scope: str, issued: float = 0, *, follow_group: bool = False) -> Desi
         ([_state("device/other", 9)], None),
     ],
 )
-def test_which_wish_counts(states: list[DesiredState], counts: str | None) -> None:
+def test_which_desired_state_is_in_force(states: list[DesiredState], counts: str | None) -> None:
     found = in_force({state.scope: state for state in states}, "d", ["a", "b"])
     assert (found.scope if found else None) == counts
 
@@ -144,22 +144,41 @@ def test_a_clock_set_to_a_far_year_is_not_kept_past_what_is_signed() -> None:
     assert clock.worth_keeping(expiry=1e9) == 1e9
 
 
-def test_a_trial_is_proven_by_frames_and_disproved_only_by_failures_in_a_row() -> None:
-    probation = Probation(frames=3, failures=2)
-    probation.good()
+def test_a_trial_is_proven_by_answers_and_disproved_only_by_failures_in_a_row() -> None:
+    probation = Probation(answers=3, failures=2)
+    probation.answered(REF)
     assert probation.verdict() is None  # no trial, no evidence
-    probation.begin()
+    probation.begin(REF)
     for event in ("good", "bad", "good"):
-        probation.good() if event == "good" else probation.bad("why")
+        probation.answered(REF) if event == "good" else probation.failed(REF, "why")
     assert probation.verdict() is None
-    probation.good()
+    probation.answered(REF)
     assert probation.verdict() == ""
-    probation.begin()
-    probation.bad("why")
-    probation.bad("no answer")
+    probation.begin(REF)
+    probation.failed(REF, "why")
+    probation.failed(REF, "no answer")
     assert "no answer" in (probation.verdict() or "")
     probation.end()
     assert probation.verdict() is None
+
+
+def test_what_another_model_did_is_no_evidence() -> None:
+    probation, other = Probation(answers=1, failures=1), tiny(2).manifest.ref
+    probation.begin(REF)
+    probation.answered(other)
+    probation.failed(other, "why")
+    assert probation.verdict() is None
+
+
+def test_an_undecided_trial_says_how_much_it_knows() -> None:
+    probation = Probation(answers=30)
+    assert probation.notice == ""
+    probation.begin(REF)
+    assert probation.notice == "on trial: 0 of 30 faces answered."
+    probation.answered(REF)
+    assert probation.notice == "on trial: 1 of 30 faces answered."
+    probation.end()
+    assert probation.notice == ""
 
 
 CRASHED = "the interpreter did not survive this model here"

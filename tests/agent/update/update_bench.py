@@ -16,7 +16,6 @@ from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link as DeviceLink
 from edge_agent.settings import BrokerSettings
 from edge_agent.trust import retained_metadata
-from edge_agent.trust.errand import Errand
 from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
 from edge_agent.update import desired_tracker, updater
 from edge_agent.update.store import StateStore
@@ -95,7 +94,7 @@ class ReleaseSide:
 
 
 class Device:
-    """One device's update thread; frames are fed by hand or by `feed`."""
+    """One device's update thread; the model's answers are fed by hand or by `feed`."""
 
     def __init__(
         self,
@@ -127,13 +126,13 @@ class Device:
                 root=root,
                 runtime="test",
                 factory=factory,
-                probation_frames=3,
+                probation_answers=3,
                 selftest_command=selftest_command,
                 verify_command=verify_command,
             ),
             store=self.store,
             session=session,
-            open_link=lambda: Errand(self.control),
+            link=self.control,
             on_activate=self._activate,
             report=self._report,
             now=now,
@@ -142,7 +141,6 @@ class Device:
         self._feeder = threading.Thread(target=self._feed, daemon=True) if feed else None
 
     def __enter__(self) -> "Device":
-        self.updates.attach(self.control)
         self.updates.start()
         self.control.start()
         if self._feeder is not None:
@@ -196,7 +194,8 @@ class Device:
 
     def _feed(self) -> None:
         while not self._stop.wait(0.01):
-            self.updates.frame_ok()
+            if (active := self.updates.active()) is not None:
+                self.updates.answered(active.manifest.ref)
 
 
 def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
