@@ -219,7 +219,7 @@ class Agent:
         self._models.stop()
         self._cut_window()
         self._delivery.stop(_FLUSH_S)
-        self._presence.say_stopped()
+        self._presence.publish_stopped()
         self._link.stop()
         self._store.close()
         self._liveness.release()
@@ -238,7 +238,7 @@ class Agent:
         _log.info("running %s release %d (%s) from %s", ref.name, ref.release, ref.digest[:12], model.origin)
 
     def _connected(self) -> None:
-        self._presence.say_all()
+        self._presence.publish_all()
         self._delivery.connected()
 
     def _cut_window(self) -> None:
@@ -263,7 +263,7 @@ class Agent:
         _log.info("settings reloaded%s", f"; a restart is needed for {', '.join(restart)}" if restart else "")
 
     def _listen(self, info: Info) -> Commands | None:
-        """Signed commands, where somebody is trusted to sign them."""
+        """Signed commands, where the settings name a root that may sign them."""
         models = self._models
         if not isinstance(models, ModelUpdates):
             return None

@@ -19,7 +19,7 @@ class ConsensusSettings:
     """How much evidence a published label needs."""
 
     window: Annotated[float, Meta(ge=0, le=3600)] = 0.8
-    """Age in seconds at which evidence weighs 1/e of new evidence; 0 believes every frame by itself."""
+    """Age in seconds at which evidence weighs 1/e of new evidence; 0 takes every frame by itself."""
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.3
     """Least mean probability of a label that is published, 0 to 1."""
     margin: Annotated[float, Meta(ge=0, le=1)] = 0.1
@@ -29,7 +29,7 @@ class ConsensusSettings:
     hold: Annotated[float, Meta(ge=0, le=3600)] = 0.4
     """Seconds a new label must have led before it replaces the published one."""
     repeat: Annotated[float, Meta(ge=0, le=86400)] = 10.0
-    """An unchanged label is said again after this many seconds; 0 looks at every frame and says it each time."""
+    """An unchanged label is announced again after this many seconds; 0 classifies every frame and announces each."""
     relook: Annotated[float, Meta(ge=0, le=60)] = 0.06
     """Least seconds between two looks at a settled face: every second frame of 30 a second, for neighbouring frames say
     much the same. Others are looked at on every frame."""
@@ -63,7 +63,7 @@ class Announcement:
 
     label: int
     changed: bool
-    """False when the label is only said again."""
+    """False when the label is only repeated."""
     probabilities: NDArray[np.float64] = field(compare=False)
 
 

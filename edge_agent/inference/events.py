@@ -13,7 +13,7 @@ from edge_vision.picture import Box, Pixels
 
 @dataclass(frozen=True, slots=True)
 class PredictionEvent:
-    """The consensus of one face track: new, changed, or said again after a while."""
+    """The consensus of one face track: new, changed, or repeated after a while."""
 
     track: int
     """Number of the face track, growing from 1 within a run."""

@@ -36,7 +36,7 @@ class Recognizer:
         *,
         continuous: bool = True,
     ) -> None:
-        """`continuous` False: there is one look at each face, so it is believed whatever it says."""
+        """`continuous` False: each face is seen once, so its one answer counts whatever it is."""
         self.manifest = classifier.manifest
         self._classifier = classifier
         self._continuous = continuous

@@ -111,7 +111,7 @@ class Download:
         return not self.part.missing
 
     def arrived(self, number: int, chunk: bytes, now: float) -> bool:
-        """Take a chunk; False when it was damaged or is none of this file's.
+        """Take a chunk; False when it was damaged or does not belong to this file.
 
         Raises:
             OSError: the disk is full or broken.

@@ -47,7 +47,7 @@ class Fetch:
         return self._download.part.progress if self._describes else 0.0
 
     def arrived(self, digest: str, number: int, payload: bytes, now: float) -> bool | None:
-        """Take a chunk; False when it was damaged, None when it is none that was asked for.
+        """Take a chunk; False when it was damaged, None when it was not asked for.
 
         Raises:
             TrustError, OSError: as in the beginning.

@@ -223,7 +223,7 @@ class Link:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            return  # a topic that is no UTF-8 is none of ours
+            return  # Edgewise's topics are UTF-8
         self._put(_Arrived(topic, bytes(message.payload)))
 
     def _suback(
@@ -312,7 +312,7 @@ class Link:
             return self._client.subscribe(filters)[1] if filters else _NOTHING
 
     def _stand(self) -> float:
-        """The subscriptions hold: from now on messages go out, and whoever hears them can answer. Returns when."""
+        """The subscriptions hold: from now on messages go out, and answers to them arrive. Returns when."""
         began = time.monotonic()
         self.connects += 1
         self.state = LinkState.CONNECTED

@@ -1,7 +1,7 @@
 """What is true of this device now, as retained messages: availability, inventory, reported state, discovery.
 
-Level-triggered: all of it is said again on every connect, so a broker that lost everything heals by itself. The last
-will carries the session number, so an old connection's will cannot bury a newer session.
+Level-triggered: all of it is published again on every connect, so a broker that lost everything heals by itself. The
+last will carries the session number, so an old connection's will cannot hide a newer session.
 """
 
 import threading
@@ -19,7 +19,7 @@ def availability(device: str, state: Literal["online", "offline", "stopped"], se
 
 
 class Presence:
-    """Says and says again."""
+    """The retained messages of one session."""
 
     def __init__(self, link: Link, info: Info, further: Mapping[str, bytes]) -> None:
         """`further`: more retained messages by topic, such as Home Assistant's discovery."""
@@ -28,7 +28,7 @@ class Presence:
         self._lock = threading.Lock()  # so that an older report never follows a newer one
         self._stopped = False
 
-    def say_all(self) -> None:
+    def publish_all(self) -> None:
         """On every connect."""
         with self._lock:
             if self._stopped:
@@ -37,20 +37,20 @@ class Presence:
             self._publish(topics.device(self._info.device, "info"), encode(self._info))
             for topic, payload in self._further.items():
                 self._publish(topic, payload)
-            self._say_reported()
+            self._publish_reported()
 
     def report(self, reported: Reported) -> None:
-        """The update's state changed; when it cannot be said now, it is on the next connect."""
+        """The update's state changed; what cannot be published now is on the next connect."""
         with self._lock:
             self._reported = reported
-            self._say_reported()
+            self._publish_reported()
 
-    def _say_reported(self) -> None:
+    def _publish_reported(self) -> None:
         if self._reported is not None:
             self._publish(topics.device(self._info.device, "reported"), encode(self._reported))
 
-    def say_stopped(self) -> None:
-        """The last word of a clean end."""
+    def publish_stopped(self) -> None:
+        """The end of a session that was stopped on purpose."""
         with self._lock:
             self._stopped = True
             self._publish(*availability(self._info.device, "stopped", self._info.session))

@@ -26,7 +26,7 @@ class TrustedClock:
     def worth_keeping(self, expiry: float) -> float:
         """What to persist: never past the expiry of the newest metadata.
 
-        A clock that was once wrongly set to a far year would otherwise be believed for ever, and everything that is
+        A clock that was once wrongly set to a far year would otherwise count for ever, and everything that is
         signed would count as expired.
         """
         return min(self.now(), expiry)

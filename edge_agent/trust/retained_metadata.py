@@ -1,6 +1,6 @@
-"""Collects the release side's metadata as the broker hands it out, unread, until it is all there or nobody answers.
+"""Collects the release side's metadata as the broker hands it out, unread, until it is all there or nothing more comes.
 
-The index is an untrusted hint of what is all of it. Whoever forges it can make a device wait for `SILENCE_S`, or hide
+The index is an untrusted hint of what is all of it. A forged one can make a device wait for `SILENCE_S`, or hide
 news, which withholding messages does too, and which the timestamp's expiry ends.
 """
 

@@ -1,7 +1,7 @@
 """Has signatures checked: by a child process (`verify`) that lives for one question, so this one needs no cryptography.
 
-A child that is killed, crashes, hangs or answers half has verified nothing: whoever asked asks again later. One child
-at a time. Which of what holds is believed, an older revision or another device's command, is the caller's to decide.
+A child that is killed, crashes, hangs or answers half has verified nothing: the caller asks again later. One child
+at a time. Whether what holds is accepted, an older revision or another device's command, is the caller's decision.
 """
 
 import json
@@ -107,7 +107,7 @@ class Verifier:
         """What one envelope holds, if a key that the trusted root names for `timestamp` signed it.
 
         Raises:
-            TrustError: it is not to be believed.
+            TrustError: its signature does not hold.
             UnansweredError: nothing is known about it.
         """
         (opened,) = self.verify(now, {}, [sealed]).opened
@@ -116,7 +116,7 @@ class Verifier:
         return read_payload(opened.payload, sealed.type, kind)
 
     def stop(self) -> None:
-        """Kill what runs; who waits gets `UnansweredError`, and who asks after that too."""
+        """Kill the child that runs; the call that waits raises `UnansweredError`, and every later one too."""
         with self._lock:
             self._stopped = True
             if self._child is not None:
@@ -150,7 +150,7 @@ class Verifier:
 
 
 def read_answer(status: int, output: bytes, envelopes: int) -> Answer:
-    """What an ended child said. Only one that ended well, and said all of it, is believed.
+    """The answer of an ended child. Only a whole one, of a child that ended well, counts.
 
     Raises:
         UnansweredError: any other.

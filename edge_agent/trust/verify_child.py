@@ -2,7 +2,7 @@
 
 `python -m edge_agent.trust.verify_child`: the libraries that check signatures cost the agent 14 MB of resident memory
 and are needed a few times a week. Here they live for a second. The child limits itself before it reads a byte; what it
-writes on the disk is verified metadata alone. Whoever asked believes nothing but a whole answer of a child that ended
+writes on the disk is verified metadata alone. The parent accepts nothing but a whole answer of a child that ended
 well.
 """
 

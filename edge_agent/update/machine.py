@@ -203,7 +203,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 def _wanted(state: State, target: Target) -> tuple[State, tuple[Command, ...]]:
     same_model = state.target is not None and state.target.model.digest == target.model.digest
     if same_model and state.phase not in {Phase.IDLE, Phase.REJECTED, Phase.ROLLED_BACK}:
-        return replace(state, target=target), ()  # said again with a longer life: what is under way goes on
+        return replace(state, target=target), ()  # issued again with a longer life: what is under way goes on
     after = replace(state, phase=Phase.OFFERED, target=target, trial=None, boots=0, reason="")
     return after, (*_switch(state, after), work_of(after))
 

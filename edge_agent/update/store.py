@@ -1,7 +1,7 @@
 """`state.db`: what the device must not forget in a power cut. SQLite, write-ahead log, every commit on the disk.
 
 One row holds the update's state, so a transition is one transaction. Beside it: digests that failed here, the desired
-states believed so far, the session number, and the time. A database that cannot be read is put aside and begun anew:
+states accepted so far, the session number, and the time. A database that cannot be read is put aside and begun anew:
 the slots on disk say what ran, and revisions and sessions grow from the clock.
 """
 
@@ -122,24 +122,24 @@ class StateStore:
         self._database.execute("INSERT OR REPLACE INTO failed VALUES (?, ?, ?, ?)", (digest, runtime, *failure))
 
     def desired(self) -> dict[str, DesiredState]:
-        """The newest desired state believed, by scope."""
+        """The newest desired state accepted, by scope."""
         with self._lock:
             rows = self._database.execute("SELECT scope, state FROM desired").fetchall()
         return {scope: msgspec.json.decode(state, type=DesiredState) for scope, state in rows}
 
     def save_desired(self, state: DesiredState) -> None:
-        """Believe it; inside `transaction`."""
+        """Keep it as the newest accepted one of its scope; inside `transaction`."""
         self._database.execute(
             "INSERT OR REPLACE INTO desired VALUES (?, ?)", (state.scope, msgspec.json.encode(state))
         )
 
     def seen(self) -> dict[str, str]:
-        """Digests of signed bytes that were verified and believed, by what they are."""
+        """Digests of signed bytes that were verified and accepted, by what they are."""
         with self._lock:
             return dict(self._database.execute("SELECT what, digest FROM seen").fetchall())
 
     def save_seen(self, what: str, digest: str) -> None:
-        """Note the digest of what was believed; inside `transaction`."""
+        """Note the digest of what was accepted; inside `transaction`."""
         self._database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (what, digest))
 
     def _get(self, key: str, kind: type[_T]) -> _T | None:
