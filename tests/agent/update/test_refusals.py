@@ -118,7 +118,7 @@ def test_an_older_metadata_version(side: ReleaseSide, device: Device) -> None:
     side.repository.refresh()
     with side.publisher() as publisher:
         publisher.metadata()
-    eventually(lambda: device.updates._orders.metadata.version > 3, "the newer metadata")
+    eventually(lambda: device.updates._tracker.metadata.version > 3, "the newer metadata")
     side.say(topics.trust("timestamp.json"), old)
     device.until_reason("metadata older than what was seen before")
 
