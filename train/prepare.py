@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train.data.dataset import SPLITS, Dataset, image_digests, save
-from train.data.read import PictureFormat, Rows, read_source
+from train.data.read import read_source
 from train.data.report import DataReport, describe, readable
+from train.data.rows import PictureFormat, Rows
 from train.data.splits import stratified_share, training_rows_in_tests
 from train.params import load_section, write_values
 

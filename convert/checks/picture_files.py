@@ -19,7 +19,7 @@ from edge_contract.manifest import FaceCrop, ImageInput, ModelManifest
 from edge_vision import picture
 from edge_vision.crop import face_crop, face_square
 from edge_vision.picture import Box
-from train.data.read import PictureFormat, fitted
+from train.data.rows import PictureFormat, fitted
 
 ROUNDING: Final = 4
 """Grey levels by which the two readings may differ: a JPEG's grey plane is not the grey of its rounded colours, and PNG

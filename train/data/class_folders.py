@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from edge_contract.errors import UsageError
-from train.data.read import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, fitted
+from train.data.rows import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, fitted
 from train.progress import steps
 
 SPLIT_FOLDERS = {"train": TRAIN, "test": TEST, "private": PRIVATE}

@@ -1,6 +1,7 @@
 """fer2013.csv (emotion, pixels, Usage) and FER+'s fer2013new.csv beside it (ten vote columns, same row order)."""
 
 import csv
+import hashlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.data.read import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, file_digest, fitted
+from train.data.rows import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, fitted
 from train.progress import steps
 
 SIDE = 48  # fer2013.csv holds 48x48 grey pictures
@@ -65,7 +66,7 @@ def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
         vote_names=tuple(VOTES.values()) if votes_by_row is not None else (),
         resized=[],
         problems=problems,
-        digest=file_digest([path] if ferplus is None else [path, ferplus]),
+        digest=_digest([path] if ferplus is None else [path, ferplus]),
     )
 
 
@@ -140,3 +141,13 @@ def _votes(
     if min(counts) < 0 or max(counts) > 255:
         raise _BadRowError("a FER+ vote is outside 0 to 255")
     return counts
+
+
+def _digest(paths: list[Path]) -> str:
+    """SHA-256 over the files' bytes, one after another: what `cat FILES | sha256sum` says."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data.dataset import SPLITS, Dataset
-from train.data.read import Problem, Rows
+from train.data.rows import Problem, Rows
 
 LISTED = 1000  # places named in a list of the report; the counts are always of all
 

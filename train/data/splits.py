@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-SELECTION_SHARE = 0.1
-
 
 def training_rows_in_tests(digests: list[bytes], split: NDArray[np.uint8], tests: tuple[int, ...]) -> NDArray[np.bool_]:
     """Mark rows [N] outside the tests whose pixels equal those of a test picture."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.data.read import EMOTIONS, TRAIN, PictureFormat, Rows, fitted
+from train.data.rows import EMOTIONS, TRAIN, PictureFormat, Rows, fitted
 from train.progress import steps
 
 RENDERER = 1  # part of the source digest: raise it when the same seed gives other pixels

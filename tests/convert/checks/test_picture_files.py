@@ -18,8 +18,8 @@ from edge_vision.faces import HaarDetector, open_detector
 from edge_vision.picture import Box
 from tests.conftest import REPOSITORY
 from train.data import class_folders
-from train.data.read import PictureFormat
-from train.data.synthetic import EMOTIONS, render
+from train.data.rows import EMOTIONS, PictureFormat
+from train.data.synthetic import render
 
 FACE = Box(170.0, 60.0, 110.0, 110.0)
 """Where the portrait's face is."""

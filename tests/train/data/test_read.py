@@ -9,7 +9,8 @@ import pytest
 
 from edge_contract.errors import UsageError
 from train.data import class_folders, csv_file, synthetic
-from train.data.read import EMOTIONS, PictureFormat, read_source
+from train.data.read import read_source
+from train.data.rows import EMOTIONS, PictureFormat
 
 GREY = PictureFormat()
 PIXELS = " ".join(["7"] * 2304)
