@@ -8,32 +8,20 @@ import json
 import sys
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from convert import artifacts
 from convert.checks import decision, measure
-from convert.checks.measurements import Measurements
+from convert.checks.gate_record import GateRecord, write
 from convert.settings import SYNTHETIC, GateSettings
 from convert.tflite.runtimes import MATRIX, Runtime
 from edge_contract import package
-from edge_contract.errors import EdgewiseError, ExitCode, UsageError
+from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.manifest import GateResult
 from edge_contract.package import ModelPackage
 from train.data.dataset import Dataset, load
 from train.params import load_section
-
-
-class GateRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`gate.json`: the decision, and on what it was made."""
-
-    digest: str
-    """Of the model that was judged."""
-    split: str
-    n: int
-    result: GateResult
-    measurements: Measurements
 
 
 def judge(
@@ -76,27 +64,6 @@ def is_synthetic(champion: ModelPackage) -> bool:
     """Was this package's model scored on rendered faces only?"""
     accuracy = champion.manifest.accuracy
     return accuracy is not None and accuracy.int8.dataset.startswith(SYNTHETIC)
-
-
-def read(folder: Path) -> GateRecord:
-    """The gate's record in a folder.
-
-    Raises:
-        UsageError: absent or not what the gate writes.
-    """
-    path = folder / artifacts.GATE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=GateRecord)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); run `make gate` first.") from error
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"{path} is no gate record ({error}); run `make gate` again.") from error
-
-
-def write(record: GateRecord, folder: Path) -> None:
-    """Leave the record beside the model it judges."""
-    data = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    artifacts.write_file(folder / artifacts.GATE, data + b"\n")
 
 
 def table(result: GateResult) -> Table:

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from convert import artifacts, card, gate
+from convert import artifacts, card
+from convert.checks import gate_record
 from convert.checks.comparison import Comparison
 from convert.lineage import trace
 from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
@@ -24,7 +25,7 @@ from train.scoring.scores import Interval
 
 
 def assemble(
-    converted: artifacts.Converted, record: gate.GateRecord, settings: PackageSettings, lineage: Lineage
+    converted: artifacts.Converted, record: gate_record.GateRecord, settings: PackageSettings, lineage: Lineage
 ) -> ModelPackage:
     """The package of a conversion and the gate's word on it.
 
@@ -153,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
             run=given.run,
             trained_on=given.trained_on or settings.trained_on,
         )
-        packaged = assemble(converted, gate.read(given.folder), settings, lineage)
+        packaged = assemble(converted, gate_record.read(given.folder), settings, lineage)
         path = write(packaged, Path(settings.folder))
     except EdgewiseError as error:
         sys.stderr.write(f"{error}\n")

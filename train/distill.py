@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from edge_contract.errors import EdgewiseError, UsageError
 from train.data import dataset
 from train.loop import augment, machine
-from train.loop.augment import Augment
 from train.loop.pca import principal_components
-from train.loop.settings import TrainParams
+from train.loop.run_folder import load_run
+from train.loop.settings import Augment
 from train.loop.soft_labels import Views, save_views
 from train.network import build
 from train.params import add_set_option, load_section
@@ -46,21 +46,6 @@ class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     augment: Augment = Augment(erase=0.0, mixup=0.0)
     dataset: str = "data/dataset.npz"
     output: str = "build/teacher/views.npz"
-
-
-def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]:
-    """A finished run's network in shipped form, and what it was trained with.
-
-    Raises:
-        UsageError: The folder holds no finished run, or one for other labels.
-    """
-    if not (run / "model.keras").exists() or not (run / "params.json").exists():
-        raise UsageError(f"{run} holds no finished training: train it first (`python -m train.fit`).")
-    params = msgspec.json.decode((run / "params.json").read_bytes(), type=TrainParams)
-    shipped = keras.models.load_model(run / "model.keras", compile=False)
-    if shipped.output_shape[-1] != len(label_names):
-        raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
-    return shipped, params
 
 
 def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:

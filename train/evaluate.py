@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,14 +22,7 @@ from train.data.dataset import write_archive
 from train.params import load_section
 from train.scoring import plots, scores
 from train.scoring.predict import probabilities_of
-
-
-class EvaluateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `evaluate` section of params.yaml."""
-
-    model: str = "build/train/model.keras"
-    dataset: str = "data/dataset.npz"
-    output: str = "build/evaluate"
+from train.scoring.settings import EvaluateParams
 
 
 def label_sets(data: dataset.Dataset, rows: NDArray[np.intp]) -> dict[str, tuple[NDArray[np.intp], NDArray[np.int64]]]:

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import msgspec
 import numpy as np
 
 from edge_contract.errors import EdgewiseError
 from train.data import dataset
-from train.loop import calibrate, checkpoint, machine
+from train.loop import calibrate, checkpoint, machine, run_folder
 from train.loop.callbacks import Watch
 from train.loop.distributed import Team, gathered
 from train.loop.settings import TrainParams
@@ -101,8 +100,7 @@ def _lead(
     )
     selection_rows = data.split_indices("selection")
     selection = data.images[selection_rows], data.labels[selection_rows]
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
+    run_folder.write_params(output, params)
     with open_run(params, data.source_digest, output, parent_run) as run:
         if done < params.epochs and minutes > 0:
             batches.epoch = done
@@ -127,7 +125,7 @@ def _lead(
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
         told = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(data.label_names, offsets, strict=True))
         report(f"the last layer fits the selection split at temperature {temperature:.2f} and with offsets {told}")
-        calibrate.write_outputs(
+        run_folder.write_outputs(
             output, model=model, history=state.history, labels=selection[1], probabilities=probabilities,
             label_names=data.label_names,
         )  # fmt: skip

@@ -14,11 +14,11 @@ import numpy as np
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train.data.dataset import Dataset, load
-from train.evaluate import EvaluateParams
 from train.params import load_section
 from train.scoring.corruptions import CORRUPTIONS, corrupted
 from train.scoring.predict import probabilities_of
 from train.scoring.scores import wilson
+from train.scoring.settings import EvaluateParams
 
 SEED = 11
 

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
 from train.data import dataset
-from train.distill import load_run
-from train.loop import calibrate
+from train.loop import calibrate, run_folder
 from train.scoring import scores
 
 
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         data = dataset.load(options.dataset)
         rows = data.split_indices("selection")
-        networks, trained_with = zip(*(load_run(run, data.label_names) for run in options.runs), strict=True)
+        networks, trained_with = zip(*(run_folder.load_run(run, data.label_names) for run in options.runs), strict=True)
         for run, network in zip(options.runs, networks, strict=True):
             _tell(str(run), network, data.images[rows], data.labels[rows])
         network = average(list(networks), options.shares or [1.0] * len(networks))
@@ -66,9 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         calibrate.settle_head(network, probabilities, data.labels[rows])
         probabilities = _tell("its last layer fitted", network, data.images[rows], data.labels[rows])
         params = msgspec.structs.replace(trained_with[0], output=str(options.output))
-        options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "params.json").write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
-        calibrate.write_outputs(
+        run_folder.write_params(options.output, params)
+        run_folder.write_outputs(
             options.output, model=network, history=[], labels=data.labels[rows], probabilities=probabilities,
             label_names=data.label_names,
         )  # fmt: skip

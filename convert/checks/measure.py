@@ -16,6 +16,7 @@ from convert.checks import picture_files, skew, structure, weights
 from convert.checks.comparison import compare, paired_difference
 from convert.checks.measurements import Cost, GoldenRun, Measurements, Rival, Structure
 from convert.settings import GateSettings
+from convert.tflite.candidate import input_of
 from convert.tflite.flatbuffer import Graph, parse
 from convert.tflite.runtimes import LITERT, MATRIX, Runtime, ask, probabilities
 from edge_contract.errors import EdgewiseError, UsageError
@@ -117,7 +118,7 @@ def _structure(graph: Graph, manifest: ModelManifest, data: Dataset, network_wei
         network_weights=network_weights,
         input=(graph.input.dtype, graph.input.shape),
         expected_input=manifest.input,
-        data_input=skew.input_of(data.images),
+        data_input=input_of(data.images),
     )
 
 
@@ -197,7 +198,7 @@ def _with_skew(
         said, _ = _answers(model, manifest, tensors, timed=0)
         sightings = picture_files.photographed(images, manifest.crop)
         seen = picture_files.device_tensors(sightings, manifest)
-        read = picture_files.training_images(sightings, manifest.crop, skew.input_of(images))
+        read = picture_files.training_images(sightings, manifest.crop, input_of(images))
         of_read, _ = _answers(model, manifest, read, timed=0)
         of_seen, _ = _answers(model, manifest, seen, timed=0)
     except EdgewiseError as error:
@@ -219,7 +220,7 @@ def _rival(
     manifest = champion.manifest
     if sorted(manifest.labels) != sorted(labels):
         raise UsageError(f"the champion {champion.file_name} names other labels than the data set: {manifest.labels}.")
-    tensors = images if manifest.input == skew.input_of(images) else skew.device_tensors(images, manifest)
+    tensors = images if manifest.input == input_of(images) else skew.device_tensors(images, manifest)
     said, _ = _answers(champion.model, manifest, tensors, timed=0)
     its_right = _in_order(said, manifest.labels, labels).argmax(axis=1) == truth
     our_right = named.argmax(axis=1) == truth

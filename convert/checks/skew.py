@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.manifest import FaceCrop, ImageInput, ModelManifest
+from edge_contract.manifest import FaceCrop, ModelManifest
 from edge_vision import picture
 from edge_vision.crop import face_crop
 from edge_vision.picture import Box
@@ -80,8 +80,3 @@ def _scene(image: NDArray[np.uint8], crop: FaceCrop) -> tuple[NDArray[np.uint8],
     center = _BORDER + side / 2
     top = center - crop.shift_y * side - box_side / 2
     return np.asarray(scene, np.uint8), Box(center - box_side / 2, top, box_side, box_side)
-
-
-def input_of(images: NDArray[np.uint8]) -> ImageInput:
-    """The manifest's input for a network trained on images [N, height, width, 1 or 3]."""
-    return ImageInput(height=images.shape[1], width=images.shape[2], color="gray" if images.shape[3] == 1 else "rgb")

@@ -9,12 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.checks.skew import input_of
 from convert.tflite import goldens
 from convert.tflite.flatbuffer import Graph, parse
 from convert.tflite.runtimes import LITERT, TFLITE_RUNTIME, ask
 from edge_contract.errors import EdgewiseError, UsageError
-from edge_contract.manifest import Budget, FaceCrop, ModelManifest, Output, digest_of
+from edge_contract.manifest import Budget, FaceCrop, ImageInput, ModelManifest, Output, digest_of
 from train.data.dataset import Images
 
 CANDIDATE = "candidate"
@@ -61,6 +60,11 @@ def _answers(model: bytes, manifest: ModelManifest, pictures: NDArray[np.uint8],
     if answer.outputs is None:
         raise EdgewiseError(f"the converted model does not run on the reference runtime: {answer.failure}.")
     return answer.outputs
+
+
+def input_of(images: Images) -> ImageInput:
+    """The manifest's input for a network trained on images [N, height, width, 1 or 3]."""
+    return ImageInput(height=images.shape[1], width=images.shape[2], color="gray" if images.shape[3] == 1 else "rgb")
 
 
 def output_of(graph: Graph) -> Output:

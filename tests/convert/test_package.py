@@ -8,6 +8,8 @@ import pytest
 
 from convert import artifacts, gate, lineage, package
 from convert.artifacts import Converted
+from convert.checks import gate_record
+from convert.checks.gate_record import GateRecord
 from convert.settings import GateSettings, PackageSettings
 from edge_contract import package as packages
 from edge_contract.errors import GateRefusedError, UsageError
@@ -24,19 +26,19 @@ LINEAGE = Lineage(git_commit="c" * 40, dataset="stripes-3", trained_on="a test")
 
 
 @pytest.fixture(scope="module")
-def record(_converted: Path, trained: Trained) -> gate.GateRecord:
+def record(_converted: Path, trained: Trained) -> GateRecord:
     settings = GateSettings(required_runtimes=("litert",), timed=20)
     judged = gate.judge(artifacts.read(_converted), trained.data, settings, synthetic=False)
     assert judged.result.passed, judged.result.reasons
     return judged
 
 
-def test_the_same_conversion_gives_the_same_bytes(converted: Converted, record: gate.GateRecord) -> None:
+def test_the_same_conversion_gives_the_same_bytes(converted: Converted, record: GateRecord) -> None:
     first, second = (packages.write(package.assemble(converted, record, SETTINGS, LINEAGE)) for _ in range(2))
     assert first == second
 
 
-def test_a_slower_machine_gives_the_same_bytes(converted: Converted, record: gate.GateRecord) -> None:
+def test_a_slower_machine_gives_the_same_bytes(converted: Converted, record: GateRecord) -> None:
     checks = record.result.checks | {"latency_s": 0.09, "memory": 3e7}
     slower = msgspec.structs.replace(record, result=msgspec.structs.replace(record.result, checks=checks))
     first, second = (package.assemble(converted, one, SETTINGS, LINEAGE) for one in (record, slower))
@@ -44,7 +46,7 @@ def test_a_slower_machine_gives_the_same_bytes(converted: Converted, record: gat
 
 
 def test_the_package_answers_its_goldens_and_says_what_it_is(
-    converted: Converted, record: gate.GateRecord, tmp_path: Path
+    converted: Converted, record: GateRecord, tmp_path: Path
 ) -> None:
     path = package.write(package.assemble(converted, record, SETTINGS, LINEAGE), tmp_path)
     assert path.name == "stripes-4.ewm"
@@ -62,7 +64,7 @@ def test_the_package_answers_its_goldens_and_says_what_it_is(
         assert said in read.card
 
 
-def test_a_release_number_is_not_used_twice(converted: Converted, record: gate.GateRecord, tmp_path: Path) -> None:
+def test_a_release_number_is_not_used_twice(converted: Converted, record: GateRecord, tmp_path: Path) -> None:
     assembled = package.assemble(converted, record, SETTINGS, LINEAGE)
     path = package.write(assembled, tmp_path)
     written = path.stat().st_mtime_ns
@@ -73,13 +75,13 @@ def test_a_release_number_is_not_used_twice(converted: Converted, record: gate.G
     assert path.stat().st_mtime_ns == written
 
 
-def test_what_the_gate_refused_is_not_packaged(converted: Converted, record: gate.GateRecord) -> None:
+def test_what_the_gate_refused_is_not_packaged(converted: Converted, record: GateRecord) -> None:
     refused = msgspec.structs.replace(record.result, passed=False, reasons=("size: too large.",))
     with pytest.raises(GateRefusedError, match="size: too large"):
         package.assemble(converted, msgspec.structs.replace(record, result=refused), SETTINGS, LINEAGE)
 
 
-def test_a_judgement_of_another_model_is_not_taken(converted: Converted, record: gate.GateRecord) -> None:
+def test_a_judgement_of_another_model_is_not_taken(converted: Converted, record: GateRecord) -> None:
     with pytest.raises(UsageError, match="another model"):
         package.assemble(converted, msgspec.structs.replace(record, digest="0" * 64), SETTINGS, LINEAGE)
 
@@ -95,7 +97,7 @@ def test_a_judgement_of_another_model_is_not_taken(converted: Converted, record:
     ],
 )
 def test_a_model_of_drawn_faces_says_so_and_no_other_does(
-    converted: Converted, record: gate.GateRecord, *, synthetic: bool, name: str, dataset: str, fits: bool
+    converted: Converted, record: GateRecord, *, synthetic: bool, name: str, dataset: str, fits: bool
 ) -> None:
     judged = msgspec.structs.replace(record, measurements=replace(record.measurements, synthetic=synthetic))
     settings = msgspec.structs.replace(SETTINGS, name=name, dataset=dataset)
@@ -106,7 +108,7 @@ def test_a_model_of_drawn_faces_says_so_and_no_other_does(
             package.assemble(converted, judged, settings, LINEAGE)
 
 
-def test_settings_left_from_drawn_faces_are_refused_all_at_once(converted: Converted, record: gate.GateRecord) -> None:
+def test_settings_left_from_drawn_faces_are_refused_all_at_once(converted: Converted, record: GateRecord) -> None:
     left = load_section(Path(__file__).parents[2] / "params.yaml", "package", PackageSettings)
     with pytest.raises(
         UsageError, match=r"set package\.name, package\.dataset, package\.label_set, package\.caveat to"
@@ -118,14 +120,14 @@ def test_settings_left_from_drawn_faces_are_refused_all_at_once(converted: Conve
 
 
 @pytest.mark.parametrize("name", ["Emotion", "", "a/b"])
-def test_a_name_that_no_topic_takes_is_refused(converted: Converted, record: gate.GateRecord, name: str) -> None:
+def test_a_name_that_no_topic_takes_is_refused(converted: Converted, record: GateRecord, name: str) -> None:
     with pytest.raises(UsageError, match="no valid manifest"):
         package.assemble(converted, record, msgspec.structs.replace(SETTINGS, name=name), LINEAGE)
 
 
-def test_the_gate_s_record_reads_back_as_written(record: gate.GateRecord, tmp_path: Path) -> None:
-    gate.write(record, tmp_path)
-    assert gate.read(tmp_path) == record
+def test_the_gate_s_record_reads_back_as_written(record: GateRecord, tmp_path: Path) -> None:
+    gate_record.write(record, tmp_path)
+    assert gate_record.read(tmp_path) == record
 
 
 def test_lineage_is_empty_where_nothing_is_known(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_packaging_again_names_the_same_lock(tmp_path: Path) -> None:
 
 
 def test_a_champion_that_is_better_on_the_same_images_is_not_replaced(
-    converted: Converted, record: gate.GateRecord, trained: Trained
+    converted: Converted, record: GateRecord, trained: Trained
 ) -> None:
     champion = package.assemble(converted, record, SETTINGS, LINEAGE)
     settings = GateSettings(required_runtimes=("litert",), timed=20)

@@ -11,6 +11,7 @@ import pytest
 
 from convert import artifacts, gate, package
 from convert.artifacts import Converted
+from convert.checks import gate_record
 from edge_contract import package as packages
 from edge_contract.errors import ExitCode
 from tests.convert.shapes import Trained
@@ -43,7 +44,7 @@ def test_a_sound_model_is_passed_and_packaged(
 ) -> None:
     params = settings(tmp_path)
     assert judge(params, converted_folder, trained.data_path) == ExitCode.OK
-    assert gate.read(converted_folder).result.passed
+    assert gate_record.read(converted_folder).result.passed
     assert pack(params, converted_folder) == ExitCode.OK
     made = packages.read_file(tmp_path / "packages" / "stripes-1.ewm")
     assert made.manifest.digest[:12] in capsys.readouterr().out
@@ -56,7 +57,7 @@ def test_a_refusal_ends_with_three_one_line_a_reason_and_is_never_packaged(
     assert judge(params, converted_folder, trained.data_path) == ExitCode.GATE_REFUSED
     refused = [line for line in capsys.readouterr().err.splitlines() if line.startswith("refused: ")]
     assert [line.split(": ")[1] for line in refused] == ["size"]
-    assert gate.read(converted_folder).result.reasons == (refused[0].removeprefix("refused: "),)
+    assert gate_record.read(converted_folder).result.reasons == (refused[0].removeprefix("refused: "),)
     assert pack(params, converted_folder) == ExitCode.GATE_REFUSED
     assert "size" in capsys.readouterr().err
     assert not (tmp_path / "packages").exists()

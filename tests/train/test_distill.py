@@ -11,10 +11,9 @@ from tests.train.pictures_of_shapes import shapes
 from tests.train.test_fit import MILD, settings
 from train import distill
 from train.fit import fit
-from train.loop.augment import Augment
 from train.loop.batches import Batches
-from train.loop.learner import Objective
 from train.loop.pca import principal_components
+from train.loop.settings import Augment, Objective
 from train.loop.soft_labels import Views, load_views, save_views
 
 NOTHING = {

@@ -21,10 +21,8 @@ from tests.train.pictures_of_shapes import NAMES, shapes
 from train.data import dataset
 from train.fit import Fitted, fit
 from train.loop import checkpoint
-from train.loop.augment import Augment
 from train.loop.errors import DivergedError
-from train.loop.learner import Objective
-from train.loop.settings import TrainParams
+from train.loop.settings import Augment, Objective, TrainParams
 from train.loop.setup import refuse_unfit_labels, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[2]

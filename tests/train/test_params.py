@@ -8,11 +8,11 @@ import pytest
 
 from edge_contract.errors import UsageError
 from train.distill import DistillParams
-from train.evaluate import EvaluateParams
 from train.loop.settings import TrainParams
 from train.network.build import network_config
 from train.params import load_section, section_from, write_values
 from train.prepare import PrepareParams
+from train.scoring.settings import EvaluateParams
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -8,32 +8,12 @@ import math
 from typing import Any
 
 import keras
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from train.loop.settings import Augment
+
 Tensor = Any
-
-
-class Augment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far each change may go; every picture gets its own amount between none and this."""
-
-    scale: float = 0.2  # zoom by 1 ± this
-    shift: float = 0.1  # share of the picture's side
-    rotation: float = 10.0  # degrees
-    flip: float = 0.5  # probability
-    erase: float = 0.5  # probability of hiding a rectangle of 2 to 20 % of the area (Zhong et al. 2020)
-    contrast: float = 0.3  # multiply the difference from the mean by 1 ± this
-    brightness: float = 0.15  # add ± this share of full white
-    low_light: float = 0.0  # probability of keeping 25 to 70 % of the light
-    blur: float = 0.5  # up to this share of a 3x3 mean; past 1, of two more on top (1.6: up to 1.2 pixels of sigma)
-    noise: float = 6.0  # standard deviation up to this many grey levels
-    mixup: float = 0.2  # alpha of the Beta distribution (Zhang et al. 2018)
-    join: float = 0.0  # probability of another picture below a line near the middle (after CutMix, Yun et al. 2019)
-
-    def changes_pixels(self) -> bool:
-        """Whether `apply` would do anything; blending and joining pictures are not its business."""
-        return any(getattr(self, name) for name in self.__struct_fields__ if name not in ("mixup", "join"))
 
 
 # One row of `draw`: what each column holds.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from train.loop import augment
 from train.loop.distributed import Team
+from train.loop.settings import Augment
 from train.loop.soft_labels import Views
 
 
@@ -26,7 +27,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused
         targets: dict[str, NDArray[np.floating]],
         *,
         batch_size: int,
-        strength: augment.Augment,
+        strength: Augment,
         seed: int,
         epoch: int = 0,
         views: Views | None = None,

@@ -1,8 +1,6 @@
-"""The end of a training: settle normalisation, fold the network, write its files."""
+"""The end of a training: normalisation measured again, and a last layer that fits the selection split."""
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from train.loop.batches import Batches
 from train.loop.callbacks import predict
 from train.loop.learner import Learner
-from train.scoring import plots, scores
+from train.scoring import scores
 
 SETTLE_PICTURES, SETTLE_BATCH = 5120, 256
 NEWTON_STEPS = 20
@@ -116,19 +114,3 @@ def accuracy_on_known(
     chosen = np.random.default_rng(1).permutation(rows)[:SETTLE_PICTURES]
     answers = np.asarray(model.predict(images[chosen], batch_size=SETTLE_BATCH, verbose=0))
     return float((answers.argmax(axis=1) == labels[chosen]).mean())
-
-
-def write_outputs(
-    output: Path, *, model: Any, history: list[dict[str, float]], labels: NDArray[np.uint8],
-    probabilities: NDArray[np.float32], label_names: tuple[str, ...],
-) -> None:  # fmt: skip
-    """The shipped network, its history and its pictures; the model appears under its name only when it is whole."""
-    output.mkdir(parents=True, exist_ok=True)
-    part = output / "model.part.keras"
-    model.save(part)
-    part.replace(output / "model.keras")
-    (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
-    result = scores.score(labels, probabilities)
-    plots.learning_curve(history, output / "learning_curve.png")
-    plots.confusion(result.confusion, label_names, output / "confusion_selection.png")
-    plots.reliability(labels, probabilities, output / "reliability_selection.png")

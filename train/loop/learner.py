@@ -8,22 +8,11 @@ numbers of unit variance; all but the first are optional. Loops, files and sched
 from typing import Any
 
 import keras
-import msgspec
 
 from train.loop import augment
-from train.loop.augment import Augment
+from train.loop.settings import Augment, Objective
 
 Tensor = Any
-
-
-class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the loss is made of."""
-
-    label_smoothing: float = 0.1
-    teacher_weight: float = 0.0  # share of the loss that follows the teacher; the rest follows the labels
-    temperature: float = 1.0  # both distributions are softened by it (Hinton et al. 2015)
-    votes_weight: float = 0.0  # added cross-entropy of a second head to FER+'s votes
-    features_weight: float = 0.0  # added squared error of a third head to what the teachers saw (Romero et al. 2015)
 
 
 class Learner(keras.Model):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from train.loop import augment
-from train.loop.augment import COLUMN, Augment
+from train.loop.augment import COLUMN
+from train.loop.settings import Augment
 
 STILL = Augment(**dict.fromkeys(Augment.__struct_fields__, 0))
 

@@ -8,10 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.train.pictures_of_shapes import shapes
-from train.loop.augment import Augment
 from train.loop.calibrate import settle_head, settle_normalisation
 from train.loop.callbacks import predict
-from train.loop.settings import TrainParams
+from train.loop.settings import Augment, TrainParams
 from train.loop.setup import Training, set_up
 from train.scoring import scores
 

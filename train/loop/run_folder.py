@@ -1,0 +1,54 @@
+"""The folder of a finished run (`train.output`): its network, params, history and pictures, written and read back."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_contract.errors import UsageError
+from train.loop.settings import TrainParams
+from train.scoring import plots, scores
+
+MODEL: Final = "model.keras"
+PARAMS: Final = "params.json"
+
+
+def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]:
+    """A finished run's network in shipped form, and what it was trained with.
+
+    Raises:
+        UsageError: The folder holds no finished run, or one for other labels.
+    """
+    if not (run / MODEL).exists() or not (run / PARAMS).exists():
+        raise UsageError(f"{run} holds no finished training: train it first (`python -m train.fit`).")
+    params = msgspec.json.decode((run / PARAMS).read_bytes(), type=TrainParams)
+    shipped = keras.models.load_model(run / MODEL, compile=False)
+    if shipped.output_shape[-1] != len(label_names):
+        raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
+    return shipped, params
+
+
+def write_params(output: Path, params: TrainParams) -> None:
+    """What the run is trained with, for `load_run`; the folder is made where it is not there."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / PARAMS).write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
+
+
+def write_outputs(
+    output: Path, *, model: Any, history: list[dict[str, float]], labels: NDArray[np.uint8],
+    probabilities: NDArray[np.float32], label_names: tuple[str, ...],
+) -> None:  # fmt: skip
+    """The shipped network, its history and its pictures; the model appears under its name only when it is whole."""
+    output.mkdir(parents=True, exist_ok=True)
+    part = output / "model.part.keras"
+    model.save(part)
+    part.replace(output / MODEL)
+    (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+    result = scores.score(labels, probabilities)
+    plots.learning_curve(history, output / "learning_curve.png")
+    plots.confusion(result.confusion, label_names, output / "confusion_selection.png")
+    plots.reliability(labels, probabilities, output / "reliability_selection.png")
