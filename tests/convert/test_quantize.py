@@ -12,8 +12,7 @@ import pytest
 
 from convert import artifacts, quantize
 from convert.checks import weights
-from convert.tflite import conversion, flatbuffer
-from convert.tflite.centering import plan
+from convert.tflite import flatbuffer
 from edge_contract.errors import ExitCode
 from edge_contract.manifest import Budget, FaceCrop
 from tests.convert.conftest import SETTINGS
@@ -62,24 +61,6 @@ def test_the_same_network_gives_the_same_files(trained: Trained, converted_folde
     run(trained.path, trained.data, tmp_path)
     for name in (artifacts.FLOAT, artifacts.INT8, artifacts.CANDIDATE, artifacts.REFERENCE):
         assert (tmp_path / name).read_bytes() == (converted_folder / name).read_bytes(), name
-
-
-@pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.0), (1 / 127.5, -1.0), (2.0, -100.3)])
-def test_folding_the_rescaling_keeps_what_the_network_computes(scale: float, offset: float) -> None:
-    import keras  # noqa: PLC0415
-
-    pixels = keras.Input((8, 8, 1), dtype="uint8")
-    x = keras.layers.Rescaling(scale, offset)(pixels)
-    x = keras.layers.Conv2D(4, 3, padding="valid", bias_initializer="random_normal", name="first")(x)
-    x = keras.layers.Flatten()(x)
-    model = keras.Model(pixels, keras.layers.Dense(3, activation="softmax")(x))
-    centering = plan(model)
-    assert centering is not None
-    folded = conversion.prepared(model, centering, "float32")
-    pictures = np.random.default_rng(2).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
-    for picture in pictures:
-        seen = picture[np.newaxis].astype(np.float32) - centering.zero_point
-        assert np.asarray(folded(seen)) == pytest.approx(np.asarray(model(picture[np.newaxis])), abs=1e-4)
 
 
 def keras_file(folder: Path, build: Callable[[Any], Any]) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
-from tests.train.test_fit import settings
+from tests.train.small_runs import settings
 from train.ablation import Trained, as_markdown, chosen, main
 from train.data.dataset import save
 from train.fit import fit

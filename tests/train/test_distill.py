@@ -1,6 +1,5 @@
 """A teacher's stored answers: for the very pictures the student sees, and never for other data."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,11 @@ import pytest
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
-from tests.train.test_fit import MILD, settings
+from tests.train.small_runs import MILD, settings
 from train import distill
 from train.fit import fit
-from train.loop.batches import Batches
-from train.loop.pca import principal_components
 from train.loop.settings import Augment, Objective
-from train.loop.soft_labels import Views, load_views, save_views
+from train.loop.soft_labels import save_views
 
 NOTHING = {
     "scale": 0, "shift": 0, "rotation": 0, "flip": 0, "erase": 0, "contrast": 0, "brightness": 0, "blur": 0, "noise": 0,
@@ -93,25 +90,6 @@ def test_a_blend_says_what_it_is_blended_from(teacher: Path) -> None:
     assert (views.shares < 0.9).any()
 
 
-def test_labels_are_blended_as_their_pictures_are() -> None:
-    images = np.zeros((1, 3, 4, 4, 1), np.uint8)
-    answers = np.full((1, 3, 3), 1 / 3, np.float16)
-    views = Views(
-        images,
-        answers,
-        np.empty((1, 3, 0), np.float16),
-        np.array([[1, 2, 0]], np.int32),
-        np.array([[0.75, 1.0, 0.5]], np.float32),
-    )
-    batches = Batches(
-        images, {"labels": np.eye(3), "teacher": answers}, batch_size=3, strength=MILD, seed=0, views=views
-    )
-    _, targets = batches[0]
-    found = {tuple(row) for row in targets["labels"].tolist()}
-    assert found == {(0.75, 0.25, 0.0), (0.0, 1.0, 0.0), (0.5, 0.0, 0.5)}
-    np.testing.assert_allclose(targets["teacher"], 1 / 3, atol=1e-3)  # the teacher saw the blend itself
-
-
 def test_a_student_learns_what_its_teachers_saw(teacher: Path, tmp_path: Path) -> None:
     data = shapes()
     network = distill.load_teacher(teacher, data.label_names)
@@ -138,33 +116,6 @@ def test_features_that_are_not_there_are_refused(teacher: Path, tmp_path: Path) 
         fit(settings(tmp_path, views=str(tmp_path / "v.npz"), objective=goal), data)
     with pytest.raises(UsageError, match=r"name them in train\.views"):
         fit(settings(tmp_path, objective=goal), data)
-
-
-def test_components_weigh_a_loud_teacher_and_a_quiet_one_alike() -> None:
-    rng = np.random.default_rng(0)
-    quiet, loud = rng.normal(size=(500, 3)), 1000 * rng.normal(size=(500, 3))
-    both = principal_components([quiet, loud], 6)
-    projected = both.project(np.concatenate([quiet, loud], axis=1)).astype(np.float64)
-    assert projected.var(axis=0).mean() == pytest.approx(1, abs=0.01)
-    # Every direction is kept, so the quiet teacher's numbers can be had back from the components.
-    back, *_ = np.linalg.lstsq(np.column_stack([projected, np.ones(500)]), quiet, rcond=None)
-    assert np.abs(np.column_stack([projected, np.ones(500)]) @ back - quiet).max() < 0.05
-
-
-def test_views_of_other_data_are_refused(teacher: Path, tmp_path: Path) -> None:
-    data = shapes(60)
-    rows = data.split_indices("train")
-    network = distill.load_teacher(teacher, data.label_names)
-    save_views(tmp_path / "v.npz", distill.answer([network], data.images[rows], MILD, views=1, seed=0), data)
-    with pytest.raises(UsageError, match="made from other data"):
-        load_views(tmp_path / "v.npz", dataclasses.replace(data, source_digest="other"), rows)
-    with pytest.raises(UsageError, match=r"holds \d+ rows, the dataset trains on 3"):
-        load_views(tmp_path / "v.npz", data, rows[:3])
-    with pytest.raises(UsageError, match="does not exist"):
-        load_views(tmp_path / "none.npz", data, rows)
-    (tmp_path / "v.npz").write_bytes(b"PK")
-    with pytest.raises(UsageError, match="is not a file of views"):
-        load_views(tmp_path / "v.npz", data, rows)
 
 
 def test_an_unfinished_teacher_and_one_for_other_labels_are_refused(teacher: Path, tmp_path: Path) -> None:

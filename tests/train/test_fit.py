@@ -1,6 +1,5 @@
 """Training end to end on a dataset that is learned in seconds."""
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -17,32 +16,13 @@ import pytest
 from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
-from tests.train.pictures_of_shapes import NAMES, shapes
+from tests.conftest import REPOSITORY
+from tests.train.pictures_of_shapes import shapes
+from tests.train.small_runs import settings
 from train.data import dataset
 from train.fit import Fitted, fit
-from train.loop import checkpoint
 from train.loop.errors import DivergedError
-from train.loop.settings import Augment, Objective, TrainParams
-from train.loop.setup import refuse_unfit_labels, set_up
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-MILD = Augment(scale=0.1, shift=0.05, rotation=5, flip=0, erase=0.2, contrast=0.1, brightness=0.05, blur=0.2, noise=2)
-
-
-def settings(folder: Path, **changes: object) -> TrainParams:
-    values: dict[str, object] = {
-        "network": "edge_cnn",
-        "network_options": {"stem": 4, "widths": [8, 8], "depths": [1, 1]},
-        "epochs": 3,
-        "batch_size": 30,
-        "learning_rate": 0.1,
-        "average_decay": 0.3,
-        "step_average_decay": 0.5,
-        "augment": MILD,
-        "output": str(folder / "run"),
-        "tracking_uri": f"sqlite:///{folder}/mlflow.db",
-    }
-    return TrainParams(**{**values, **changes})  # type: ignore[arg-type]
+from train.loop.settings import Objective, TrainParams
 
 
 def weights(fitted: Fitted) -> list[np.ndarray]:
@@ -101,23 +81,6 @@ def test_a_resumed_training_ends_with_the_same_weights_as_an_uninterrupted_one(
         np.testing.assert_array_equal(found, expected)
 
 
-def test_the_average_over_steps_is_what_is_scored_and_training_goes_on_from_the_live_weights(tmp_path: Path) -> None:
-    params = settings(tmp_path, step_average_decay=0.7, average_decay=0.0)
-    training = set_up(params, shapes())
-    live = training.learner.trainable_variables
-    expected: list[np.ndarray] = []
-    for step in range(4):
-        training.learner.train_on_batch(*training.batches[step])
-        now = [np.array(keras.ops.convert_to_numpy(variable)) for variable in live]
-        expected = [0.7 * old + 0.3 * new for old, new in zip(expected, now, strict=True)] if expected else now
-    training.state.average()
-    for variable, value in zip(live, now, strict=True):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
-    training.state.use_averaged()
-    for variable, value in zip(live, expected, strict=True):
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), value, rtol=1e-5, atol=1e-6)
-
-
 def test_a_finished_training_is_not_trained_again(trained: tuple[Path, TrainParams, Fitted]) -> None:
     _, params, whole = trained
     again = fit(params, shapes(votes=True))
@@ -131,56 +94,11 @@ def test_a_checkpoint_of_another_training_is_refused(trained: tuple[Path, TrainP
         fit(msgspec.structs.replace(params, learning_rate=0.2), shapes(votes=True))
 
 
-def test_a_checkpoint_of_another_training_can_be_set_aside_and_is_not_lost(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.npz"
-    assert checkpoint.set_aside(path, "ours") is None
-    theirs = checkpoint.Checkpoint(2, "theirs", [], [np.ones(3, np.float32)], [])
-    checkpoint.save(path, theirs)
-    assert checkpoint.set_aside(path, "theirs") is None
-    kept = checkpoint.set_aside(path, "ours")
-    assert kept is not None
-    assert not path.exists()
-    found = checkpoint.load(kept, "theirs")
-    assert found is not None
-    np.testing.assert_array_equal(found.variables[0], theirs.variables[0])
-
-
 def test_a_loss_that_is_no_number_stops_with_epoch_and_learning_rate(tmp_path: Path) -> None:
     params = settings(tmp_path, learning_rate=1e30, schedule="constant", epochs=2)
     with pytest.raises(DivergedError, match=r"the loss is \S+ in epoch \d at learning rate 1e\+30"):
         fit(params, shapes())
     assert not (tmp_path / "run" / "model.keras").exists()
-
-
-def test_labels_that_do_not_fit_the_head_are_refused_before_training() -> None:
-    data = shapes()
-    labels = data.labels.copy()
-    labels[5] = 9
-    with pytest.raises(UsageError, match="has label 9, but names only 3 classes"):
-        refuse_unfit_labels(dataclasses.replace(data, labels=labels))
-    with pytest.raises(UsageError, match=f"class `{NAMES[2]}` has no picture in split train"):
-        refuse_unfit_labels(dataclasses.replace(data, labels=np.minimum(data.labels, 1)))
-
-
-@pytest.mark.parametrize(
-    ("objective", "sentence"),
-    [
-        (Objective(votes_weight=0.5), "votes_weight needs FER"),
-        (Objective(teacher_weight=0.5), "teacher_weight needs a teacher's answers"),
-        (Objective(features_weight=0.5), "features_weight needs a teacher's answers"),
-    ],
-)
-def test_an_objective_without_its_data_is_refused(tmp_path: Path, objective: Objective, sentence: str) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        fit(settings(tmp_path, objective=objective), shapes())
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"not an archive"])
-def test_a_broken_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "checkpoint.npz"
-    path.write_bytes(content)
-    with pytest.raises(UsageError, match="cannot be read as a checkpoint"):
-        checkpoint.load(path, "x")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
-from tests.train.test_fit import settings
+from tests.train.small_runs import settings
 from train.data.dataset import save
 from train.loop.settings import TrainParams
 from train.params import load_section

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
+from tests.conftest import REPOSITORY
 from tests.train.pictures_of_shapes import shapes
-from tests.train.test_fit import MILD, REPOSITORY, settings
+from tests.train.small_runs import MILD, settings
 from train.data import dataset
 from train.fit import fit
 from train.loop.batches import Batches

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import msgspec
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from convert.settings import GateSettings
 from convert.tflite import conversion, runtimes
 from convert.tflite.candidate import describe
 from edge_contract.manifest import Budget, FaceCrop, ImageInput, digest_of
+from tests.convert.damage import edited, flip_weight
 from tests.convert.shapes import Trained, network
 from train.data.dataset import Dataset
 
@@ -237,20 +237,3 @@ def test_a_budget_of_memory_or_time_that_does_not_hold_is_refused(converted: Con
 def test_another_data_set_than_the_conversion_s_is_refused_as_usage(converted: Converted, trained: Trained) -> None:
     with pytest.raises(gate.UsageError, match="another data set"):
         reasons(converted, replace(trained.data, source_digest="other"))
-
-
-def edited(model: bytes, change: Callable[[Any], None]) -> bytes:
-    """The model file with its tree changed."""
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    change(tree)
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(tree.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def flip_weight(model: bytes) -> bytes:
-    """One bit of one weight in the largest constant, in place."""
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    largest = max((bytes(buffer.data) for buffer in tree.buffers if buffer.data is not None), key=len)
-    place = model.index(largest) + len(largest) // 2
-    return model[:place] + bytes([model[place] ^ 0x10]) + model[place + 1 :]

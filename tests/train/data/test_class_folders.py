@@ -1,0 +1,92 @@
+"""A tree of class folders: its names, its order, and what cannot be used in it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_contract.errors import UsageError
+from train.data import class_folders
+from train.data.rows import EMOTIONS, PictureFormat
+
+GREY = PictureFormat()
+
+
+def write_tree(root: Path, folders: dict[str, int], size: tuple[int, int] = (48, 48)) -> Path:
+    rng = np.random.default_rng(len(str(root)))
+    for folder, count in folders.items():
+        (root / folder).mkdir(parents=True)
+        for index in range(count):
+            cv2.imwrite(str(root / folder / f"{index}.png"), rng.integers(0, 256, size, dtype=np.uint8))
+    return root
+
+
+def test_a_tree_with_train_and_test_is_read_with_its_folder_names(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"train/dog": 3, "train/cat": 2, "test/dog": 1, "test/cat": 1})
+    rows = class_folders.read(root, GREY)
+    assert rows.label_names == ("cat", "dog")
+    assert np.bincount(rows.split).tolist() == [5, 0, 2]
+    assert rows.labels.tolist() == [1 if "dog" in place else 0 for place in rows.places]
+
+
+def test_folders_named_after_the_emotions_keep_the_order_of_fer2013(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, dict.fromkeys(EMOTIONS, 1))
+    assert class_folders.read(root, GREY).label_names == EMOTIONS
+
+
+def test_pictures_of_another_size_are_scaled_and_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": 1, "b": 1}, size=(30, 60))
+    rows = class_folders.read(root, PictureFormat(colour="rgb"))
+    assert rows.images.shape == (2, 48, 48, 3)
+    assert [str(odd) for odd in rows.resized] == [
+        "a/0.png: is 60x30, scaled to 48x48",
+        "b/0.png: is 60x30, scaled to 48x48",
+    ]
+
+
+def test_colour_pictures_come_out_as_rgb(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        red = np.zeros((48, 48, 3), np.uint8)
+        red[..., 2] = 200  # OpenCV writes blue, green, red
+        cv2.imwrite(str(tmp_path / name / "red.png"), red)
+    rows = class_folders.read(tmp_path, PictureFormat(colour="rgb"))
+    assert rows.images[0, 0, 0].tolist() == [200, 0, 0]
+
+
+def test_a_file_that_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": 2, "b": 2})
+    (root / "a" / "notes.txt").write_text("hello")
+    (root / "b" / "empty.png").write_bytes(b"")
+    (root / "b" / ".DS_Store").write_bytes(b"x")
+    rows = class_folders.read(root, GREY)
+    assert [str(problem) for problem in rows.problems] == [
+        "a/notes.txt: cannot be read as a picture",
+        "b/empty.png: cannot be read as a picture",
+    ]
+
+
+def test_an_unknown_label_in_the_test_folder_is_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"train/a": 1, "train/b": 1, "test/c": 1})
+    rows = class_folders.read(root, GREY)
+    assert [str(problem) for problem in rows.problems] == ["test/c/0.png: label `c` has no folder under train/"]
+
+
+def test_an_empty_class_is_refused_by_name(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": 2, "b": 0})
+    with pytest.raises(UsageError, match="class `b` is empty"):
+        class_folders.read(root, GREY)
+
+
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has 1 class folders"):
+        class_folders.read(write_tree(tmp_path, {"a": 2}), GREY)
+
+
+def test_the_folder_digest_changes_with_one_byte(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": 2, "b": 2})
+    before = class_folders.read(root, GREY).digest
+    assert class_folders.read(root, GREY).digest == before
+    cv2.imwrite(str(root / "a" / "0.png"), np.zeros((48, 48), np.uint8))
+    assert class_folders.read(root, GREY).digest != before
