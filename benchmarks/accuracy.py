@@ -103,10 +103,10 @@ def measure(options: argparse.Namespace, console: Console) -> tuple[list[Row], l
     specs = accuracy_rows.read_rows(options.rows)
     if options.rerun_row and options.rerun_row not in [spec.name for spec in specs]:
         names = "; ".join(spec.name for spec in specs)
-        raise UsageError(f"{options.rows} has no row `{options.rerun_row}`: there are {names}.")
+        raise UsageError(f"{options.rows} has no row `{options.rerun_row}`", remedy=f"name one of {names}")
     data = load(options.dataset)
     if not len(data.split_indices(SPLIT)):
-        raise UsageError("the dataset has no test split to score on: prepare one that has.")
+        raise UsageError("the dataset has no test split to score on", remedy="prepare one that has")
     rows, missing, kept = [], [], []
     last = last_rows(options.results / "accuracy.json", len(data.split_indices(SPLIT)))
     for spec in specs:

@@ -32,12 +32,12 @@ class Peer:
         """The model file inside the package.
 
         Raises:
-            UsageError: The environment or the package is not there; the text says how to make it.
+            UsageError: The environment or the package is not there; the text has the command that makes it.
         """
         name = {"float": "emotion_model.hdf5", "quantized": "emotion_model_quantized.tflite"}[self.form]
         found = sorted(self.python.parents[1].glob(f"lib/python3*/site-packages/fer/data/{name}"))
         if not found:
-            raise UsageError(f"{self.python} has no `fer`: {REMEDY}")
+            raise UsageError(f"{self.python} has no `fer`", remedy=f"run `{REMEDY}`")
         return found[0]
 
     def cost(self) -> Cost:
@@ -60,7 +60,9 @@ class Peer:
             write_archive(pictures, {"images": images})
             done = subprocess.run([self.python, _SCRIPT, self.form, pictures, answers], check=False)
             if done.returncode:
-                raise EdgewiseError(f"the `fer` package failed (exit code {done.returncode}); make it anew: {REMEDY}")
+                raise EdgewiseError(
+                    f"the `fer` package failed (exit code {done.returncode})", remedy=f"make it anew with `{REMEDY}`"
+                )
             with np.load(answers, allow_pickle=False) as archive:
                 names = [str(name) for name in archive["labels"]]
                 probabilities = archive["probabilities"]

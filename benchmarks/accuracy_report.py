@@ -22,7 +22,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One form of one network; without `accuracy` nobody has trained it here.
+    """One form of one network; without `accuracy` it was not trained here.
 
     `ten_crop` averages ten crops, `label_sets` scores one crop against other labels or pictures. `p_value` (McNemar)
     and `difference` compare one crop with the same network in float.

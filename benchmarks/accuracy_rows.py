@@ -17,7 +17,7 @@ from train.params import section_from
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Someone else's figure for such a network; never mixed with what is measured here."""
+    """A published figure for such a network; never mixed with what is measured here."""
 
     percent: float
     split: str
@@ -91,6 +91,6 @@ def cost_of_tflite(model: bytes) -> Cost:
 
 
 def cost_untrained(spec: RowSpec, shape: tuple[int, int, int], classes: int) -> Cost:
-    """Of a network that nobody has trained here: its sizes are known, its file is not."""
+    """Cost of a network that was not trained here: its sizes are known, its file is not there."""
     network = build.build_deployed(build.network_config(spec.network, spec.network_options), shape, classes)
     return Cost(int(network.count_params()), build.multiply_accumulates(network) / 1e6, None)

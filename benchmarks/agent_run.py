@@ -37,12 +37,12 @@ _KEEPING_START_UP: Final = (
 
 
 @dataclass
-class Ear:
-    """Listens like the bridge: notes what comes and acknowledges it, so that the agent's spool empties."""
+class Listener:
+    """A subscriber like the bridge: records what it receives and acknowledges it, so that the agent's spool empties."""
 
     port: int
     latencies: list[float] = field(default_factory=list)
-    """Seconds from frame in memory until the message was here."""
+    """Seconds from frame in memory until the message was received here."""
     first: float | None = None
     """time.time() of the first prediction's arrival."""
     frames: int = 0
@@ -51,14 +51,14 @@ class Ear:
     def __post_init__(self) -> None:
         """Connect and subscribe."""
         self._newest: Ack | None = None
-        self._link = Link(BrokerSettings(port=self.port), "ear", clean_start=True)
+        self._link = Link(BrokerSettings(port=self.port), "listener", clean_start=True)
         for leaf in ("prediction", "telemetry"):
-            self._link.subscribe(topics.device(_DEVICE, leaf), self._heard)
+            self._link.subscribe(topics.device(_DEVICE, leaf), self._receive)
         self._link.start()
         while not self._link.connected:
             time.sleep(0.01)
 
-    def _heard(self, topic: str, payload: bytes) -> None:
+    def _receive(self, topic: str, payload: bytes) -> None:
         now = time.time()
         message: Prediction | Telemetry
         if topic.endswith("/prediction"):
@@ -71,13 +71,13 @@ class Ear:
         self._newest = Ack(session=message.session, sequence=message.sequence)
 
     def acknowledge(self) -> None:
-        """Say what came so far; ten times a second, as the bridge does, not for every message."""
+        """Acknowledge what was received so far; ten times a second, as the bridge does, not for every message."""
         newest, self._newest = self._newest, None
         if newest is not None:
             self._link.publish(topics.device(_DEVICE, "ack"), encode(newest))
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect from the broker."""
         self._link.stop()
 
 
@@ -128,7 +128,7 @@ class Bench:
         folder = self._folder / name
         folder.mkdir()
         with Broker(folder / "broker") as broker:
-            ear = Ear(broker.port)
+            listener = Listener(broker.port)
             config = folder / "agent.toml"
             config.write_text(self._settings(broker.port, detector) + extra)
             way = ("-c", _KEEPING_START_UP) if keep_start_up else ("-m", "edge_agent")
@@ -147,28 +147,28 @@ class Bench:
             while process.poll() is None and time.time() - began < _PATIENCE_S:
                 try:
                     if time.time() >= due:  # walking its pages holds it up for a moment
-                        samples.append(read(process.pid, time.time() - began, ear.frames))
+                        samples.append(read(process.pid, time.time() - began, listener.frames))
                         due = time.time() + _SAMPLE_S
                     times = watched.cpu_times()
                 except (psutil.Error, OSError):
                     break  # it has just ended
                 cpu = times.user + times.system
-                enough = (frames is not None and ear.frames >= frames) or (
+                enough = (frames is not None and listener.frames >= frames) or (
                     seconds is not None and time.time() - began >= seconds
                 )
                 if enough and not stopping:
                     process.send_signal(signal.SIGTERM)
                     stopping = True
-                ear.acknowledge()
+                listener.acknowledge()
                 time.sleep(0.1)
             out, _ = process.communicate(timeout=60)
-            ear.close()
+            listener.close()
         if process.returncode != 0:
             said = (folder / "agent.log").read_text()[-2000:]
             raise RuntimeError(f"the agent ended with {process.returncode}: {said}")
-        first = None if ear.first is None else ear.first - began
+        first = None if listener.first is None else listener.first - began
         shutil.rmtree(folder)
-        return Run(json.loads(out.splitlines()[-1]), cpu, ear.latencies, first, Memory(samples))
+        return Run(json.loads(out.splitlines()[-1]), cpu, listener.latencies, first, Memory(samples))
 
     def _settings(self, port: int, detector: Path | None) -> str:
         return (

@@ -148,7 +148,7 @@ def bridge(port: int, leaf: topics.DeviceLeaf, count: int, ready: Event, result:
         broker = BrokerSettings(port=port, client_id="bridge", session_expiry_s=0)
         made = Bridge(BridgeSettings(database=database, broker=broker))
         made.start()
-        del leaf  # the bridge hears all of them
+        del leaf  # the bridge subscribes to all of them
         while not made.link.connected:
             time.sleep(0.01)
         time.sleep(0.5)  # the subscriptions are answered

@@ -184,7 +184,7 @@ def count_instructions(rows: list[Row], chosen: list[Variant]) -> str:
                     path.write_bytes(packages.write(variant.package))
                     try:
                         said = device.python(program, "--counts", device.COUNTS, "--package", device.put(path))
-                    except AssertionError as error:  # the device's word that its program failed
+                    except AssertionError as error:  # the program on the device failed
                         return str(error).splitlines()[-1]
                     count = int(json.loads(said.splitlines()[-1])["invoke"])
                     setattr(row, f"{processor.name.removeprefix('cortex-')}_instructions", count)

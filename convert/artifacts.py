@@ -54,7 +54,7 @@ class Converted:
 
 
 def read(folder: Path) -> Converted:
-    """Read a conversion.
+    """Read a conversion from its folder.
 
     Raises:
         UsageError: a file is missing or not what `quantize` writes.
@@ -71,9 +71,13 @@ def read(folder: Path) -> Converted:
             reference=reference,
         )
     except OSError as error:
-        raise UsageError(f"{error.filename} cannot be read ({error.strerror}); run `make quantize` first.") from error
+        raise UsageError(
+            f"{error.filename} cannot be read ({error.strerror})", remedy="run `make quantize` first"
+        ) from error
     except (msgspec.MsgspecError, ValueError) as error:
-        raise UsageError(f"{folder} does not hold a conversion ({error}); run `make quantize` again.") from error
+        raise UsageError(
+            f"{folder} does not hold a conversion ({error})", remedy="run `make quantize` again"
+        ) from error
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -61,7 +61,7 @@ def judge(
 
 
 def is_synthetic(champion: ModelPackage) -> bool:
-    """Was this package's model scored on rendered faces only?"""
+    """Whether this package's model was scored on rendered faces only."""
     accuracy = champion.manifest.accuracy
     return accuracy is not None and accuracy.int8.dataset.startswith(SYNTHETIC)
 
@@ -86,7 +86,7 @@ def table(result: GateResult) -> Table:
 
 
 def rendered(report: Path) -> bool:
-    """Did `make data` render the data set's faces itself? False when its report is not there."""
+    """Whether `make data` rendered the data set's faces itself; False when its report is not there."""
     try:
         document = json.loads(report.read_text())
     except (OSError, ValueError):

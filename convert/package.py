@@ -27,20 +27,20 @@ from train.scoring.scores import Interval
 def assemble(
     converted: artifacts.Converted, record: gate_record.GateRecord, settings: PackageSettings, lineage: Lineage
 ) -> ModelPackage:
-    """The package of a conversion and the gate's word on it.
+    """The package of a conversion that the gate passed.
 
     Raises:
         GateRefusedError: the gate refused the model.
         UsageError: the gate judged another model.
     """
     if record.digest != converted.record.int8_digest:
-        raise UsageError("the gate judged another model than the one converted last; run `make gate` again.")
+        raise UsageError("the gate judged another model than the one converted last", remedy="run `make gate` again")
     if not record.result.passed:
         raise GateRefusedError(f"the gate refused this model ({record.result.reasons[0]}) and it is not packaged.")
     _check_honest(settings, synthetic=record.measurements.synthetic)
     comparison = record.measurements.comparison
     if comparison is None:
-        raise UsageError("the gate's record holds no accuracy; run `make gate` again.")
+        raise UsageError("the gate's record holds no accuracy", remedy="run `make gate` again")
     manifest = msgspec.structs.replace(
         converted.candidate,
         name=settings.name,
@@ -69,8 +69,8 @@ def write(packaged: ModelPackage, folder: Path) -> Path:
     path = folder / packaged.file_name
     if path.exists() and path.read_bytes() != data:
         raise UsageError(
-            f"{path} is a different package of the same release; raise package.release in params.yaml "
-            "(a release number is never used twice) or delete the file."
+            f"{path} is a different package of the same release",
+            remedy="raise package.release in params.yaml (a release number is never used twice) or delete the file",
         )
     if not path.exists():
         artifacts.write_file(path, data)
@@ -97,8 +97,8 @@ def _check_honest(settings: PackageSettings, *, synthetic: bool) -> None:
     wrong = [f"package.{key}" for key, says in says_drawn.items() if says]
     if not synthetic and wrong:
         raise UsageError(
-            f"this model was not trained on drawn faces, and params.yaml still says so: set {', '.join(wrong)} to what "
-            "is true of your data (intended_use too)."
+            "this model was not trained on drawn faces, and params.yaml still says so",
+            remedy=f"set {', '.join(wrong)} to what is true of your data (intended_use too)",
         )
 
 

@@ -91,7 +91,9 @@ def _check_float(float_model: bytes, network: object, data: Dataset, crop: FaceC
         raise EdgewiseError(f"the converted float network does not run: {answer.failure}.")
     off = float(np.abs(answer.outputs.astype(np.float32) - conversion.predict(network, images)).max())
     if not off < _SAME:
-        raise EdgewiseError(f"the converted float network answers {off:.3g} off the trained one; do not ship it.")
+        raise EdgewiseError(
+            f"the converted float network answers {off:.3g} off the trained one", remedy="do not ship it"
+        )
 
 
 def _write(done: artifacts.Converted, folder: Path) -> None:

@@ -38,8 +38,8 @@ def restore(shipped: ModelPackage, params: TrainParams) -> Any:
     forms = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
     if forms != [[weight.shape for weight in weights] for weights in stored]:
         raise UsageError(
-            f"{shipped.file_name} holds another network than {params.network} with these options: "
-            "name the network it was trained as with --network."
+            f"{shipped.file_name} holds another network than {params.network} with these options",
+            remedy="name the network it was trained as with --network",
         )
     for layer, weights in zip(layers, stored, strict=True):
         layer.set_weights(weights)

@@ -37,12 +37,12 @@ class Broker:
         """Start and wait until connections are accepted.
 
         Raises:
-            EdgewiseError: mosquitto is not installed, or did not come up; the text says what mends it.
+            EdgewiseError: mosquitto is not installed, or did not come up; the text names the remedy.
         """
         executable = shutil.which("mosquitto") or shutil.which("mosquitto", path=_SEARCH)
         if executable is None:
             raise EdgewiseError(
-                "mosquitto is not installed; run: sudo apt-get install --no-install-recommends mosquitto"
+                "mosquitto is not installed", remedy="run `sudo apt-get install --no-install-recommends mosquitto`"
             )
         self._directory.mkdir(parents=True, exist_ok=True)
         config = self._directory / "mosquitto.conf"
@@ -69,7 +69,7 @@ class Broker:
         raise EdgewiseError(f"mosquitto did not start on port {self.port}; its log says: {said}")
 
     def stop(self) -> None:
-        """End it politely; it saves its persistence."""
+        """End it with SIGTERM; it saves its persistence."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -93,7 +93,7 @@ class Broker:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    """A TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -56,7 +56,9 @@ def render(path: Path, seconds: float = 10.0) -> int:
     count = round(seconds * FRAMES_PER_SECOND)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FRAMES_PER_SECOND, (WIDTH, HEIGHT))
     if not writer.isOpened():
-        raise EdgewiseError(f"the clip could not be written to {path}; is the disk full or the folder missing?")
+        raise EdgewiseError(
+            f"the clip could not be written to {path}", remedy="check that its folder exists and the disk has room"
+        )
     try:
         for index in range(count):
             writer.write(frame(picture, index / count, noise))

@@ -64,22 +64,22 @@ class Fleet:
             result.text = f"watching {'camera ' + source if self._camera else 'a generated clip of a real face'}"
 
     def push(self, package: Path) -> int:
-        """Sign, push and wait until the running agent has made this release its own; return its number.
+        """Sign, push and wait until the running agent reports this release as active; return its number.
 
         Raises:
-            EdgewiseError: the agent did not take it; the text says why.
+            EdgewiseError: the agent did not activate it; the text names the reason.
         """
         manifest = read_file(package).manifest
         with self._steps.step(f"release and push {manifest.name} {manifest.release}") as result:
             self._edgewise("release", "add", str(package), "--repository", str(self._repository))
-            wish = ("push", manifest.name, str(manifest.release), "--group", GROUP, "--broker", self._address)
-            self._edgewise(*wish, "--wait", str(UPDATE_SECONDS), "--repository", str(self._repository))
+            push = ("push", manifest.name, str(manifest.release), "--group", GROUP, "--broker", self._address)
+            self._edgewise(*push, "--wait", str(UPDATE_SECONDS), "--repository", str(self._repository))
             self._processes.check()
             result.text = f"{manifest.size / 1e6:.2f} MB, verified, self-tested, active"
         return self._active_release()
 
     def watch(self, seconds: float | None) -> None:
-        """Let it run, for so long or until Ctrl-C, and say what the dashboard shows."""
+        """Let it run, for so long or until Ctrl-C, and print where the dashboard is."""
         end = time.monotonic() + seconds if seconds is not None else None
         if end is None:
             self._steps.say(f"Open {self.dashboard} and press Ctrl-C to end.")
@@ -102,7 +102,7 @@ class Fleet:
                 entry = json.loads(line)
                 if isinstance(entry, dict) and "frames" in entry:
                     return entry
-        raise EdgewiseError("the agent ended without a summary; see .demo/logs/agent.log")
+        raise EdgewiseError("the agent ended without a summary", remedy="see .demo/logs/agent.log")
 
     def scraped(self) -> bool:
         """Whether `/metrics` parses and counts this device's frames."""

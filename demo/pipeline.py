@@ -28,7 +28,7 @@ class Pipeline:
         """From nothing to a registered package; what an earlier run left is removed first.
 
         Raises:
-            EdgewiseError: a stage failed; the text shows the end of what it said.
+            EdgewiseError: a stage failed; the text shows the end of its output.
         """
         for left in ("data", "train", "convert", "convert-real", "packages", "logs"):
             shutil.rmtree(self._folder / left, ignore_errors=True)

@@ -24,7 +24,7 @@ class Processes:
         return self._logs / f"{name}.log"
 
     def start(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
-        """Start one process and wait until `ready` says yes.
+        """Start one process and wait until `ready()` is true.
 
         Raises:
             EdgewiseError: it ended early or was not ready in time; the text shows the end of its log.
@@ -50,7 +50,7 @@ class Processes:
         return self.log(name).read_text(errors="replace")[-2000:]
 
     def check(self) -> None:
-        """See that all still run.
+        """Check that all still run.
 
         Raises:
             EdgewiseError: one ended by itself.
@@ -60,7 +60,7 @@ class Processes:
                 raise EdgewiseError(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
 
     def stop(self, name: str) -> int:
-        """End one process politely and return its exit status."""
+        """End one process with SIGTERM and return its exit status."""
         for index, (candidate, process) in enumerate(self._running):
             if candidate == name:
                 del self._running[index]

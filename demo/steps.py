@@ -19,7 +19,7 @@ class Steps:
 
     @contextmanager
     def step(self, title: str, *, shows_more: bool = False) -> Iterator["Result"]:
-        """Time a step; the caller says in `Result.text` what came of it. A failed step prints its line too.
+        """Time a step; the caller puts its outcome into `Result.text`. A failed step prints its line too.
 
         `shows_more`: the step itself writes to the terminal, such as a progress bar, so its line is not replaced.
         """
@@ -39,13 +39,13 @@ class Steps:
             self._out.flush()
 
     def say(self, text: str) -> None:
-        """Tell what is not a step."""
+        """Print a line that is no step."""
         self._out.write(f"  {text}\n")
         self._out.flush()
 
 
 class Result:
-    """What a step wants to say beside its time."""
+    """The text that is printed beside a step's time."""
 
     text = ""
 
@@ -53,7 +53,7 @@ class Result:
 def run(
     arguments: Sequence[str], log: Path, *, accept: tuple[int, ...] = (0,), show: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; what it says goes to `log`, and with `show` to a terminal if there is one.
+    """Run a command to its end; its output goes to `log`, and with `show` to a terminal if there is one.
 
     Raises:
         EdgewiseError: it ended with a status that is not in `accept`; the text shows the end of its output.

@@ -143,7 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
         client = MlflowClient(tracking_uri=tracking_uri(place))
         runs = chosen(finished_runs(client, options.experiment, data.source_digest), options.runs)
         if not runs:
-            raise UsageError(f"experiment `{options.experiment}` has no finished run on {options.dataset}: train one.")
+            raise UsageError(
+                f"experiment `{options.experiment}` has no finished run on {options.dataset}", remedy="train one"
+            )
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)

@@ -1,10 +1,10 @@
 """Write a teacher's answers for views of the training pictures: `python -m train.distill [--params params.yaml]`.
 
-`--compare` only says what each teacher, and each combination of them, is worth on the selection split.
+`--compare` only scores each teacher, and each combination of them, on the selection split.
 
 Each teacher is a finished run's folder (`train.output`). Its answers are given for pictures that are already changed by
 `distill.augment`; where there are several teachers, their probabilities are averaged. With `mixup` or `join` a view is
-made of two pictures, which no teacher knows by heart (Beyer et al. 2022). Views are of the `train` split.
+made of two pictures, which no teacher was trained on (Beyer et al. 2022). Views are of the `train` split.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: tuple[float, ...] = ()  # of the teachers' probabilities in their mean; without any, all weigh alike
     views: int = 8
     seed: int = 7
-    features: int = 0  # so many principal components of what the teachers saw before they answered
+    features: int = 0  # so many principal components of the teachers' last features
     threads: int = 0
     augment: Augment = Augment(erase=0.0, mixup=0.0)
     dataset: str = "data/dataset.npz"
@@ -69,11 +69,13 @@ def answer(
         UsageError: `features` is more than the teachers have, or `weights` are not one for each.
     """
     if weights and (len(weights) != len(teachers) or min(weights) < 0 or not sum(weights)):
-        raise UsageError(f"distill.weights are {list(weights)} for {len(teachers)} teachers: name one for each.")
+        raise UsageError(
+            f"distill.weights are {list(weights)} for {len(teachers)} teachers", remedy="name one for each"
+        )
     watched = [keras.Model(teacher.input, [teacher.output, teacher.get_layer("head").input]) for teacher in teachers]
     sizes = [teacher.output[1].shape[-1] for teacher in watched]
-    if features > sum(sizes):  # said before minutes of answers, not after
-        raise UsageError(f"distill.features is {features}, the teachers have {sum(sizes)}: ask for fewer.")
+    if features > sum(sizes):  # refused before minutes of answers, not after
+        raise UsageError(f"distill.features is {features}, the teachers have {sum(sizes)}", remedy="ask for fewer")
     shape = (views, *images.shape)
     seen = np.empty(shape, np.uint8)
     probabilities = np.empty((*shape[:2], teachers[0].output_shape[-1]), np.float16)
@@ -81,7 +83,7 @@ def answer(
     seen_by = [np.empty((*shape[:2], size), np.float16) for size in sizes] if features else []
     noise = keras.random.SeedGenerator(seed)
     for view, start in steps(_starts(views, len(images)), "teacher", views * -(-len(images) // BATCH)):
-        # Who is blended with whom differs from view to view.
+        # Which pictures are blended differs from view to view.
         rows = np.random.default_rng([seed, view]).permutation(len(images))[start : start + BATCH]
         changes = augment.draw(strength, len(rows), np.random.default_rng([seed, view, start]))
         pixels = keras.ops.convert_to_tensor(images[rows].astype(np.float32))

@@ -56,7 +56,7 @@ def evaluate(model: Path, data: dataset.Dataset, output: Path) -> dict[str, Any]
     splits = {name: data.split_indices(name) for name in ("test", "private")}
     splits = {name: rows for name, rows in splits.items() if len(rows)}
     if not splits:
-        raise UsageError("the dataset has no test split to evaluate on: prepare one that has.")
+        raise UsageError("the dataset has no test split to evaluate on", remedy="prepare one that has")
     report: dict[str, Any] = {"model": model.name, "source_digest": data.source_digest, "splits": {}}
     stored: dict[str, NDArray[Any]] = {}
     for name, rows in splits.items():

@@ -70,7 +70,7 @@ def fit(
 
 
 def _help(team: Team, params: TrainParams, data: dataset.Dataset) -> None:
-    """What every other process of the team does: the leader's steps, on its own share of each batch."""
+    """The work of every other process of the team: the leader's steps, on its own share of each batch."""
     training = set_up(params, data, team)
     team.equalise(training.variables())
     learner, batches = training.learner, training.batches
@@ -115,7 +115,7 @@ def _lead(
                 finally:
                     watch.restore_handler()
         state.use_averaged()
-        # Measured on the same pictures whoever trained them: a team or one process, at once or after a resume.
+        # Measured on the same pictures however they were trained: by a team or one process, at once or after a resume.
         batches.team, batches.epoch = Team(), len(state.history)
         state.reseed(batches.epoch)
         calibrate.settle_normalisation(learner, batches, data.images[data.split_indices("train")], selection, report)
@@ -123,8 +123,8 @@ def _lead(
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
         temperature, offsets = calibrate.settle_head(model, probabilities, selection[1])
         probabilities = np.asarray(model.predict(selection[0], batch_size=256, verbose=0))
-        told = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(data.label_names, offsets, strict=True))
-        report(f"the last layer fits the selection split at temperature {temperature:.2f} and with offsets {told}")
+        by_name = ", ".join(f"{name} {offset:+.2f}" for name, offset in zip(data.label_names, offsets, strict=True))
+        report(f"the last layer fits the selection split at temperature {temperature:.2f} and with offsets {by_name}")
         run_folder.write_outputs(
             output, model=model, history=state.history, labels=selection[1], probabilities=probabilities,
             label_names=data.label_names,

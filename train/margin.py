@@ -26,7 +26,7 @@ from train.scoring import scores
 
 WORKING_SIDE = 288  # pixels of the bordered picture: just under what detectors search without shrinking it
 BORDERS = (0.25, 0.5, 1.0)  # of the picture's side, on each side: the face fills 2/3, 1/2 and 1/3 of the whole
-FEWEST = 30  # faces below which a median says nothing
+FEWEST = 30  # faces: a median of fewer is too uncertain
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def measure(images: NDArray[np.uint8], detector: FaceDetector) -> list[Margin]:
     """Run the detector over pictures [N,H,W,C]: one result a layout, and the pooled one last.
 
     Raises:
-        UsageError: So few faces are found that these pictures are probably none.
+        UsageError: So few faces are found that these are probably no pictures of faces.
     """
     results, pooled, several = [], [], 0
     for border in BORDERS:
@@ -97,8 +97,8 @@ def measure(images: NDArray[np.uint8], detector: FaceDetector) -> list[Margin]:
             crowded += len(faces) > 1
         if len(relations) < FEWEST:
             raise UsageError(
-                f"{detector.name} finds one face in {len(relations)} of {len(images)} pictures, {FEWEST} are needed: "
-                "a margin is measured on a dataset of framed faces."
+                f"{detector.name} finds one face in {len(relations)} of {len(images)} pictures, {FEWEST} are needed",
+                remedy="measure on a dataset of framed faces",
             )
         results.append(summary(border, relations, crowded, len(images)))
         pooled += relations
@@ -162,12 +162,12 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)
-    told = (
+    text = (
         json.dumps([asdict(row) for row in found])
         if options.json
         else readable(found, detector.name, str(options.dataset))
     )
-    print(told)  # noqa: T201 - the command's answer
+    print(text)  # noqa: T201 - the command's answer
     return 0
 
 

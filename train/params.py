@@ -26,7 +26,9 @@ def load_section(path: Path, section: str, kind: type[SectionT], changes: Iterab
     try:
         document = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist: run from the checkout, or name another file with --params.") from None
+        raise UsageError(
+            f"{path} does not exist", remedy="run from the checkout, or name another file with --params"
+        ) from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
@@ -77,7 +79,9 @@ def _changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             equals = ""
         if not equals or not all(keys := name.strip().split(".")):
-            raise UsageError(f"--set {change}: write a name, = and a value, such as augment.mixup=0.2.")
+            raise UsageError(
+                f"--set {change} changes no setting", remedy="write a name, = and a value, such as augment.mixup=0.2"
+            )
         for key in reversed(keys):
             value = {key: value}
         values = _merged(values, value)

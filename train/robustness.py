@@ -27,7 +27,7 @@ def robustness(models: list[Path], data: Dataset) -> list[dict[str, Any]]:
     """One row a corruption and strength (and one for none): accuracy with interval of every model, same pictures."""
     rows = data.split_indices("test")
     if not len(rows):
-        raise UsageError("the dataset has no test split to evaluate on: prepare one that has.")
+        raise UsageError("the dataset has no test split to evaluate on", remedy="prepare one that has")
     pictures, labels = data.images[rows], data.labels[rows]
     conditions: list[tuple[str, float]] = [("none", 0.0)]
     conditions += [(name, strength) for name, (_, strengths) in CORRUPTIONS.items() for strength in strengths]

@@ -30,16 +30,16 @@ def average(networks: list[Any], shares: list[float]) -> Any:
         UsageError: They are not networks of one form, or there is not one positive share for each.
     """
     if len(shares) != len(networks) or not all(0 < share < math.inf for share in shares):
-        raise UsageError(f"--shares are {shares} for {len(networks)} runs: name one above 0 for each.")
+        raise UsageError(f"--shares are {shares} for {len(networks)} runs", remedy="name one above 0 for each")
     held = [network.get_weights() for network in networks]
     forms = [[weight.shape for weight in weights] for weights in held]
     if any(form != forms[0] for form in forms):
-        raise UsageError("these runs hold networks of different forms: only runs of one network can be averaged.")
+        raise UsageError("these runs hold networks of different forms", remedy="average runs of one network")
     networks[0].set_weights([np.average(weights, axis=0, weights=shares) for weights in zip(*held, strict=True)])
     return networks[0]
 
 
-def _tell(name: str, network: Any, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _scored(name: str, network: Any, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
     probabilities = np.asarray(network.predict(images, batch_size=256, verbose=0), np.float32)
     accuracy, loss = scores.score(labels, probabilities).accuracy, scores.log_loss(labels, probabilities)
     print(f"{name}: selection accuracy {accuracy.value:.2%}, log loss {loss:.4f}, n {len(labels):,}")  # noqa: T201
@@ -59,11 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
         rows = data.split_indices("selection")
         networks, trained_with = zip(*(run_folder.load_run(run, data.label_names) for run in options.runs), strict=True)
         for run, network in zip(options.runs, networks, strict=True):
-            _tell(str(run), network, data.images[rows], data.labels[rows])
+            _scored(str(run), network, data.images[rows], data.labels[rows])
         network = average(list(networks), options.shares or [1.0] * len(networks))
-        probabilities = _tell("averaged", network, data.images[rows], data.labels[rows])
+        probabilities = _scored("averaged", network, data.images[rows], data.labels[rows])
         calibrate.settle_head(network, probabilities, data.labels[rows])
-        probabilities = _tell("its last layer fitted", network, data.images[rows], data.labels[rows])
+        probabilities = _scored("its last layer fitted", network, data.images[rows], data.labels[rows])
         params = msgspec.structs.replace(trained_with[0], output=str(options.output))
         run_folder.write_params(options.output, params)
         run_folder.write_outputs(

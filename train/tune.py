@@ -68,13 +68,15 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
         folder = str(output / f"trial-{trial.number:04d}")
         trained = msgspec.structs.replace(replaced(base, chosen), epochs=params.epochs, output=folder)
 
-        def hear(row: dict[str, float]) -> None:
+        def report_epoch(row: dict[str, float]) -> None:
             trial.report(row["selection_accuracy"], int(row["epoch"]))
             if trial.should_prune():
-                raise PrunedError(f"trial {trial.number} was given up after epoch {row['epoch']:.0f}.")
+                raise PrunedError(f"trial {trial.number} was pruned after epoch {row['epoch']:.0f}.")
 
         try:
-            fitted = fit(trained, data, restart=True, parent_run=parent, on_epoch=hear, report=lambda _said: None)
+            fitted = fit(
+                trained, data, restart=True, parent_run=parent, on_epoch=report_epoch, report=lambda _line: None
+            )
         except PrunedError as error:
             raise optuna.TrialPruned(str(error)) from error
         return fitted.selection.accuracy.value
@@ -82,7 +84,7 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
     # A diverged trial is a finding, not a reason to stop: Optuna notes it as failed and goes on.
     study.optimize(objective, n_trials=params.trials, catch=(DivergedError,))
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
-        best = replaced(base, {name: _chosen(params.space[name], told) for name, told in study.best_params.items()})
+        best = replaced(base, {name: _chosen(params.space[name], stored) for name, stored in study.best_params.items()})
         (output / "best.yaml").write_text(
             f"# Trial {study.best_trial.number} of study {params.study}: selection accuracy {study.best_value:.4f}.\n"
             + yaml.safe_dump({"train": msgspec.to_builtins(best)}, sort_keys=False)
@@ -105,8 +107,9 @@ def open_study(params: TuneParams) -> optuna.Study:
     except (SQLAlchemyError, ImportError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"tune.storage {_without_password(url)} cannot be used ({reason}): name a SQLAlchemy URL such as "
-            "sqlite:///optuna.db, or postgresql://host/name with the psycopg package installed."
+            f"tune.storage {_without_password(url)} cannot be used ({reason})",
+            remedy="name a SQLAlchemy URL such as sqlite:///optuna.db, or postgresql://host/name with "
+            "the psycopg package installed",
         ) from error
     return optuna.create_study(
         study_name=params.study,
@@ -143,7 +146,7 @@ def replaced(base: TrainParams, values: dict[str, Any]) -> TrainParams:
 
 
 def write_pictures(study: optuna.Study, output: Path) -> None:
-    """History of the trials, and which parameter mattered how much (fANOVA) once there is enough to tell."""
+    """History of the trials, and which parameter mattered how much (fANOVA) once there are enough trials."""
     finished = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     values = [float(trial.value) for trial in finished if trial.value is not None]
     plots.search_history([trial.number for trial in finished], values, output / "history.png")
@@ -155,19 +158,19 @@ def write_pictures(study: optuna.Study, output: Path) -> None:
 
 def _suggest(trial: optuna.Trial, name: str, values: Range) -> Any:
     if values.choices:
-        told = trial.suggest_categorical(name, [_told(choice) for choice in values.choices])
-        return _chosen(values, told)
+        stored = trial.suggest_categorical(name, [_stored(choice) for choice in values.choices])
+        return _chosen(values, stored)
     low, high = _bounds(name, values)
     return trial.suggest_float(name, low, high, log=values.log)
 
 
-def _told(choice: Any) -> str | int | float | bool | None:
+def _stored(choice: Any) -> str | int | float | bool | None:
     """A choice as Optuna's storage takes it: lists become their JSON."""
     return choice if isinstance(choice, str | int | float | bool | None) else json.dumps(choice)
 
 
-def _chosen(values: Range, told: Any) -> Any:
-    return next((choice for choice in values.choices if _told(choice) == told), told)
+def _chosen(values: Range, stored: Any) -> Any:
+    return next((choice for choice in values.choices if _stored(choice) == stored), stored)
 
 
 def _first(name: str, values: Range) -> Any:
@@ -193,8 +196,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)
     counts = {state.name.lower(): sum(t.state == state for t in study.trials) for state in optuna.trial.TrialState}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    print(f"{params.output}: {told}; review {params.output}/best.yaml.")  # noqa: T201 - the command's answer
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    print(f"{params.output}: {summary}; review {params.output}/best.yaml.")  # noqa: T201 - the command's answer
     return 0
 
 

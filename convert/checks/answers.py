@@ -62,7 +62,7 @@ def against_float(found: Comparison, limits: GateSettings) -> Iterator[Check]:
 
 
 def worth(found: Comparison, measured: Measurements, limits: GateSettings) -> Iterator[Check]:
-    """Does it know anything, is it what training saw, and do its outputs bear the right names?"""
+    """Better than always naming one label, as good as training reported, and with its outputs in the labels' order."""
     ignorant = found.accuracy.low <= measured.majority
     yield Check(
         "accuracy",

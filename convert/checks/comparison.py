@@ -1,4 +1,4 @@
-"""Two answers to the same images, paired: what one model loses against another. Pure numpy, no opinion.
+"""Two answers to the same images, paired: what one model loses against another. Pure NumPy; nothing is judged here.
 
 Pairing matters: two models' accuracies on 3,589 images each have an interval of 1.5 points, but int8 and float differ
 on so few images that their difference is known to a tenth of a point.
@@ -26,7 +26,7 @@ class Comparison:
     drop: Interval
     """Accuracy lost against the reference; negative when it gained."""
     mcnemar: float
-    """p-value: how likely the images that only one of them gets right would split so by chance."""
+    """p-value: how likely it is that the images which only one of them gets right split so by chance."""
     recall: dict[str, float]
     recall_drop: dict[str, Interval]
     agreement: float
@@ -47,25 +47,25 @@ def compare(
     reference: Probabilities, answers: Probabilities, truth: NDArray[np.integer], labels: list[str]
 ) -> Comparison:
     """Compare probabilities [N, labels], both in the order of `labels`, on images whose label numbers are `truth`."""
-    wanted, said = reference.argmax(axis=1), answers.argmax(axis=1)
-    wanted_right, right = wanted == truth, said == truth
+    expected, answered = reference.argmax(axis=1), answers.argmax(axis=1)
+    expected_right, right = expected == truth, answered == truth
     off = np.abs(reference.astype(np.float64) - answers)
-    relabelling, gain = _relabelling(said, truth, labels)
+    relabelling, gain = _relabelling(answered, truth, labels)
     recall, recall_drop = {}, {}
     for number, label in enumerate(labels):
         rows = truth == number
         if rows.any():
             recall[label] = float(right[rows].mean())
-            recall_drop[label] = paired_difference(wanted_right[rows], right[rows])
+            recall_drop[label] = paired_difference(expected_right[rows], right[rows])
     return Comparison(
         n=len(truth),
-        reference_accuracy=_accuracy(wanted_right),
+        reference_accuracy=_accuracy(expected_right),
         accuracy=_accuracy(right),
-        drop=paired_difference(wanted_right, right),
-        mcnemar=mcnemar(wanted_right, right).p_value,
+        drop=paired_difference(expected_right, right),
+        mcnemar=mcnemar(expected_right, right).p_value,
         recall=recall,
         recall_drop=recall_drop,
-        agreement=float((wanted == said).mean()),
+        agreement=float((expected == answered).mean()),
         largest_difference=float(off.max()),
         mean_difference=float(off.mean()),
         ece=expected_calibration_error(truth, answers),
@@ -94,11 +94,11 @@ def _accuracy(right: NDArray[np.bool_]) -> Interval:
 
 
 def _relabelling(
-    said: NDArray[np.integer], truth: NDArray[np.integer], labels: list[str]
+    answered: NDArray[np.integer], truth: NDArray[np.integer], labels: list[str]
 ) -> tuple[dict[str, str], float]:
     """Would other names for the outputs fit better? The assignment of outputs to labels with the most right answers."""
     table = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(table, (said, truth), 1)
+    np.add.at(table, (answered, truth), 1)
     outputs, names = linear_sum_assignment(-table)
     gain = int(table[outputs, names].sum() - np.trace(table))
     if gain <= 0:

@@ -8,7 +8,7 @@ from edge_vision.goldens import EXACT, WITH_DELEGATES
 
 
 def identity(measured: Measurements) -> Iterator[Check]:
-    """Is it the file that was converted, and the one its manifest means?"""
+    """The file is the one that was converted, and the one its manifest describes."""
     reason = None
     if measured.digest != measured.recorded_digest:
         reason = (

@@ -31,9 +31,9 @@ def read(folder: Path) -> GateRecord:
     try:
         return msgspec.json.decode(path.read_bytes(), type=GateRecord)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); run `make gate` first.") from error
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="run `make gate` first") from error
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{path} is no gate record ({error}); run `make gate` again.") from error
+        raise UsageError(f"{path} is no gate record ({error})", remedy="run `make gate` again") from error
 
 
 def write(record: GateRecord, folder: Path) -> None:

@@ -45,7 +45,7 @@ def measure(
     """Everything the gate asks of the int8 model of a conversion, on the split that `settings` name.
 
     `synthetic`: the data are rendered. `trained_accuracy`: what training reported on its selection split. `progress`
-    is told what is being measured.
+    is called with what is being measured next.
 
     Raises:
         UsageError: the data set is not the one of the conversion, or lacks the split.
@@ -55,8 +55,8 @@ def measure(
     reference = converted.reference.get(settings.split)
     if reference is None or len(reference) != len(rows) or converted.record.dataset != data.source_digest:
         raise UsageError(
-            f"the conversion was made with another data set (or one without a {settings.split} split); "
-            "run `make quantize` again."
+            f"the conversion was made with another data set (or one without a {settings.split} split)",
+            remedy="run `make quantize` again",
         )
     found = Measurements(
         digest=digest_of(model),
@@ -80,19 +80,19 @@ def measure(
         structure=_structure(graph, manifest, data, converted.record.network_weights),
         weights=weights.compare(float_graph, graph) if converted.record.method == "ptq" else None,
     )
-    # From here the model runs, as the agent would run it: the manifest has to be this file's, whatever it says of it.
+    # From here the model runs, as the agent would run it, so its manifest must carry this file's digest and size.
     trusted = _for_running(manifest, model)
     found = replace(found, goldens=tuple(_goldens(runtime, model, trusted, progress) for runtime in matrix))
     progress(f"{len(rows)} images of the {settings.split} split")
     images, truth = data.images[rows], data.labels[rows]
     try:
-        said, cost = _answers(model, trusted, images, settings.timed)
+        answers, cost = _answers(model, trusted, images, settings.timed)
     except EdgewiseError as error:
         return replace(found, run_failure=str(error))
     found = replace(found, cost=cost, majority=float(np.bincount(truth).max() / len(truth)))
     if sorted(manifest.labels) != sorted(data.label_names):
         return found
-    named = _in_order(said, manifest.labels, data.label_names)
+    named = _in_order(answers, manifest.labels, data.label_names)
     found = replace(
         found,
         comparison=compare(reference, named, truth, list(data.label_names)),
@@ -101,7 +101,7 @@ def measure(
     )
     progress("the device's path from picture to tensor")
     shown = images[: settings.skew_images]
-    found = _with_skew(found, model, trusted, images=shown, direct=said[: len(shown)])
+    found = _with_skew(found, model, trusted, images=shown, direct=answers[: len(shown)])
     if champion is not None:
         progress(f"the champion, {champion.file_name}")
         rival = _rival(champion, images, truth, named, data.label_names)
@@ -164,9 +164,9 @@ def _answers(
     return probabilities(answer.outputs, manifest), cost
 
 
-def _in_order(said: NDArray[np.float32], labels: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.float32]:
-    """Columns of `said`, which stand in the order of `labels`, in the order of `wanted`."""
-    return said[:, [labels.index(label) for label in wanted]]
+def _in_order(answers: NDArray[np.float32], labels: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.float32]:
+    """Columns of `answers`, which stand in the order of `labels`, in the order of `wanted`."""
+    return answers[:, [labels.index(label) for label in wanted]]
 
 
 def _answered(named: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, float]:
@@ -195,7 +195,7 @@ def _with_skew(
     """
     try:
         tensors = skew.device_tensors(images, manifest)
-        said, _ = _answers(model, manifest, tensors, timed=0)
+        answers, _ = _answers(model, manifest, tensors, timed=0)
         sightings = picture_files.photographed(images, manifest.crop)
         seen = picture_files.device_tensors(sightings, manifest)
         read = picture_files.training_images(sightings, manifest.crop, input_of(images))
@@ -205,7 +205,7 @@ def _with_skew(
         return replace(found, skew_failure=str(error))
     return replace(
         found,
-        skew=skew.measure(images, tensors, direct, said),
+        skew=skew.measure(images, tensors, direct, answers),
         files=skew.measure(read, seen, of_read, of_seen),
     )
 
@@ -221,8 +221,8 @@ def _rival(
     if sorted(manifest.labels) != sorted(labels):
         raise UsageError(f"the champion {champion.file_name} names other labels than the data set: {manifest.labels}.")
     tensors = images if manifest.input == input_of(images) else skew.device_tensors(images, manifest)
-    said, _ = _answers(champion.model, manifest, tensors, timed=0)
-    its_right = _in_order(said, manifest.labels, labels).argmax(axis=1) == truth
+    answers, _ = _answers(champion.model, manifest, tensors, timed=0)
+    its_right = _in_order(answers, manifest.labels, labels).argmax(axis=1) == truth
     our_right = named.argmax(axis=1) == truth
     return Rival(
         model=f"{manifest.name} {manifest.release}",

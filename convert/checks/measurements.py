@@ -1,4 +1,4 @@
-"""What the gate knows of a model: the record that `measure` fills and `decision` judges."""
+"""Everything the gate measures of a model: the record that `measure` fills and `decision` judges."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -102,7 +102,7 @@ class Measurements:
 
 
 class Check(NamedTuple):
-    """One check: what was found, and why it speaks against the model (None when it does not)."""
+    """One check: what was found, and the reason to refuse the model (None when it passes)."""
 
     name: str
     value: float | str | bool | None

@@ -2,8 +2,8 @@
 
 `skew` proves the road with pictures whose every pixel is known. Files are otherwise: in colour, as JPEG, larger than
 the input by no whole factor. The device decodes them its own way (a JPEG straight to its grey plane), crops by the
-manifest and scales once. Training reads a picture of the square alone, as somebody would have cut it out for a folder
-of faces, with the code of `train.sources`. Both start from the same bytes and may differ by rounding, no more: a model
+manifest and scales once. Training reads a picture of the square alone, cut out as for a folder of
+faces, with the code of `train.data.rows`. Both start from the same bytes and may differ by rounding, no more: a model
 whose manifest names another resize method than its training used shows here and nowhere else.
 """
 

@@ -1,4 +1,4 @@
-"""What can be said of a model without running it: operators, types and shapes, against what every device runs."""
+"""Operators, types and shapes of a model file, held against what every device runs; nothing is executed."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
-"""Is every stored whole number the rounded float? The one check that sees a single damaged weight.
+"""Every stored whole number must be the rounded float: the one check that finds a single damaged weight.
 
 Post-training quantization rounds each weight to the nearest step, so the int8 file and the float file from the same
-network differ by at most half a step anywhere. Accuracy would not notice one flipped byte; this does.
+network differ by at most half a step anywhere. One flipped byte changes no measured accuracy; it shows here.
 """
 
 from dataclasses import dataclass

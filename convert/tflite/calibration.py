@@ -15,11 +15,13 @@ def stratified(labels: NDArray[np.integer], count: int, seed: int) -> NDArray[np
     classes, sizes = np.unique(labels, return_counts=True)
     if count <= 0 or len(classes) == 0:
         raise UsageError(
-            f"a calibration set of {count} out of {len(labels)} images is empty; "
-            "raise quantize.calibration_images in params.yaml or prepare the data again."
+            f"a calibration set of {count} out of {len(labels)} images is empty",
+            remedy="raise quantize.calibration_images in params.yaml or prepare the data again",
         )
     if count < len(classes):
-        raise UsageError(f"{count} calibration images cannot show {len(classes)} classes; take at least one of each.")
+        raise UsageError(
+            f"{count} calibration images cannot show {len(classes)} classes", remedy="take at least one of each"
+        )
     count = min(count, len(labels))
     generator = np.random.default_rng(seed)
     chosen = [

@@ -1,4 +1,4 @@
-"""The manifest of a converted model before anyone judged it: what the file itself and the data set say.
+"""The manifest of a converted model before the gate: what follows from the file itself and the data set.
 
 `quantize` writes it, the gate measures by it, `package` adds name, release, scores and lineage.
 """

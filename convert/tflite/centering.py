@@ -59,14 +59,14 @@ def plan(network: Any) -> Centering | None:
     if len(rescalings) != 1:
         return None
     (rescaling,) = rescalings
-    heard_by = [node.operation for node in rescaling._outbound_nodes]
-    if len(heard_by) != 1 or type(heard_by[0]).__name__ not in _ABSORBING:
+    consumers = [node.operation for node in rescaling._outbound_nodes]
+    if len(consumers) != 1 or type(consumers[0]).__name__ not in _ABSORBING:
         return None
     scale, offset = float(np.asarray(rescaling.scale)), float(np.asarray(rescaling.offset))
     if scale <= 0:
         return None
     zero_point = int(np.clip(np.ceil(-offset / scale - 0.5), 0, 255))
     rest = scale * zero_point + offset
-    if rest and not heard_by[0].use_bias:
+    if rest and not consumers[0].use_bias:
         return None
-    return Centering(rescaling.name, heard_by[0].name, zero_point, scale, rest)
+    return Centering(rescaling.name, consumers[0].name, zero_point, scale, rest)

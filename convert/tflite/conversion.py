@@ -30,13 +30,13 @@ def load_network(path: Path) -> Any:
             answer one probability per label.
     """
     if not path.is_file():
-        raise UsageError(f"{path} is not there; train a network first (`make train`).")
+        raise UsageError(f"{path} is not there", remedy="train a network first (`make train`)")
     keras = keras_on_tensorflow()
     try:
         network = keras.saving.load_model(path, compile=False)
     except Exception as error:
         raise UsageError(
-            f"{path} is no Keras network that can be read ({_first_line(error)}); train it again."
+            f"{path} is no Keras network that can be read ({_first_line(error)})", remedy="train it again"
         ) from error
     _check_shapes(network, path)
     return network
@@ -48,12 +48,14 @@ def keras_on_tensorflow() -> Any:
     import keras  # noqa: PLC0415 - TensorFlow takes seconds and 800 MB
 
     if keras.backend.backend() != "tensorflow":
-        raise UsageError("Keras runs on another backend here, and TensorFlow converts: set KERAS_BACKEND=tensorflow.")
+        raise UsageError(
+            "Keras runs on another backend here, and TensorFlow converts", remedy="set KERAS_BACKEND=tensorflow"
+        )
     return keras
 
 
 def check_fits(network: Any, image: tuple[int, ...], labels: tuple[str, ...], path: Path) -> None:
-    """Hold the network against the data it shall be converted with.
+    """Check that the network fits the data it is converted with.
 
     Raises:
         UsageError: it takes other images than [height, width, channels] or answers another number of labels.
@@ -111,7 +113,7 @@ def to_int8(network: Any, calibration: Images, progress: Callable[[int], None] =
         UsageError: the calibration set is empty or does not fit, or an operator has no int8 form.
     """
     if len(calibration) == 0:
-        raise UsageError("the calibration set is empty; raise quantize.calibration_images in params.yaml.")
+        raise UsageError("the calibration set is empty", remedy="raise quantize.calibration_images in params.yaml")
     if calibration.shape[1:] != network.input_shape[1:]:
         raise UsageError(
             f"calibration images of {calibration.shape[1:]} do not fit the network's input {network.input_shape[1:]}."
@@ -181,13 +183,15 @@ def _check_shapes(network: Any, path: Path) -> None:
     except AttributeError as error:
         raise UsageError(f"the network in {path} has not one input and one output; it cannot be converted.") from error
     if not isinstance(taken, tuple) or not isinstance(given, tuple):
-        raise UsageError(f"the network in {path} has several inputs or outputs; it needs one picture and one answer.")
+        raise UsageError(
+            f"the network in {path} has several inputs or outputs", remedy="give it one picture and one answer"
+        )
     if len(taken) != 4 or any(side is None for side in taken[1:]):
         raise UsageError(
-            f"the network in {path} takes {taken}; give it a fixed [height, width, channels] before converting."
+            f"the network in {path} takes {taken}", remedy="give it a fixed [height, width, channels] before converting"
         )
     if len(given) != 2 or given[1] is None:
-        raise UsageError(f"the network in {path} answers {given}; it must answer one probability per label.")
+        raise UsageError(f"the network in {path} answers {given}", remedy="let it answer one probability per label")
 
 
 def _first_line(error: Exception) -> str:

@@ -126,7 +126,7 @@ def parse(model: bytes, name: str = "the model") -> Graph:
         UsageError: not a TFLite file, cut short, or not one graph with one input and one output.
     """
     if model[4:8] != b"TFL3":
-        raise UsageError(f"{name} is no TFLite file (its identifier is missing); convert the network again.")
+        raise UsageError(f"{name} is no TFLite file (its identifier is missing)", remedy="convert the network again")
     try:
         tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
         (subgraph,) = tree.subgraphs
@@ -135,7 +135,9 @@ def parse(model: bytes, name: str = "the model") -> Graph:
         operators = tuple(_operator(operator, tree.operatorCodes) for operator in subgraph.operators)
         graph = Graph(tensors, operators, _indices(subgraph.inputs), _indices(subgraph.outputs))
     except Exception as error:
-        raise UsageError(f"{name} is a damaged TFLite file ({type(error).__name__}); convert it again.") from error
+        raise UsageError(
+            f"{name} is a damaged TFLite file ({type(error).__name__})", remedy="convert it again"
+        ) from error
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise UsageError(f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs instead of one each.")
     return graph

@@ -5,8 +5,8 @@ a data set is in them, so they may travel with every release.
 
 They are chosen among many for being well conditioned. Delegates round inside the network otherwise than the reference
 kernels, and where the model is undecided one step of a logit is several steps of a probability: over a set of faces
-an int8 network of twelve layers answers up to 7 steps of 256 apart, none the better. On a golden the answer must hold
-still, so that a difference on a board speaks of the board.
+an int8 network of twelve layers answers up to 7 steps of 256 apart, none the better. On a golden the answer must be
+stable, so that a difference on a board is due to the board.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ CANDIDATES: Final = 20
 """Pictures drawn for each golden that is chosen."""
 _SHORT: Final = (4, 12)
 """Candidates a golden that the exact kernels are asked about: smooth, noise. Noise leaves a network undecided, so that
-fewer of its answers hold still."""
+fewer of its answers are stable."""
 _WAVES: Final = 6  # waves a smooth picture is the sum of
 
 
@@ -39,8 +39,8 @@ def candidates(image: ImageInput, seed: int = 7) -> NDArray[np.uint8]:
 def shortlist(delegated: NDArray[np.generic]) -> NDArray[np.int64]:
     """Candidates worth asking the slow exact kernels about, by their raw answers [N, labels] with delegates."""
     kind = _kinds(len(delegated))
-    trembling, turn = _conditioning(delegated, kind)
-    order = np.lexsort((trembling, turn))
+    sensitivity, turn = _conditioning(delegated, kind)
+    order = np.lexsort((sensitivity, turn))
     counts = [each * count for each, count in zip(_SHORT, (SMOOTH, NOISE), strict=True)]
     kept = [order[kind[order] == number][:count] for number, count in enumerate(counts)]
     return np.sort(np.concatenate(kept)).astype(np.int64)
@@ -52,13 +52,12 @@ def choose(
     """Positions in `listed` that become goldens, from its raw answers without and with delegates.
 
     `alike` [listed]: the other runtimes answer exactly so too; the rest is chosen only when there is nothing else.
-    Then those that delegates answer within their tolerance, and of these the best conditioned of each label in turn:
-    variety before comfort.
+    Then those that delegates answer within their tolerance, and of these the best conditioned of each label in turn.
     """
     kind = _kinds((SMOOTH + NOISE) * CANDIDATES)[listed]
-    trembling, turn = _conditioning(exact, kind)
+    sensitivity, turn = _conditioning(exact, kind)
     off = np.abs(exact.astype(np.float64) - delegated.astype(np.float64)).max(axis=1)
-    order = np.lexsort((trembling, turn, np.where(alike, np.maximum(off, WITH_DELEGATES), np.inf)))
+    order = np.lexsort((sensitivity, turn, np.where(alike, np.maximum(off, WITH_DELEGATES), np.inf)))
     kept = [order[kind[order] == number][:count] for number, count in enumerate((SMOOTH, NOISE))]
     return np.concatenate([np.sort(positions) for positions in kept]).astype(np.int64)
 
@@ -78,16 +77,16 @@ def _conditioning(
     answers: NDArray[np.generic], kind: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """How far a rounding step inside the network moves each answer, and its rank by that within its kind and label."""
-    said = answers.astype(np.float64)
-    shares = said / np.maximum(said.sum(axis=1, keepdims=True), 1e-9)
-    trembling = (shares * (1 - shares)).max(axis=1)  # d p / d logit is p (1 - p)
-    turn = np.zeros(len(said), np.int64)
+    real = answers.astype(np.float64)
+    shares = real / np.maximum(real.sum(axis=1, keepdims=True), 1e-9)
+    sensitivity = (shares * (1 - shares)).max(axis=1)  # d p / d logit is p (1 - p)
+    turn = np.zeros(len(real), np.int64)
     seen: dict[tuple[int, int], int] = {}
-    for position in np.argsort(trembling, kind="stable"):
-        key = int(kind[position]), int(said[position].argmax())
+    for position in np.argsort(sensitivity, kind="stable"):
+        key = int(kind[position]), int(real[position].argmax())
         turn[position] = seen.get(key, 0)
         seen[key] = int(turn[position]) + 1
-    return trembling, turn
+    return sensitivity, turn
 
 
 def _smooth(generator: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from convert.tflite.flatbuffer import WEIGHTED, Graph, Tensor, parse
 
-_SILENT: Final = 1e-20  # below this mean square there is no signal to speak of
+_SILENT: Final = 1e-20  # a mean square below this is no signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,16 @@ class _Sums:
 
 
 def _layers(graph: Graph, sums: dict[int, _Sums]) -> tuple[Layer, ...]:
-    found, heard = [], dict.fromkeys(graph.inputs, np.inf)
+    found, ratios = [], dict.fromkeys(graph.inputs, np.inf)
     for operator in graph.operators:
         index = operator.outputs[0]
-        before = min((heard[source] for source in operator.inputs if source in heard), default=np.inf)
+        before = min((ratios[source] for source in operator.inputs if source in ratios), default=np.inf)
         if index not in sums:
-            heard[index] = before
+            ratios[index] = before
             continue
         total = sums[index]
         scale, zero_point = _step(graph.tensors[index])
-        heard[index] = total.sqnr
+        ratios[index] = total.sqnr
         found.append(
             Layer(
                 name=short_name(graph.tensors[index].name),

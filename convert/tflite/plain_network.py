@@ -30,7 +30,7 @@ _KEPT: Final = {
 
 
 class PlainLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer: its class, the settings that matter, and the layers it hears."""
+    """One layer: its class, the settings that matter, and the layers its input comes from."""
 
     name: str
     kind: str
@@ -39,7 +39,7 @@ class PlainLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlainNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """Layers in an order in which each hears only earlier ones or the `picture`."""
+    """Layers in an order in which inputs come only from earlier ones or the `picture`."""
 
     shape: tuple[int, int, int]
     zero_point: int
@@ -51,26 +51,26 @@ class PlainNetwork(msgspec.Struct, frozen=True, kw_only=True):
 def describe_network(network: Any, zero_point: int) -> tuple[PlainNetwork, dict[str, NDArray[np.float32]]]:
     """A functional Keras 3 network as data, and its weights named `LAYER/NUMBER` in Keras' own order.
 
-    `network` hears `pixel - zero_point`: its rescaling is folded (see `centering`).
+    `network` takes `pixel - zero_point`: its rescaling is folded (see `centering`).
 
     Raises:
         UsageError: it holds a layer that quantization-aware training cannot carry.
     """
     layers: list[PlainLayer] = []
     weights: dict[str, NDArray[np.float32]] = {}
-    alias: dict[str, str] = {}  # layers that only pass on what they hear
+    alias: dict[str, str] = {}  # layers that only pass on their input
     for layer in network.layers:
         kind = type(layer).__name__
-        heard = tuple(alias.get(name, name) for name in _inputs(layer))
+        sources = tuple(alias.get(name, name) for name in _inputs(layer))
         if kind == "InputLayer":
             alias[layer.name] = "picture"
         elif (kind == "Activation" and layer.get_config()["activation"] == "linear") or kind == "Dropout":
-            alias[layer.name] = heard[0]
+            alias[layer.name] = sources[0]
         elif kind in _KEPT:
             settings = {key: value for key, value in layer.get_config().items() if key in _KEPT[kind]}
             if split := kind == "Dense" and settings["activation"] == "softmax":
                 settings["activation"] = "linear"  # the range to learn is that of the logits
-            layers.append(PlainLayer(name=layer.name, kind=kind, settings=settings, inputs=heard))
+            layers.append(PlainLayer(name=layer.name, kind=kind, settings=settings, inputs=sources))
             if split:
                 after = f"{layer.name}_softmax"
                 softmax = {"activation": "softmax"}
@@ -80,7 +80,7 @@ def describe_network(network: Any, zero_point: int) -> tuple[PlainNetwork, dict[
                 weights[f"{layer.name}/{number}"] = np.asarray(weight, np.float32)
         else:
             raise UsageError(
-                f"quantization-aware training cannot carry the layer {layer.name} ({kind}); use method ptq."
+                f"quantization-aware training cannot carry the layer {layer.name} ({kind})", remedy="use method ptq"
             )
     if not layers:
         raise UsageError("the network has no layers to train.")
@@ -95,7 +95,7 @@ def describe_network(network: Any, zero_point: int) -> tuple[PlainNetwork, dict[
 
 
 def _inputs(layer: Any) -> list[str]:
-    """Names of the layers this one hears, in order."""
+    """Names of the layers whose output this one takes, in order."""
     if not layer._inbound_nodes:
         return []
     return [tensor._keras_history.operation.name for tensor in layer._inbound_nodes[0].input_tensors]

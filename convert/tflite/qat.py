@@ -1,4 +1,4 @@
-"""Quantization-aware training, asked of a process of its own.
+"""Quantization-aware training, in a process of its own.
 
 tfmot works on the Keras 2 API only, which cannot live in one process with Keras 3; `make setup-qat` gives it the
 environment `.venv-qat`. What passes between is plain files: the network as layers and weights, images and labels in,
@@ -35,11 +35,15 @@ def to_int8(network: Any, data: Dataset, settings: QuantizeSettings, python: Pat
         EdgewiseError: the training process failed.
     """
     if not python.is_file():
-        raise UsageError(f"quantization-aware training needs {python.parents[1]}; make it with `make setup-qat`.")
+        raise UsageError(
+            f"quantization-aware training needs {python.parents[1]}", remedy="make it with `make setup-qat`"
+        )
     rows = data.split_indices("train")
     centering = plan(network)
     if centering is None:
-        raise UsageError("quantization-aware training needs a network that begins with a rescaling; use method ptq.")
+        raise UsageError(
+            "quantization-aware training needs a network that begins with a rescaling", remedy="use method ptq"
+        )
     layers, weights = describe_network(prepared(network, centering, "float32"), centering.zero_point)
     images = data.images[rows]
     targets = np.asarray(network.predict(images, batch_size=128, verbose=0), np.float32)
@@ -61,7 +65,7 @@ def _run(python: Path, folder: Path) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    # Its progress bar is the user's: an epoch takes minutes.
+    # Standard output stays the terminal's, for its progress bar: an epoch takes minutes.
     done = subprocess.run(
         [str(python), "-m", "convert.tflite.qat_child", str(folder)],
         cwd=_REPOSITORY,

@@ -28,8 +28,8 @@ def build(network: PlainNetwork, weights: dict[str, NDArray[np.float32]]) -> Any
     outputs: dict[str, Any] = {"picture": picture}
     for layer in network.layers:
         made = _layer(layer)
-        heard = [outputs[name] for name in layer.inputs]
-        outputs[layer.name] = made(heard[0] if len(heard) == 1 else heard)
+        inputs = [outputs[name] for name in layer.inputs]
+        outputs[layer.name] = made(inputs[0] if len(inputs) == 1 else inputs)
         numbered = [weights[f"{layer.name}/{number}"] for number in range(len(made.weights))]
         if numbered:
             made.set_weights(numbered)
@@ -37,7 +37,7 @@ def build(network: PlainNetwork, weights: dict[str, NDArray[np.float32]]) -> Any
 
 
 def train(model: Any, network: PlainNetwork, data: dict[str, NDArray[Any]], settings: QuantizeSettings) -> Any:
-    """The model with quantization simulated, taught to answer as the float network does."""
+    """The model with quantization simulated, trained to answer as the float network does."""
     keras.utils.set_random_seed(settings.seed)
     aware = tfmot.quantization.keras.quantize_model(model)
     _set_ranges(aware, model, data["images"][:_RANGE_IMAGES].astype(np.float32) - network.zero_point)

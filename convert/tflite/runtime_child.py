@@ -1,8 +1,8 @@
-"""One model in one process of its own: load, answer, time, weigh. Run by `runtimes` under each interpreter.
+"""One model in one process of its own: load, answer, time, measure memory. Run by `runtimes` under each interpreter.
 
-Speaks raw files in one folder, so that any Python with the agent's own packages can be asked and a model that kills
-its interpreter kills only this: `model.tflite`, `manifest.json`, `request.json`, `inputs.u8` in; `outputs.raw` and
-`report.json` out. The interpreter itself is the agent's: `edge_vision.classifier`.
+Reads and writes raw files in one folder, so that any Python with the agent's own packages can run it, and a model that
+crashes its interpreter ends only this process: `model.tflite`, `manifest.json`, `request.json`, `inputs.u8` in;
+`outputs.raw` and `report.json` out. The interpreter itself is the agent's: `edge_vision.classifier`.
 """
 
 import sys
@@ -46,7 +46,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main(folder: Path) -> int:
-    """Answer the request in `folder`; 0 even when the model is refused, for that is an answer."""
+    """Answer the request in `folder`; 0 even when the runtime refuses the model, for that is a result."""
     request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Request)
     manifest = decode((folder / "manifest.json").read_bytes())
     inputs = np.fromfile(folder / "inputs.u8", np.uint8).reshape(request.count, *manifest.input.shape)

@@ -1,7 +1,7 @@
-"""The matrix of runtimes a model must answer alike on, each asked in a process of its own (see `probe`).
+"""The matrix of runtimes a model must answer alike on, each asked in a process of its own (`runtime_child`).
 
-A runtime whose environment is not there is reported as absent, never skipped in silence. A process that dies says so
-with its signal: that too is an answer about the model.
+A runtime whose environment is not there is reported as absent, never skipped in silence. A process that dies is
+reported with its signal: that too is a result of the model.
 """
 
 import os
@@ -97,7 +97,7 @@ def probabilities(outputs: NDArray[np.generic], manifest: ModelManifest) -> NDAr
 
 
 def _run(command: list[str]) -> str:
-    """Run a probe; empty when it ended well, otherwise what became of it."""
+    """Run the process; why it failed, empty when it ended well."""
     environment = {"PATH": os.defpath, "PYTHONPATH": str(_REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(

@@ -151,7 +151,7 @@ def test_calibration_on_noise_is_refused(converted: Converted, trained: Trained)
 
 
 def test_a_file_that_lost_its_weights_is_refused(converted: Converted, trained: Trained) -> None:
-    """What `from_concrete_functions([fn], keras3_network)` writes: a graph that reads variables nobody set."""
+    """What `from_concrete_functions([fn], keras3_network)` writes: a graph that reads variables never set."""
     import tensorflow as tf  # noqa: PLC0415
 
     function = tf.function(trained.network).get_concrete_function(tf.TensorSpec((1, 48, 48, 1), tf.uint8))
@@ -180,7 +180,7 @@ def test_a_truncated_file_is_refused_whatever_the_manifest_says(converted: Conve
 def test_one_flipped_weight_byte_is_refused_by_digest_and_by_value(converted: Converted, trained: Trained) -> None:
     flipped = flip_weight(converted.int8_model)
     assert "digest" in reasons(replace(converted, int8_model=flipped), trained.data)
-    # Even where somebody wrote digest, goldens and record anew for the damaged file:
+    # Even with digest, goldens and record written anew for the damaged file:
     assert "weights" in reasons(with_model(converted, flipped), trained.data)
 
 

@@ -66,8 +66,8 @@ def test_one_setting_can_be_said_otherwise_without_another_file() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("seed", "--set seed: write a name, = and a value"),
-        ("=2", "--set =2: write a name, = and a value"),
+        ("seed", "--set seed changes no setting; write a name, = and a value"),
+        ("=2", "--set =2 changes no setting; write a name, = and a value"),
         ("augment.=2", "write a name, = and a value"),
         ("seed=[", "write a name, = and a value"),
         ("sed=2", "`train` has no `sed`: did you mean `seed`?"),

@@ -26,7 +26,7 @@ def read(root: Path, form: PictureFormat) -> Rows:
     bases = {name: root / name for name in SPLIT_FOLDERS if (root / name).is_dir()} if divided else {"train": root}
     names = _ordered([folder.name for folder in _folders(bases["train"])])
     if len(names) < 2:
-        raise UsageError(f"{bases['train']} has {len(names)} class folders; training needs at least two.")
+        raise UsageError(f"{bases['train']} has {len(names)} class folders", remedy="make at least two, one a class")
     digest = hashlib.sha256()
     images, labels, splits, places, resized, problems = [], [], [], [], [], []
     files = [

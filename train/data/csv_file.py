@@ -21,6 +21,7 @@ VOTES = {
     "neutral": "neutral", "happiness": "happy", "surprise": "surprise", "sadness": "sad", "anger": "angry",
     "disgust": "disgust", "fear": "fear", "contempt": "contempt", "unknown": "unknown", "NF": "not_a_face",
 }  # fmt: skip
+_TOGETHER = "give the two files that belong together row for row"
 
 
 def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
@@ -50,9 +51,7 @@ def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
         splits.append(usage)
         places.append(place)
     if votes_by_row is not None and ferplus is not None and len(votes_by_row) != rows:
-        raise UsageError(
-            f"{ferplus} has {len(votes_by_row)} rows, {path} has {rows}: they must belong together row for row."
-        )
+        raise UsageError(f"{ferplus} has {len(votes_by_row)} rows, {path} has {rows}", remedy=_TOGETHER)
     if not images:
         first = f"; the first: {problems[0]}" if problems else ""
         raise UsageError(f"{path} has no usable row{first}.")
@@ -110,7 +109,7 @@ def _label(value: str) -> int:
 
 def _pixels(value: str) -> NDArray[np.uint8]:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say that text was not all numbers
+        warnings.simplefilter("error", DeprecationWarning)  # how NumPy reports text that is not all numbers
         try:
             numbers = np.fromstring(value, dtype=np.int64, sep=" ")
         except (DeprecationWarning, ValueError):
@@ -126,14 +125,10 @@ def _votes(
     records: list[tuple[int, dict[str, str]]], row: int, usage: str, path: Path, ferplus: Path | None
 ) -> list[int]:
     if row - 2 >= len(records):
-        raise UsageError(
-            f"{ferplus} ends at row {len(records) + 1}, {path} goes on: they must belong together row for row."
-        )
+        raise UsageError(f"{ferplus} ends at row {len(records) + 1}, {path} goes on", remedy=_TOGETHER)
     record = records[row - 2][1]
     if record["Usage"] != usage:
-        raise UsageError(
-            f"{ferplus} row {row} says {record['Usage']}, {path} says {usage}: they must belong together row for row."
-        )
+        raise UsageError(f"{ferplus} row {row} says {record['Usage']}, {path} says {usage}", remedy=_TOGETHER)
     try:
         counts = [int(record[column]) for column in VOTES]
     except ValueError:

@@ -48,7 +48,7 @@ class Dataset:
         return digest.hexdigest()
 
     def majority_labels(self) -> NDArray[np.int64]:
-        """The label most annotators chose, [N]; -1 where it is tied or is none of `label_names`.
+        """The label most annotators chose, [N]; -1 where it is tied or not among `label_names`.
 
         FER+ (Barsoum et al. 2016) adds contempt, unknown and not-a-face; such rows have no label here.
         """
@@ -111,7 +111,7 @@ def load(path: Path) -> Dataset:
     """
     if not path.exists():
         raise UsageError(
-            f"{path} does not exist: run `make data SOURCE=fer2013.csv` (or a folder, or synthetic:2000) first."
+            f"{path} does not exist", remedy="run `make data SOURCE=fer2013.csv` (or a folder, or synthetic:2000) first"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -126,8 +126,8 @@ def load(path: Path) -> Dataset:
             )
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(
-            f"{path} is not a dataset file ({error}): write it again with `make data SOURCE=…`."
+            f"{path} is not a dataset file ({error})", remedy="write it again with `make data SOURCE=…`"
         ) from error
     if dataset.images.ndim != 4 or not len(dataset.images) == len(dataset.labels) == len(dataset.split):
-        raise UsageError(f"{path} holds arrays whose lengths differ: write it again with `make data SOURCE=…`.")
+        raise UsageError(f"{path} holds arrays whose lengths differ", remedy="write it again with `make data SOURCE=…`")
     return dataset

@@ -12,18 +12,20 @@ from train.data.rows import PictureFormat, Rows
 
 
 def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Rows:
-    """Read `source` in whichever of the three forms it is.
+    """Read `source`: `synthetic:N`, a folder of class folders, or fer2013.csv with or without `ferplus`.
 
     Raises:
-        UsageError: It is none of them, or not one row of it can be used; the text names file and row.
+        UsageError: It has none of these forms, or not one row of it can be used; the text names file and row.
     """
     if source.startswith("synthetic:"):
         return synthetic.read(source, form, seed)
     path = Path(source)
     if path.is_dir():
         if ferplus:
-            raise UsageError(f"{ferplus} goes with fer2013.csv, not with the folder {path}: leave FERPLUS out.")
+            raise UsageError(f"{ferplus} goes with fer2013.csv, not with the folder {path}", remedy="leave FERPLUS out")
         return class_folders.read(path, form)
     if path.is_file():
         return csv_file.read(path, Path(ferplus) if ferplus else None, form)
-    raise UsageError(f"{source} does not exist: name fer2013.csv, a folder of class folders, or synthetic:2100.")
+    raise UsageError(
+        f"{source} does not exist", remedy="name fer2013.csv, a folder of class folders, or synthetic:2100"
+    )

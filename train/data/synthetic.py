@@ -1,4 +1,4 @@
-"""Parametric grey faces of the seven emotions: for the demo and tests, without a download and without anyone's picture.
+"""Parametric grey faces of the seven emotions: for the demo and tests, without a download and without a photograph.
 
 A face is an oval with brows, eyes, nose and mouth; an emotion is a shift of their shapes (after the facial action
 units of Ekman and Friesen 1978: brows raised or drawn together, lids opened or narrowed, lip corners up or down, jaw
@@ -59,7 +59,8 @@ def read(source: str, form: PictureFormat, seed: int) -> Rows:
     count = int(text) if text.isascii() and text.isdigit() else -1
     if not 20 * len(EMOTIONS) <= count <= LARGEST:
         raise UsageError(
-            f"{source}: give a number of faces from {20 * len(EMOTIONS)} to {LARGEST}, such as synthetic:2100."
+            f"{source} names no number of faces",
+            remedy=f"give a number of faces from {20 * len(EMOTIONS)} to {LARGEST}, such as synthetic:2100",
         )
     labels = np.arange(count, dtype=np.uint8) % len(EMOTIONS)
     images = np.stack([

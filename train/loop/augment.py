@@ -62,7 +62,7 @@ def draw(strength: Augment, n: int, rng: np.random.Generator) -> NDArray[np.floa
 def apply(pixels: Tensor, changes: Tensor, seed: Any, strength: Augment) -> Tensor:
     """Change float pixels 0..255 [B,H,W,C] as drawn with `strength`; other pictures come in later (`mix_pictures`).
 
-    What has no strength is left out of the graph: a step has better things to do than to blur by nothing.
+    What has no strength is left out of the graph, and costs no time.
     """
     ops = keras.ops
 

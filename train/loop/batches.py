@@ -65,7 +65,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined, unused
         return share * target[rows] + (1 - share) * target[self.views.partners[view, rows]]
 
     def on_epoch_end(self) -> None:
-        """Keras says that an epoch is over."""
+        """Go on to the next epoch's order, views and changes; Keras calls it."""
         self.epoch += 1
 
     def _shuffled(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from train.scoring import scores
 
 SETTLE_PICTURES, SETTLE_BATCH = 5120, 256
 NEWTON_STEPS = 20
-OFFSET_PRIOR = 28  # as many pictures speak for no offset: a class with a dozen has little say in its own
+OFFSET_PRIOR = 28  # weight, in pictures, of having no offset: a class with a dozen pictures is moved little
 
 
 def settle_normalisation(
@@ -68,8 +68,8 @@ def settle_head(
 ) -> tuple[float, NDArray[np.float64]]:
     """Fit the shipped network's last layer to the selection split: one temperature, and one offset for each class.
 
-    Distillation and label smoothing leave a network less sure than it may be, long training surer, and both shift what
-    it says of the classes that people disagree about. It costs a device nothing: both go into the last layer's weights
+    Distillation and label smoothing leave a network less sure than it may be, long training surer, and both shift its
+    answers for the classes that people disagree about. It costs a device nothing: both go into the last layer's weights
     (Guo et al. 2017). Returns temperature and offsets [classes], which are added to the logits after it.
     """
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
@@ -84,7 +84,7 @@ def _temperature(logits: NDArray[np.float64], labels: NDArray[np.uint8]) -> floa
     def loss(temperature: float) -> float:
         return scores.log_loss(labels, _softmax(logits / temperature))
 
-    # One number from thousands of pictures: a fine grid finds it, and says no more than they know.
+    # One number from thousands of pictures: a fine grid finds it as exactly as they determine it.
     return float(min(np.exp(np.linspace(np.log(0.2), np.log(5.0), 323)), key=loss))
 
 

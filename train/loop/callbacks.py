@@ -1,4 +1,4 @@
-"""What happens between steps and epochs: watch the loss, score the selection split, save, stop when told to."""
+"""What happens between steps and epochs: watch the loss, score the selection split, save, and stop."""
 
 import math
 import signal
@@ -48,7 +48,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
 
         try:
             self.previous_handler = signal.signal(signal.SIGTERM, terminate)
-        except ValueError:  # not the main thread: whoever runs us there handles signals
+        except ValueError:  # not the main thread, which alone may handle signals
             self.previous_handler = None
 
     def restore_handler(self) -> None:
@@ -67,7 +67,10 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
         if batch % LOSS_CHECK_STEPS == 0 and logs:
             self._refuse_nan(float(logs["loss"]))
         if self.terminated:
-            raise StoppedError(f"stopped in epoch {self.epoch + 1}; the same command goes on from epoch {self.epoch}.")
+            raise StoppedError(
+                f"stopped in epoch {self.epoch + 1}",
+                remedy=f"run the same command again, which goes on from epoch {self.epoch}",
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Score the averaged weights on the selection split, then checkpoint."""
@@ -91,8 +94,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
         self.state.history.append(row)
         self.state.save(epoch + 1)
         self.progress.epoch(row)
-        for hear in self.each_epoch:
-            hear(row)
+        for notify in self.each_epoch:
+            notify(row)
         if time.monotonic() >= self.deadline:
             self.model.stop_training = True
 
@@ -102,8 +105,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc, name-defined, unuse
     def _refuse_nan(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise DivergedError(
-                f"the loss is {loss} in epoch {self.epoch + 1} at learning rate {self._rate():.3g}: "
-                "lower train.learning_rate, or lengthen train.warmup_epochs."
+                f"the loss is {loss} in epoch {self.epoch + 1} at learning rate {self._rate():.3g}",
+                remedy="lower train.learning_rate, or lengthen train.warmup_epochs",
             )
 
 

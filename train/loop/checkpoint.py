@@ -54,8 +54,8 @@ def load(path: Path, expected_fingerprint: str) -> Checkpoint | None:
     found = _read(path)
     if found.fingerprint != expected_fingerprint:
         raise UsageError(
-            f"{path} was made with another network, dataset or training params: restore those, or pass --set-aside to "
-            "keep it under another name and train from the start."
+            f"{path} was made with another network, dataset or training params",
+            remedy="restore those, or pass --set-aside to keep it under another name and train from the start",
         )
     return found
 
@@ -80,10 +80,10 @@ def load_averaged(path: Path) -> list[NDArray[Any]]:
     """The averaged weights of a checkpoint, whatever training it is of.
 
     Raises:
-        UsageError: There is none, or it cannot be read.
+        UsageError: The file is missing or cannot be read.
     """
     if not path.exists():
-        raise UsageError(f"{path} does not exist: train.start_from names a run's folder with a checkpoint.")
+        raise UsageError(f"{path} does not exist", remedy="name in train.start_from a run's folder with a checkpoint")
     return _read(path).averaged
 
 
@@ -97,5 +97,5 @@ def _read(path: Path) -> Checkpoint:
         return Checkpoint(head["epoch"], head["fingerprint"], head["history"], variables, averaged)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(
-            f"{path} cannot be read as a checkpoint ({error}): remove it to train from the start."
+            f"{path} cannot be read as a checkpoint ({error})", remedy="remove it to train from the start"
         ) from error

@@ -71,8 +71,8 @@ class Team:
                 torch.distributed.all_reduce(joined)
             except RuntimeError as error:
                 raise HelperLostError(
-                    "a process of this training ended before the others (out of memory?): "
-                    "the same command goes on from the last whole epoch."
+                    "a process of this training ended before the others (out of memory?)",
+                    remedy="run the same command again, which goes on from the last whole epoch",
                 ) from error
             joined /= self.size
             parts = torch.split(joined, [gradient.numel() for gradient in gradients])
@@ -86,21 +86,21 @@ class Team:
 def gathered(size: int, help_with: Callable[..., None], *arguments: Any) -> Iterator[Team]:
     """A team of `size` led by this process; each helper runs `help_with(team, *arguments)` in a process of its own.
 
-    No process waits longer than half an hour for another, which is gloo's own limit.
+    A process that waits half an hour for another gives up: gloo's own limit.
 
     Raises:
-        UsageError: The backend cannot, or there are more processes than cores.
+        UsageError: The backend is not PyTorch, or there are more processes than cores.
     """
     if size == 1:
         yield Team()
         return
     if keras.backend.backend() != "torch":
         raise UsageError(
-            f"train.processes is {size}, which needs KERAS_BACKEND=torch: {keras.backend.backend()} spreads over "
-            "cores by itself, so set 1."
+            f"train.processes is {size}, which needs KERAS_BACKEND=torch",
+            remedy=f"set it to 1 here: {keras.backend.backend()} spreads over cores by itself",
         )
     if size > (os.cpu_count() or 1):
-        raise UsageError(f"train.processes is {size} on {os.cpu_count()} cores: set {os.cpu_count()} or less.")
+        raise UsageError(f"train.processes is {size} on {os.cpu_count()} cores", remedy=f"set {os.cpu_count()} or less")
     import torch.distributed  # noqa: PLC0415 - only where PyTorch is the backend
     import torch.multiprocessing  # noqa: PLC0415
 
@@ -129,15 +129,15 @@ def _join(team: Team, meeting: str) -> None:
     import torch  # noqa: PLC0415 - only where PyTorch is the backend
 
     if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # gloo would listen where the host's name leads
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo listens on the address of the host's name
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=team.rank, world_size=team.size)
 
 
 def _helper(team: Team, meeting: str, help_with: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    # A terminal's Ctrl-C and a service manager's SIGTERM reach the whole group; the leader decides what they mean.
+    # A terminal's Ctrl-C and a service manager's SIGTERM reach the whole group, and the leader alone handles them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _join(team, meeting)
-    # The leader is gone; it has said why, if it could.
+    # The leader has ended, with an error of its own.
     with contextlib.suppress(HelperLostError):
         help_with(team, *arguments)

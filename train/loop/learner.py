@@ -55,7 +55,7 @@ class Learner(keras.Model):
             distance = ops.categorical_crossentropy(soft, logits / goal.temperature, from_logits=True)
             loss = (1 - goal.teacher_weight) * loss + goal.teacher_weight * goal.temperature**2 * ops.mean(distance)
         if goal.votes_weight:
-            # A row without votes has only zeros, and so no say.
+            # A row without votes has only zeros, and counts for nothing.
             votes = ops.categorical_crossentropy(y["votes"], y_pred["votes"], from_logits=True)
             present = ops.sum(y["votes"], axis=-1)
             loss = loss + goal.votes_weight * ops.sum(votes * present) / ops.maximum(ops.sum(present), 1.0)

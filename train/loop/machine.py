@@ -1,4 +1,4 @@
-"""Fitting a training to the machine it runs on: threads, memory that is kept, and what the machine could do at most."""
+"""Fitting a training to the machine it runs on: threads, memory that is kept, and the machine's peak."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep the memory that it frees, where the C library can be told so (glibc).
+    """Let the process keep the memory that it frees, where the C library has a setting for it (glibc).
 
     A step allocates the same large arrays again and again. Given back each time, their pages are zeroed again by the
     kernel: measured 25 % of all CPU time, 568 against 821 pictures a second.
@@ -29,7 +29,7 @@ def keep_freed_memory() -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Leave cores to others; 0 changes nothing. Only PyTorch takes this after its import."""
+    """Compute on at most so many threads; 0 changes nothing. Only PyTorch can change this after its import."""
     if threads and keras.backend.backend() == "torch":
         import torch  # noqa: PLC0415 - only where PyTorch is the backend
 
@@ -51,7 +51,7 @@ def matmul_peak(precision: str, size: int = 1536, repeats: int = 8) -> float:
 
 
 def cpu_name() -> str:
-    """The processor's own name where Linux tells it, with the number of cores."""
+    """The processor's own name where Linux has it, with the number of cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What several teachers saw, as a few numbers: the principal components of their last features."""
+"""The last features of several teachers as a few numbers: their principal components."""
 
 from dataclasses import dataclass
 
@@ -21,11 +21,11 @@ class Components:
 def principal_components(parts: list[NDArray[np.floating]], count: int) -> Components:
     """The `count` directions in which features vary most; `parts` [N,F_i] are of one teacher each and weigh alike."""
     features = np.concatenate(parts, axis=1).astype(np.float64)
-    # Networks differ in how loud their features are, which says nothing of how good they are.
-    loudness = np.concatenate(
+    # Networks differ in the scale of their features, which is no measure of how good they are.
+    spread = np.concatenate(
         [np.full(part.shape[1], np.sqrt(part.astype(np.float64).var(axis=0).sum())) for part in parts]
     )
-    scale = 1 / np.maximum(loudness, 1e-12)
+    scale = 1 / np.maximum(spread, 1e-12)
     mean = features.mean(axis=0)
     centred = (features - mean) * scale
     variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))

@@ -24,7 +24,7 @@ def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]
         UsageError: The folder holds no finished run, or one for other labels.
     """
     if not (run / MODEL).exists() or not (run / PARAMS).exists():
-        raise UsageError(f"{run} holds no finished training: train it first (`python -m train.fit`).")
+        raise UsageError(f"{run} holds no finished training", remedy="train it first (`python -m train.fit`)")
     params = msgspec.json.decode((run / PARAMS).read_bytes(), type=TrainParams)
     shipped = keras.models.load_model(run / MODEL, compile=False)
     if shipped.output_shape[-1] != len(label_names):
@@ -33,7 +33,7 @@ def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]
 
 
 def write_params(output: Path, params: TrainParams) -> None:
-    """What the run is trained with, for `load_run`; the folder is made where it is not there."""
+    """Write what the run is trained with, which `load_run` reads; the folder is made where it is not there."""
     output.mkdir(parents=True, exist_ok=True)
     (output / PARAMS).write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
 

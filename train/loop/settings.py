@@ -24,7 +24,7 @@ class Augment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     join: float = 0.0  # probability of another picture below a line near the middle (after CutMix, Yun et al. 2019)
 
     def changes_pixels(self) -> bool:
-        """Whether `apply` would do anything; blending and joining pictures are not its business."""
+        """Whether `augment.apply` would do anything; blending and joining are separate (`mix_pictures`)."""
         return any(getattr(self, name) for name in self.__struct_fields__ if name not in ("mixup", "join"))
 
 
@@ -35,7 +35,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     teacher_weight: float = 0.0  # share of the loss that follows the teacher; the rest follows the labels
     temperature: float = 1.0  # both distributions are softened by it (Hinton et al. 2015)
     votes_weight: float = 0.0  # added cross-entropy of a second head to FER+'s votes
-    features_weight: float = 0.0  # added squared error of a third head to what the teachers saw (Romero et al. 2015)
+    features_weight: float = 0.0  # added squared error of a third head to the teachers' features (Romero et al. 2015)
 
 
 class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +54,7 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_average_decay: Decay = 0.0  # the same over steps, beside it; 0.998 remembers some 500 steps
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 2013
-    processes: int = 1  # each takes its share of every batch; PyTorch backend, one machine (`train.team`)
+    processes: int = 1  # each takes its share of every batch; PyTorch backend, one machine (`distributed`)
     threads: int = 0  # CPU threads of each process, for the PyTorch backend; 0 leaves the choice to it
     objective: Objective = Objective()
     augment: Augment = Augment()

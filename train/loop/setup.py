@@ -99,13 +99,16 @@ def refuse_unfit_labels(data: dataset.Dataset) -> None:
     classes = len(data.label_names)
     if len(data.labels) and int(data.labels.max()) >= classes:
         raise UsageError(
-            f"the dataset has label {int(data.labels.max())}, but names only {classes} classes: prepare it again."
+            f"the dataset has label {int(data.labels.max())}, but names only {classes} classes",
+            remedy="prepare it again",
         )
     for split in ("train", "selection"):
         counts = np.bincount(data.labels[data.split_indices(split)], minlength=classes)
         for name, count in zip(data.label_names, counts, strict=True):
             if count == 0:
-                raise UsageError(f"class `{name}` has no picture in split {split}: add some, or leave the class out.")
+                raise UsageError(
+                    f"class `{name}` has no picture in split {split}", remedy="add some, or leave the class out"
+                )
 
 
 def fingerprint(params: TrainParams, data: dataset.Dataset) -> str:
@@ -118,7 +121,9 @@ def _vote_count(params: TrainParams, data: dataset.Dataset) -> int:
     if not params.objective.votes_weight:
         return 0
     if not data.vote_names:
-        raise UsageError("train.objective.votes_weight needs FER+ votes: run `make data` with FERPLUS=fer2013new.csv.")
+        raise UsageError(
+            "train.objective.votes_weight needs FER+ votes", remedy="run `make data` with FERPLUS=fer2013new.csv"
+        )
     return len(data.vote_names)
 
 
@@ -137,13 +142,13 @@ def _batches(params: TrainParams, data: dataset.Dataset, votes: int, team: Team)
         if params.objective.features_weight:
             if not views.features.shape[-1]:
                 raise UsageError(
-                    f"{params.views} holds no features for train.objective.features_weight: "
-                    "set distill.features and run `python -m train.distill` again."
+                    f"{params.views} holds no features for train.objective.features_weight",
+                    remedy="set distill.features and run `python -m train.distill` again",
                 )
             targets["features"] = views.features
     elif params.objective.teacher_weight or params.objective.features_weight:
         wanting = "teacher_weight" if params.objective.teacher_weight else "features_weight"
-        raise UsageError(f"train.objective.{wanting} needs a teacher's answers: name them in train.views.")
+        raise UsageError(f"train.objective.{wanting} needs a teacher's answers", remedy="name them in train.views")
     return Batches(
         images, targets, batch_size=params.batch_size, strength=params.augment, seed=params.seed, views=views, team=team
     )

@@ -1,6 +1,6 @@
 """Stored views of the training pictures with a teacher's answer for each: what a student learns from.
 
-A teacher that answers for the very view that the student sees teaches better than one answer a picture (Beyer et al.
+Answers for the very view that the student is given teach better than one answer a picture (Beyer et al.
 2022), and storing a dozen views costs a few minutes once instead of a teacher's pass in every step.
 """
 
@@ -20,7 +20,7 @@ from train.data.dataset import Dataset, write_archive
 class Views:
     """Pictures uint8 [V,N,H,W,C] of the dataset's N training rows and the teacher's probabilities [V,N,classes].
 
-    `features` [V,N,F] are what the teachers saw before they answered, of unit variance; F may be 0.
+    `features` [V,N,F] are the teachers' last features, of unit variance; F may be 0.
 
     A picture may be made of two: `shares` [V,N] of it is the row's own, the rest is row `partners`' [V,N].
     """
@@ -48,20 +48,26 @@ def load_views(path: Path, data: Dataset, rows: NDArray[np.intp]) -> Views:
     """Read views for the dataset's training `rows`.
 
     Raises:
-        UsageError: There are none, they were made from other data, or the file is no file of views.
+        UsageError: The file is missing, is no file of views, or was made from other data.
     """
     if not path.exists():
-        raise UsageError(f"{path} does not exist: write a teacher's answers with `python -m train.distill` first.")
+        raise UsageError(
+            f"{path} does not exist", remedy="write a teacher's answers with `python -m train.distill` first"
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             made_from = str(archive["source_digest"]), tuple(archive["label_names"])
             views = Views(*(archive[field.name] for field in dataclasses.fields(Views)))
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is not a file of views ({error}): run `python -m train.distill` again.") from error
+        raise UsageError(
+            f"{path} is not a file of views ({error})", remedy="run `python -m train.distill` again"
+        ) from error
     if made_from != (data.source_digest, data.label_names):
-        raise UsageError(f"{path} was made from other data than this dataset: run `python -m train.distill` again.")
+        raise UsageError(
+            f"{path} was made from other data than this dataset", remedy="run `python -m train.distill` again"
+        )
     if views.images.shape[1] != len(rows):
         raise UsageError(
-            f"{path} holds {views.images.shape[1]} rows, the dataset trains on {len(rows)}: write it again."
+            f"{path} holds {views.images.shape[1]} rows, the dataset trains on {len(rows)}", remedy="write it again"
         )
     return views

@@ -54,8 +54,8 @@ class TrainingState:
                 variable.assign(value)
             elif "head" not in variable.path:
                 raise UsageError(
-                    f"{run} has {list(value.shape)} where this network has {list(variable.shape)} ({variable.path}): "
-                    "train.start_from must name a run of the same network."
+                    f"{run} has {list(value.shape)} where this network has {list(variable.shape)} ({variable.path})",
+                    remedy="name in train.start_from a run of the same network",
                 )
 
     def save(self, epoch: int) -> None:

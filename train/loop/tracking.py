@@ -68,7 +68,7 @@ def open_run(params: TrainParams, source_digest: str, output: Path, parent_run: 
 
 
 def open_parent(params: TrainParams, name: str) -> str:
-    """A finished run that others stand under; its id."""
+    """Make a finished run to be the parent of others; its id."""
     from mlflow import MlflowClient  # noqa: PLC0415 - as in `open_run`
 
     client = MlflowClient(tracking_uri=tracking_uri(params))

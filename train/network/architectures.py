@@ -1,6 +1,6 @@
 """The networks by name, each a frozen config whose `layers` reads top to bottom: what they are made of.
 
-`networks` builds them, to train and to ship.
+`build` makes a Keras model of a config, to train or to ship.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class EdgeCnn:
     depths: tuple[int, ...] = (2, 2, 3, 2)
     pointwise: bool = True
     norm: bool = True  # without: a step costs an eighth less, but only trained weights can go on learning so
-    mirror: bool = False  # half of the filters are mirror images (`train.mirror`); needs `norm`, has no 1x1 branches
+    mirror: bool = False  # half of the filters are mirror images (`mirror`); needs `norm`, has no 1x1 branches
     places: bool = False  # the head sees each of the last map's places, not their average: faces are framed alike
     dropout: float = 0.2
 
@@ -68,9 +68,13 @@ class EdgeCnn:
         if not self.mirror:
             return
         if self.places or not self.norm:
-            raise UsageError("network option `mirror` needs `norm: true` and `places: false`.")
+            raise UsageError(
+                "network option `mirror` contradicts `norm` or `places`", remedy="set `norm: true` and `places: false`"
+            )
         if odd := [width for width in (self.stem, *self.widths) if width % 2]:
-            raise UsageError(f"network option `mirror` pairs filters: {odd[0]} is odd, set an even stem and widths.")
+            raise UsageError(
+                f"network option `mirror` pairs filters, and {odd[0]} is odd", remedy="set an even stem and even widths"
+            )
 
     def layers(self, b: Builder, pixels: Tensor) -> Tensor:
         """Stem, then stages that halve the resolution first; averaged over what is left, or flattened."""
@@ -165,13 +169,13 @@ class FaceResidual:
 class FaceMobile:
     """MobileNet (Howard et al. 2017) as the HSE face attributes network has it, which `train.pretrained` fills: 3.2 M.
 
-    It has no normalisation left, so what it starts from is everything: it is no network to train from random weights.
+    Its normalisation is folded away, so it is no network to train from random weights.
     """
 
     upscale: int = 3  # it learned from faces of 224 pixels
     widths: tuple[int, ...] = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
     halving: tuple[int, ...] = (2, 4, 6, 12)  # blocks that halve the resolution
-    frozen: int = 5  # the first so many blocks keep what faces taught them, and cost no backward pass
+    frozen: int = 5  # the first so many blocks keep their pretrained weights, and cost no backward pass
     dropout: float = 0.4
 
     def layers(self, b: Builder, pixels: Tensor) -> Tensor:

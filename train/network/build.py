@@ -42,8 +42,7 @@ def build_training(
 ) -> tuple[Any, Builder]:  # fmt: skip
     """Float pixels [B,H,W,C] in, float32 logits out: {"labels": [B,classes]} and, with `votes`, {"votes": [B,votes]}.
 
-    With `features`, {"features": [B,features]} guesses what teachers saw. Every head but the first is left behind by
-    `fold.deploy`.
+    With `features`, {"features": [B,features]} predicts the teachers' features. `fold.deploy` keeps only the first.
     """
     builder = Builder(training=True, policy=policy)
     pixels = keras.Input(shape, dtype="float32", name="pixels")

@@ -9,7 +9,7 @@ from train.network.layers import Conv, Depthwise, Norm
 from train.network.mirror import MirrorConv, MirrorNorm
 
 Tensor = Any
-# Whether half of a convolution's filters are mirror images of the others, and what it looks at (`train.mirror`).
+# Whether half of a convolution's filters are mirror images of the others, and what its input is (`mirror`).
 Mirror = Literal["", "pixels", "pairs"]
 
 
@@ -90,7 +90,7 @@ class Builder:
         return keras.layers.UpSampling2D(factor, interpolation="bilinear", dtype=self.policy, name=name)(x)
 
     def relu(self, x: Tensor, name: str, limit: float | None = None) -> Tensor:
-        """ReLU: what int8 kernels fuse for nothing."""
+        """ReLU, up to `limit` if there is one; int8 kernels fuse it at no cost."""
         return keras.layers.ReLU(max_value=limit, dtype=self.policy, name=name)(x)
 
     def add(self, x: Tensor, y: Tensor, name: str) -> Tensor:
@@ -103,7 +103,7 @@ class Builder:
         return layer(2, dtype=self.policy, name=name)(x)
 
     def mean_of_pairs(self, x: Tensor, name: str) -> Tensor:
-        """What a filter and its mirror image see [B,2F], averaged while training; the shipped head does it [B,2F]."""
+        """The mean [B,F] of filters and their mirror images [B,2F] while training; the shipped head averages itself."""
         if not self.training:
             return x
         pairs = keras.layers.Reshape((2, x.shape[-1] // 2), dtype=self.policy, name=f"{name}_beside")(x)

@@ -1,4 +1,4 @@
-"""Weights of face networks, from the names and forms they were published in to those of `train.networks`."""
+"""Weights of face networks, from the names and forms they were published in to those of `architectures`."""
 
 from typing import Any
 

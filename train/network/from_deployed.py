@@ -1,4 +1,4 @@
-"""A shipped network back in the form that trains, so that somebody with pictures of their own can go on from it.
+"""A shipped network back in the form that trains, so that training can go on from it with other pictures.
 
 This is the reverse of `fold.fold` as far as there is one: the folded convolution stands in the 3x3 branch, its
 normalisation gets the statistics that it would have had, and a 1x1 branch begins at nothing. The network then answers
@@ -23,12 +23,14 @@ def load_shipped(path: Path) -> Any:
     """A `model.keras` as `make train` writes it.
 
     Raises:
-        UsageError: The file is none.
+        UsageError: The file holds no network.
     """
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no network that `make train` wrote ({error}): check train.start_from.") from error
+        raise UsageError(
+            f"{path} is no network that `make train` wrote ({error})", remedy="check train.start_from"
+        ) from error
 
 
 def unfold(shipped: Any, network: Any, builder: Builder, images: NDArray[np.uint8]) -> None:
@@ -65,22 +67,22 @@ def _take(layer: Any, weights: list[NDArray[np.float32]]) -> None:
     if [tuple(held.shape) for held in layer.weights] == [value.shape for value in weights]:
         layer.set_weights(weights)
     elif layer.name != "head":
-        raise UsageError(_misfit(layer.name))
+        raise _misfit(layer.name)
 
 
 def _unfold_convolution(shipped: Any, network: Any, name: str, record: ConvRecord) -> NDArray[np.float32]:
-    """Let the 3x3 branch alone answer as the folded convolution did; returns the bias, which is its norm's for now."""
+    """Give the 3x3 branch alone the folded convolution's answers; returns the bias, which is its norm's for now."""
     conv, norm = network.get_layer(f"{name}_conv"), network.get_layer(f"{name}_norm")
     held = shipped.get_layer(name).get_weights() if name in {layer.name for layer in shipped.layers} else []
     if len(held) != 2:
-        raise UsageError(_misfit(name))
+        raise _misfit(name)
     kernel, bias = held[0].copy(), held[1]
     if record.identity and kernel.shape[2] == kernel.shape[3]:
         kernel[record.tap, record.tap] -= np.eye(kernel.shape[2], dtype=kernel.dtype)
     if record.mirror:
         kernel, bias = _learned_half(kernel, bias, record, name)
     if kernel.shape != tuple(conv.kernel.shape):
-        raise UsageError(_misfit(name))
+        raise _misfit(name)
     conv.set_weights([kernel])
     nothing, one = np.zeros_like(bias), np.ones_like(bias)
     norm.set_weights([one, bias, nothing, one - norm.epsilon])
@@ -98,8 +100,8 @@ def _learned_half(
     pairs = whole.shape == kernel.shape and np.allclose(whole, kernel, atol=1e-4 * np.abs(kernel).max())
     if not pairs or not np.allclose(bias[:half], bias[half:], atol=1e-4 * np.abs(bias).max()):
         raise UsageError(
-            f"train.start_from names a network without mirror images (layer {name}): leave the network option "
-            "`mirror` out, or start anew."
+            f"train.start_from names a network without mirror images (layer {name})",
+            remedy="leave the network option `mirror` out, or start anew",
         )
     return kernel[..., :half], bias[:half]
 
@@ -134,5 +136,8 @@ def _statistics(
     return found
 
 
-def _misfit(layer: str) -> str:
-    return f"train.start_from names another network than train.network and its options do: layer {layer} does not fit."
+def _misfit(layer: str) -> UsageError:
+    return UsageError(
+        f"train.start_from names another network than train.network and its options do: layer {layer} does not fit",
+        remedy="name the network that it was trained as",
+    )

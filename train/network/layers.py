@@ -2,8 +2,8 @@
 
 Keras keeps pictures as [B,H,W,C]. Its PyTorch backend copies each of them to [B,C,H,W] and back around a convolution,
 adds the bias and applies the activation in passes of their own, and computes batch normalisation from six separate
-operations: half of the step's time on a CPU. Permuting without copying is the memory layout PyTorch's own kernels like
-best (channels_last). Elsewhere these are Keras' own operations.
+operations: half of the step's time on a CPU. Permuting without copying gives the memory layout in which PyTorch's own
+kernels are fastest (channels_last). Elsewhere these are Keras' own operations.
 """
 
 from collections.abc import Callable

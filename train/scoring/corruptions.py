@@ -1,4 +1,4 @@
-"""What a camera does to a face crop, at three strengths: the strengths that the robustness report speaks of.
+"""What a camera does to a face crop, at the three strengths of the robustness report.
 
 Pure functions on uint8 pictures [H,W,C], deterministic for a generator. They are written with OpenCV and NumPy, apart
 from the training's augmentation, so that a report does not test a network with the very code that trained it.

@@ -47,7 +47,7 @@ def confusion(matrix: NDArray[np.int64], names: tuple[str, ...], path: Path) -> 
 
 
 def reliability(labels: scores.Labels, probabilities: scores.Probabilities, path: Path) -> None:
-    """Accuracy against confidence in bins; on the diagonal a model knows how sure it may be."""
+    """Accuracy against confidence in bins; on the diagonal a model is as sure as it is right."""
     figure, axes = _figure(5, 5)
     count, confidence, accuracy = scores.reliability(labels, probabilities)
     filled = count > 0

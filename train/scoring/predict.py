@@ -18,7 +18,7 @@ def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> ND
         UsageError: The file is missing, is of another kind, or does not fit pictures or classes.
     """
     if not model.exists():
-        raise UsageError(f"{model} does not exist: run `make train` (or `make quantize` for a .tflite) first.")
+        raise UsageError(f"{model} does not exist", remedy="run `make train` (or `make quantize` for a .tflite) first")
     match model.suffix:
         case ".keras":
             answers = _keras(model, images)
@@ -57,7 +57,9 @@ def _tflite(path: Path, content: bytes, images: NDArray[np.uint8]) -> NDArray[np
     given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     _refuse_shape(path, tuple(given["shape"][1:]), images)
     if given["dtype"] != np.uint8:
-        raise UsageError(f"{path} takes {np.dtype(given['dtype'])}, not uint8 pixels: convert it with `make quantize`.")
+        raise UsageError(
+            f"{path} takes {np.dtype(given['dtype'])}, not uint8 pixels", remedy="convert it with `make quantize`"
+        )
     rows = np.empty((len(images), int(answer["shape"][-1])), np.float32)
     for index, image in enumerate(steps(images, path.name)):
         interpreter.set_tensor(given["index"], image[None])

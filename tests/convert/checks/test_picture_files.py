@@ -42,7 +42,7 @@ def encoded(picture: NDArray[np.uint8], form: str) -> bytes:
 
 
 def read_as_a_folder(sightings: list[Sighting], manifest: ModelManifest, root: Path) -> NDArray[np.uint8]:
-    """What `make data SOURCE=folder` reads when somebody cut the faces out and saved them as PNG."""
+    """What `make data SOURCE=folder` reads of the faces, cut out and saved as PNG."""
     for name in ("one", "two"):  # a folder of one class is no data set
         (root / name).mkdir()
         for number, sighting in enumerate(sightings):

@@ -1,4 +1,4 @@
-"""The dataset file: what is none is refused, and votes give a label only where they are clear."""
+"""The dataset file: a file of another kind is refused, and votes give a label only where they are clear."""
 
 from pathlib import Path
 
