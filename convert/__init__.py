@@ -1,1 +1,1 @@
-"""Quantize, gate, package. Runs from the checkout."""
+"""Conversion by command, over the rooms `checks` and `tflite`; runs from the checkout."""

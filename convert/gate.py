@@ -67,7 +67,7 @@ def is_synthetic(champion: ModelPackage) -> bool:
 
 
 def table(result: GateResult) -> Table:
-    """Every check with its value."""
+    """Every check with its value, for the terminal."""
     shown = Table(title="gate: passed" if result.passed else "gate: REFUSED")
     shown.add_column("check", no_wrap=True)
     shown.add_column("found")
@@ -105,7 +105,7 @@ def selection_accuracy(history: Path) -> float | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m convert.gate`."""
+    """Command line of `python -m convert.gate`; exit code 3 when the gate refuses."""
     parser = argparse.ArgumentParser(prog="convert.gate", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data/dataset.npz"))

@@ -1,4 +1,4 @@
-"""Where a model came from, read off the checkout at packaging time: commit, pipeline lock, parameters, run."""
+"""Where a model came from, read from the checkout at packaging time: commit, pipeline lock, parameters, run."""
 
 import json
 import subprocess

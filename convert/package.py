@@ -136,7 +136,7 @@ def _checked(manifest: ModelManifest) -> ModelManifest:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m convert.package`."""
+    """Command line of `python -m convert.package`; exit code 3 for what the gate refused."""
     parser = argparse.ArgumentParser(prog="convert.package", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--run", type=Path, default=Path("build/train/run.json"), help="training's MLflow run")

@@ -108,7 +108,7 @@ def _write(done: artifacts.Converted, folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m convert.quantize`."""
+    """Command line of `python -m convert.quantize`."""
     parser = argparse.ArgumentParser(prog="convert.quantize", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--network", type=Path, default=Path("build/train/model.keras"))

@@ -1,1 +1,1 @@
-"""Data, network, fit, evaluate, tune. Runs from the checkout."""
+"""Training by command, over the rooms `loop`, `network`, `scoring` and `data`; runs from the checkout."""

@@ -1,1 +1,1 @@
-"""What the gate holds against a candidate."""
+"""The gate's measurements of a candidate, and the decision made on them."""

@@ -129,7 +129,7 @@ def skew(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
 
 
 def cost(found: Cost) -> Iterator[Check]:
-    """Time and memory against the budget."""
+    """Time (95th percentile of an invocation, seconds) and memory (bytes) against the manifest's budget."""
     slow, fat = found.latency > found.budget.latency, found.memory > found.budget.memory
     yield Check(
         "latency_s",

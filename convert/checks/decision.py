@@ -1,4 +1,4 @@
-"""May this model be signed? A pure decision: measurements and limits in, one sentence for each reason against it out.
+"""Whether a model may be released, purely: measurements and limits in, one sentence for each reason against it out.
 
 Nothing here measures (see `measure`) or reads a file. A check that was not run is not a pass: it is listed as such,
 and refuses where the limits require it.

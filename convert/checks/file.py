@@ -78,7 +78,7 @@ def labels(measured: Measurements) -> Iterator[Check]:
 
 
 def weights(found: WeightReport) -> Iterator[Check]:
-    """Every weight is the rounded float."""
+    """Every weight of the int8 file is the rounded float; the value is the largest difference, in steps."""
     reason = None
     if found.missing:
         reason = f"weights: {len(found.missing)} float constants have no quantized partner ({found.missing[0]}, …)."
@@ -91,7 +91,7 @@ def weights(found: WeightReport) -> Iterator[Check]:
 
 
 def goldens(run: GoldenRun, *, required: bool) -> Iterator[Check]:
-    """One runtime's answers to the goldens."""
+    """One runtime's answers to the goldens, in steps of the output; what it may be off is `edge_vision.goldens`'."""
     name = f"goldens_{run.runtime}"
     if run.failure:
         reason = f"goldens: {run.runtime} gave no answer: {run.failure}." if required else None

@@ -12,7 +12,7 @@ from train.scoring.scores import Interval
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """What the file holds; see `structure`."""
+    """What the file holds, as the functions of `structure` find it."""
 
     foreign_operators: list[str]
     open_shapes: list[str]
@@ -44,7 +44,7 @@ class GoldenRun:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """The champion on the same images."""
+    """How much better the champion is on the same images."""
 
     model: str
     drop: Interval

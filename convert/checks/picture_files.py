@@ -1,4 +1,4 @@
-"""Picture files as people have them: does the device see in one what training reads of the same square?
+"""From picture files as people have them, the device's tensor must be what training reads of the same square.
 
 `skew` proves the road with pictures whose every pixel is known. Files are otherwise: in colour, as JPEG, larger than
 the input by no whole factor. The device decodes them its own way (a JPEG straight to its grey plane), crops by the

@@ -1,4 +1,4 @@
-"""Does a picture in a file reach the model as the picture it was trained on? The agent's own path, end to end.
+"""A picture in a file must reach the model as the picture it was trained on: the agent's own path, end to end.
 
 Each test image is put into a larger picture with a face box that the manifest's crop maps back onto it, saved as PNG,
 and read, cropped and turned into a tensor by the code that runs on the device. Then tensor and answer are held against

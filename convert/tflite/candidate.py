@@ -68,7 +68,11 @@ def input_of(images: Images) -> ImageInput:
 
 
 def output_of(graph: Graph) -> Output:
-    """How the model's answers are stored."""
+    """How the model's answers are stored: type, scale and zero point.
+
+    Raises:
+        UsageError: the type is none that a device reads.
+    """
     tensor = graph.output
     dtype = tensor.dtype.lower()
     if dtype not in ("uint8", "int8", "float32"):

@@ -33,7 +33,7 @@ class Runtime:
 
     @property
     def present(self) -> bool:
-        """The environment has been made."""
+        """Whether the environment has been made."""
         return self.python.is_file()
 
 

@@ -37,7 +37,7 @@ class DataReport:
         return dataclasses.replace(self, counts=counts, source=source)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The report as `report.json` holds it; long lists are cut after `LISTED`, their counts are of all."""
         return {
             "source": self.source,
             "source_digest": self.source_digest,

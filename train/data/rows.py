@@ -16,7 +16,7 @@ TRAIN, TEST, PRIVATE = (SPLITS.index(name) for name in ("train", "test", "privat
 
 
 class PictureFormat(msgspec.Struct, frozen=True):
-    """What every picture is brought to."""
+    """Size in pixels and colour that every picture is brought to."""
 
     height: int = 48
     width: int = 48
@@ -24,7 +24,7 @@ class PictureFormat(msgspec.Struct, frozen=True):
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """1 for grey, 3 for RGB."""
         return 1 if self.colour == "grey" else 3
 
 
@@ -59,7 +59,7 @@ class Rows:
 
 
 def fitted(picture: NDArray[np.uint8], form: PictureFormat) -> NDArray[np.uint8]:
-    """A grey [H,W] or BGR [H,W,3] picture in the wanted size and colour, [height,width,channels]."""
+    """A grey [H,W] or BGR [H,W,3] picture in this size and colour (grey or RGB), uint8 [height,width,channels]."""
     if form.colour == "grey" and picture.ndim == 3:
         picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
     elif form.colour == "rgb":

@@ -35,7 +35,7 @@ def fingerprint(*parts: str) -> str:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the archive at `path`."""
+    """Write the archive in the place of an older one at `path`."""
     head = json.dumps({"epoch": checkpoint.epoch, "fingerprint": checkpoint.fingerprint, "history": checkpoint.history})
     arrays = {"head": np.array(head)}
     arrays |= {f"variable{index:04d}": value for index, value in enumerate(checkpoint.variables)}

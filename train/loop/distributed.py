@@ -28,7 +28,7 @@ class Team:
     size: int = 1
 
     def share(self, rows: Any) -> Any:
-        """This process' rows of a batch."""
+        """This process' rows of a batch: every `size`-th, beginning with its rank."""
         return rows[self.rank :: self.size]
 
     def equalise(self, variables: list[Any]) -> None:

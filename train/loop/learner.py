@@ -1,4 +1,4 @@
-"""The network together with what it learns from: augmentation before it, the joined loss behind it.
+"""The network together with what it learns from: augmentation before it, the whole loss behind it.
 
 A `keras.Model`, so that `fit` is Keras' own on every backend. Inputs are {"image": uint8 [B,H,W,C], "changes": [B,K]};
 targets are {"labels": [B,classes], "teacher": [B,classes], "votes": [B,V]}, each a distribution, and "features": [B,F],

@@ -14,7 +14,7 @@ class Components:
     basis: NDArray[np.float32]  # [F,K]
 
     def project(self, features: NDArray[np.floating]) -> NDArray[np.float16]:
-        """Coordinates along the components."""
+        """Coordinates [N,K] of features [N,F] along the components."""
         return ((features.astype(np.float32) - self.mean) @ self.basis).astype(np.float16)
 
 

@@ -29,7 +29,7 @@ class Augment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the loss is made of."""
+    """What the loss is made of: a weighted sum over labels, a teacher's answers, votes and features."""
 
     label_smoothing: float = 0.1
     teacher_weight: float = 0.0  # share of the loss that follows the teacher; the rest follows the labels

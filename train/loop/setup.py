@@ -30,7 +30,7 @@ _PLACES = ("output", "dataset", "experiment", "tracking_uri", "threads")
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The parts of one training."""
+    """The parts of one training, wired to each other and ready for the first step."""
 
     network: Any  # training form
     builder: Builder

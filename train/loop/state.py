@@ -92,7 +92,7 @@ class TrainingState:
         return live
 
     def put(self, values: list[NDArray[Any]]) -> None:
-        """Assign the network's weights."""
+        """Assign the network's weights, in the order of `weights`."""
         for variable, value in zip(self.weights, values, strict=True):
             variable.assign(value)
 

@@ -69,7 +69,8 @@ class EdgeCnn:
             return
         if self.places or not self.norm:
             raise UsageError(
-                "network option `mirror` contradicts `norm` or `places`", remedy="set `norm: true` and `places: false`"
+                "network option `mirror` needs `norm: true` and `places: false`",
+                remedy="set these, or leave `mirror` out",
             )
         if odd := [width for width in (self.stem, *self.widths) if width % 2]:
             raise UsageError(

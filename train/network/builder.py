@@ -98,7 +98,7 @@ class Builder:
         return keras.layers.Add(dtype=self.policy, name=name)([x, y])
 
     def pool(self, x: Tensor, name: str, kind: str = "max") -> Tensor:
-        """Halve height and width."""
+        """Halve height and width by the maximum or the mean (`kind` "average") of 2x2 places."""
         layer = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
         return layer(2, dtype=self.policy, name=name)(x)
 
@@ -114,7 +114,7 @@ class Builder:
         return keras.layers.Dropout(rate, dtype=self.policy, name=name)(x) if self.training and rate else x
 
     def dense(self, x: Tensor, name: str, units: int) -> Tensor:
-        """A fully connected layer with ReLU."""
+        """A fully connected layer with ReLU: features [B,F] to [B,units]."""
         return keras.layers.Dense(units, activation="relu", dtype=self.policy, name=name)(x)
 
 
