@@ -72,7 +72,7 @@ def test_the_gate_without_a_conversion_is_one_sentence_and_writes_nothing(
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-def test_a_package_without_the_gate_s_word_is_not_made(
+def test_a_package_without_the_gate_s_record_is_not_made(
     converted_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pack(settings(tmp_path), converted_folder) == ExitCode.USAGE
