@@ -4,12 +4,13 @@
 
 All rows of `benchmarks/accuracy.yaml` answer for the same test pictures under one protocol, from predictions stored in
 `build/accuracy/` (asked anew when model or data changed); a row whose files are not on this machine keeps the figures
-of the last run in `benchmarks/results/`. Quantized forms are compared with their own float network by McNemar's exact
-test. Prints the table and one JSON line; writes both and a picture into `benchmarks/results/`, which docs/accuracy.md
-quotes.
+of the last run in `benchmarks/results/`, under the words that the rows file has for it now. Quantized forms are
+compared with their own float network by McNemar's exact test. Prints the table and one JSON line; writes both and a
+picture into `benchmarks/results/`, which docs/accuracy.md quotes.
 """
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def measure(options: argparse.Namespace, console: Console) -> tuple[list[Row], l
                     missing.append(f"without {spec.name}: {error}")
         if earlier and not found:
             kept.append(spec.name)
-        rows += found or earlier
+        rows += found or [dataclasses.replace(row, published=spec.published, trained=spec.trained) for row in earlier]
     if kept:
         missing.append(f"figures of an earlier run, whose files are not here: {'; '.join(kept)}.")
     return rows, missing

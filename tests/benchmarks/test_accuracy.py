@@ -136,7 +136,7 @@ def test_the_command_prints_measured_and_published_apart_and_ends_with_json(
     assert "no row `our`: there are ours; theirs; absent" in capsys.readouterr().err
 
 
-def test_a_row_whose_files_are_gone_keeps_the_figures_of_the_last_run(
+def test_a_row_whose_files_are_gone_keeps_the_figures_of_the_last_run_and_the_words_of_the_rows_file(
     models: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(shapes(), tmp_path / "dataset.npz")
@@ -150,9 +150,11 @@ def test_a_row_whose_files_are_gone_keeps_the_figures_of_the_last_run(
     assert accuracy.main(given) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     here[0].unlink()
+    rows.write_text(rows.read_text().replace('"files"', '"trained": "by a recipe of another name", "files"'))
     assert accuracy.main(given) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert json.loads(printed[-1]) == first
+    assert json.loads(printed[-1]) == [{**row, "trained": "by a recipe of another name"} for row in first]
+    assert "- ours: by a recipe of another name." in printed
     assert "figures of an earlier run, whose files are not here: ours." in printed
 
 
