@@ -1,6 +1,6 @@
 """A shipped package as a network that can be trained again: for pictures of one's own, or as a teacher.
 
-    python -m convert.restore --package models/emotion-4.ewm --output build/runs/emotion-4
+    python -m convert.restore --package models/emotion-5.ewm --output build/restored
 
 Writes OUTPUT/model.keras (the shipped form: name it in `train.start_from`) and OUTPUT/params.json (so that the folder
 can stand among `distill.teachers`). Weights come out as the eight bits have them, in float; what rounding took is gone.
@@ -64,7 +64,7 @@ def _weights(graph: Graph) -> list[list[NDArray[np.float32]]]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m convert.restore`."""
     parser = argparse.ArgumentParser(description="Write a shipped package's network so that it can be trained again.")
-    parser.add_argument("--package", type=Path, required=True, help="such as models/emotion-4.ewm")
+    parser.add_argument("--package", type=Path, required=True, help="such as models/emotion-5.ewm")
     parser.add_argument("--network", default="edge_cnn", help="what it was trained as: train.network")
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     options = parser.parse_args(arguments)

@@ -20,7 +20,7 @@ port = {port}
 url = "{data}/two_faces_boxes_drawn.gif"
 loop = true
 [model]
-factory = "{repository}/models/emotion-2.ewm"
+factory = "{repository}/models/emotion-5.ewm"
 face_detector = "{data}/face_detection_yunet_2023mar.onnx"
 [telemetry]
 interval_s = 1.0
@@ -46,8 +46,8 @@ def test_every_prediction_of_a_real_agent_is_stored_once_though_the_bridge_was_k
         )
     try:
         labels = 'site="lab",device="cam-1"'
-        bridge.wait_for("/metrics", f'edgewise_device_model_info{{{labels},model="emotion-2"')
-        bridge.wait_for("/metrics", f'edgewise_classified_faces_total{{{labels},model="emotion-2",emotion="')
+        bridge.wait_for("/metrics", f'edgewise_device_model_info{{{labels},model="emotion-5"')
+        bridge.wait_for("/metrics", f'edgewise_classified_faces_total{{{labels},model="emotion-5",emotion="')
         bridge.kill()
         bridge.start()
         bridge.wait_for("/metrics", f"edgewise_spool_messages{{{labels}}} 0.0")

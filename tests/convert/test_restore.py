@@ -12,7 +12,7 @@ from edge_contract import package
 from edge_contract.errors import UsageError
 from train.loop.settings import TrainParams
 
-SHIPPED = package.read_file(Path("models/emotion-4.ewm"))
+SHIPPED = package.read_file(Path("models/emotion-5.ewm"))
 
 
 def test_the_restored_network_answers_as_the_package_does() -> None:
@@ -32,7 +32,7 @@ def test_the_restored_network_answers_as_the_package_does() -> None:
 
 
 def test_another_network_is_refused_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match=r"emotion-4\.ewm holds another network than edge_cnn"):
+    with pytest.raises(UsageError, match=r"emotion-5\.ewm holds another network than edge_cnn"):
         restore(SHIPPED, TrainParams(network_options={"stem": 8}))
     arguments = ["--package", "models/emotion-1.ewm", "--output", str(tmp_path / "run")]
     assert main(arguments) == 2
@@ -40,7 +40,7 @@ def test_another_network_is_refused_and_nothing_is_written(tmp_path: Path, capsy
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("name", "options"), [("emotion-1", ["--network", "baseline_cnn"]), ("emotion-4", [])])
+@pytest.mark.parametrize(("name", "options"), [("emotion-1", ["--network", "baseline_cnn"]), ("emotion-5", [])])
 def test_the_folder_is_a_teacher_and_a_start(name: str, options: list[str], tmp_path: Path) -> None:
     assert main(["--package", f"models/{name}.ewm", "--output", str(tmp_path / "run"), *options]) == 0
     from train.distill import load_teacher  # noqa: PLC0415 - needs the folder's network code only here

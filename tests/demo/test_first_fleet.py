@@ -64,5 +64,5 @@ def test_one_machine_becomes_a_fleet_of_one_by_the_commands_of_the_page(
     assert "kitchen: going back to the model before" in done.stdout
     (kitchen,) = json.loads((tmp_path / "fleet.json").read_text())["devices"]
     reported = kitchen["reported"]
-    assert (kitchen["device"], reported["state"], reported["active"]["release"]) == ("kitchen", "rolled-back", 4)
+    assert (kitchen["device"], reported["state"], reported["active"]["release"]) == ("kitchen", "rolled-back", 1)
     assert reported["target"]["release"] == 5

@@ -27,7 +27,7 @@ FACE = Box(170.0, 60.0, 110.0, 110.0)
 
 @pytest.fixture(scope="module")
 def shipped() -> ModelPackage:
-    return read_file(REPOSITORY / "models" / "emotion-2.ewm")
+    return read_file(REPOSITORY / "models" / "emotion-5.ewm")
 
 
 @pytest.fixture(scope="module")
