@@ -100,6 +100,9 @@ bench-push: setup-dev  ## A model to many devices
 bench-accuracy: setup-dev  ## Every network on the same test, from stored predictions
 	@$(PYTHON) -m benchmarks.accuracy
 
+architecture: setup-dev  ## The picture of the tree for docs/architecture.md, and how each folder is built
+	@$(PYTHON) -m docs.architecture
+
 screenshot: setup-dev  ## The dashboard's picture for the README
 	@$(PYTHON) -m tests.bridge.web.screenshot
 
@@ -117,5 +120,5 @@ clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector \
-	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot
+	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot architecture
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow

@@ -55,7 +55,7 @@ def draw(tree: Tree, storeys: Sequence[Sequence[str]]) -> str:
         body += _room(tree, rooms[name], number, _moved(plan.corners[name], start), sizes[name])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(page.width)} {_n(page.height)}" '
-        f'width="{_n(page.width)}" height="{_n(page.height)}" role="img" aria-label="Folders and imports of Edgewise">\n'
+        f'width="{_n(page.width)}" height="{_n(page.height)}" role="img" aria-label="Folders and imports">\n'
         f"<style>{_STYLE}{_colours(len(names))}</style>\n" + "\n".join(body) + "\n</svg>\n"
     )
 

@@ -151,7 +151,7 @@ def _counted(graph: Graph) -> tuple[int, int, int, int]:
 
 def _imported(source: ast.Module, module: str, is_package: bool, modules: set[str]) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(source):
+    for node in _statements(source.body):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -160,3 +160,11 @@ def _imported(source: ast.Module, module: str, is_package: bool, modules: set[st
             base = ".".join([*above, *([node.module] if node.module else [])])
             found |= {name if (name := f"{base}.{alias.name}") in modules else base for alias in node.names}
     return found & modules
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Those of a body and of all bodies in it; imports stand nowhere else, and expressions are most of a module."""
+    for node in body:
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, field, ()))
