@@ -22,6 +22,7 @@ from edge_agent.models.chunks import Download, PartFile
 from edge_agent.mqtt import link as agent_link
 from edge_agent.mqtt.link import Link as DeviceLink
 from edge_agent.settings import BrokerSettings
+from edge_agent.trust.subscription import Subscription
 from edge_contract import topics
 from edge_contract.manifest import digest_of
 from edge_contract.trust import Blob, Chunks, pieces
@@ -71,19 +72,20 @@ def chunked(subscribers: Subscribers, blob: Blob, folder: Path) -> float:
     def begin(done: Callable[[], None]) -> None:
         for number, link in enumerate(subscribers.links):
 
-            def deliver(_digest: str, chunk: int, payload: bytes, number: int = number) -> None:
+            def receive(topic: str, payload: bytes, number: int = number) -> None:
+                parsed = topics.parse(topic)
+                if not isinstance(parsed, topics.BlobTopic):
+                    return
                 with known:
                     download = downloads[number]
-                download.arrived(chunk, payload, time.monotonic())
+                download.arrived(parsed.chunk, payload, time.monotonic())
                 if download.complete:
                     download.close()
                     done()
 
-            part = PartFile(folder / str(number), blob)
+            part, subscription = PartFile(folder / str(number), blob), Subscription(link, receive)
             with known:
-                downloads[number] = Download(
-                    part, device="d", link=link, deliver=deliver, say_need=lambda _: None, now=time.monotonic()
-                )
+                downloads[number] = Download(part, device="d", broker=subscription, now=time.monotonic())
 
     return timed(len(subscribers.links), begin)
 
