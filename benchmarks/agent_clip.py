@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from demo.clip import portrait
-from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import SourceSettings
 from edge_agent.inference.consensus import ConsensusSettings
 from edge_agent.inference.locate import FaceLocator, LocateSettings
 from edge_agent.inference.recognize import Recognizer

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent import settings_file
-from edge_agent.camera.source import open_source
+from edge_agent.camera.open import open_source
 from edge_agent.commands.actions import Actions
 from edge_agent.commands.receiver import Commands
 from edge_agent.inference.pipeline import Pipeline

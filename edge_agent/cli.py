@@ -122,15 +122,15 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _selftest(options: argparse.Namespace) -> int:
     from edge_agent import settings_file  # noqa: PLC0415
-    from edge_agent.models import selftest_child  # noqa: PLC0415
+    from edge_agent.models import selftest  # noqa: PLC0415
     from edge_agent.tools import status  # noqa: PLC0415
 
     if options.package is not None:
         model = status.model_of(options.package)
     else:
         model = status.model_required(settings_file.load(options.config))
-    verdict = selftest_child.rehearse(model)
-    print(selftest_child.told(model, verdict))
+    verdict = selftest.run_unstaged(model)
+    print(selftest.in_words(model, verdict))
     return ExitCode.OK if verdict.passed else ExitCode.ERROR
 
 
@@ -192,7 +192,8 @@ def _cameras(_options: argparse.Namespace) -> int:
 
 
 def _look(options: argparse.Namespace) -> int:
-    from edge_agent.camera.source import SourceSettings, open_source  # noqa: PLC0415
+    from edge_agent.camera.open import open_source  # noqa: PLC0415
+    from edge_agent.camera.source import SourceSettings  # noqa: PLC0415
     from edge_agent.inference.pipeline import PipelineSettings  # noqa: PLC0415
     from edge_agent.tools import predict  # noqa: PLC0415
     from edge_contract import package  # noqa: PLC0415

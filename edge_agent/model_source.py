@@ -1,17 +1,15 @@
 """Which model runs here: the update machinery's choice, or a fixed package where no release side is trusted."""
 
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
+from edge_agent.models.fixed import FixedModel
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
 from edge_agent.update.work import UpdateSettings
-from edge_contract import package
 from edge_contract.errors import UsageError
 from edge_contract.messages import ModelRef, Reported
 from edge_vision.classifier import runtime
@@ -21,7 +19,7 @@ Report = Callable[[Reported], None]
 
 
 class Models(Protocol):
-    """What the agent asks of either."""
+    """The models of a device, whichever way they come."""
 
     def start(self) -> None:
         """Run what has to run, then go on in the background."""
@@ -37,56 +35,6 @@ class Models(Protocol):
 
     def model_failed(self, model: ModelRef, reason: str) -> None:
         """The model gave no answer to one face."""
-
-
-class FixedModel:
-    """The factory package: it runs, and nothing replaces it."""
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        device: str,
-        session: int,
-        on_activate: Activate,
-        report: Report,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        """Read and verify the package.
-
-        Raises:
-            UsageError, TrustError: it is missing or damaged.
-        """
-        found = package.read_file(path)
-        self._active = ActiveModel(found.manifest, found.model, "factory")
-        self._device, self._session, self._now = device, session, now
-        self._on_activate, self._report = on_activate, report
-
-    def start(self) -> None:
-        """Run the model and say so."""
-        self._on_activate(self._active)
-        self._report(
-            Reported(
-                device=self._device,
-                session=self._session,
-                active=self._active.manifest.ref,
-                state="idle",
-                time=self._now(),
-            )
-        )
-
-    def stop(self) -> None:
-        """Nothing is under way."""
-
-    def active(self) -> ActiveModel | None:
-        """The factory model."""
-        return self._active
-
-    def answered(self, model: ModelRef) -> None:
-        """There is no trial."""
-
-    def model_failed(self, model: ModelRef, reason: str) -> None:
-        """There is nothing to go back to."""
 
 
 def open_models(
@@ -106,8 +54,8 @@ def open_models(
             root = model.trust_root.read_bytes()
         except OSError as error:
             raise UsageError(
-                f"the root metadata {model.trust_root} cannot be read ({error.strerror}); copy the release side's "
-                "fleet/root.json there."
+                f"the root metadata {model.trust_root} cannot be read ({error.strerror})",
+                remedy="copy the release side's fleet/root.json there",
             ) from error
         return ModelUpdates(
             device.state_dir,
@@ -121,6 +69,7 @@ def open_models(
     if model.factory is not None:
         return FixedModel(model.factory, device=device.id, session=session, on_activate=on_activate, report=report)
     raise UsageError(
-        "the settings name no model: set model.trust_root (the release side's root metadata, from `edgewise keys "
-        "init`) to take releases, or model.factory to run one package."
+        "the settings name no model",
+        remedy="set model.trust_root (the release side's root metadata, from `edgewise keys init`) to take releases, "
+        "or model.factory to run one package",
     )

@@ -17,7 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import SourceSettings
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.inference.pipeline import Pipeline, PipelineSettings
 from edge_contract.messages import Stage

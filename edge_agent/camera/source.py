@@ -1,18 +1,17 @@
 """Where frames come from: one name in the settings, one `Source` each, and what a source promises.
 
 A `Source` is a description that can be connected again and again; a `Stream` is one connection. `grab` may block and
-may hang for ever (cameras do): only the capture thread calls it, and that thread can be abandoned. The kinds stand in
-modules of their own: `sources_files`, `sources_camera`, `sources_mjpeg`, `sources_picamera`.
+may hang for ever (cameras do): only the capture thread calls it, and that thread can be abandoned. Each kind stands in
+a module of its own (`opencv`, `files`, `mjpeg`, `picamera`, `drawn`); `open` chooses.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, Protocol
 from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.errors import EdgewiseError
 from edge_vision.picture import Pixels
 
 
@@ -105,45 +104,6 @@ class Source(Protocol):
         Raises:
             SourceError: it is not there, busy, or not what it should be; the text names the remedy.
         """
-
-
-def open_source(settings: SourceSettings) -> Source:
-    """The source that the settings name; nothing is opened yet.
-
-    Raises:
-        UsageError: no source can be meant by this name, or a file or folder is not there.
-    """
-    # Each kind is imported where it is chosen: a device with a camera needs neither HTTP nor Picamera2 in memory.
-    url = settings.url.strip()
-    scheme = urlsplit(url).scheme.lower() if "://" in url else ""
-    if url.isdecimal() or url.startswith("/dev/"):
-        from edge_agent.camera.opencv import V4l2Source  # noqa: PLC0415
-
-        return V4l2Source(Path(f"/dev/video{int(url)}") if url.isdecimal() else Path(url), settings)
-    if url == "picamera2":
-        from edge_agent.camera.picamera import PicameraSource  # noqa: PLC0415
-
-        return PicameraSource(settings)
-    if scheme in {"http", "https"}:
-        from edge_agent.camera.mjpeg import MjpegSource  # noqa: PLC0415
-
-        return MjpegSource(url, settings)
-    if scheme in {"rtsp", "rtsps"}:
-        from edge_agent.camera.opencv import RtspSource  # noqa: PLC0415
-
-        return RtspSource(url, settings)
-    if scheme:
-        raise UsageError(f"no source is behind {scheme}://; http, https, rtsp, a file, a folder or a camera index is.")
-    if not url:
-        raise UsageError("the source '' names nothing; give a camera index, URL, file or folder.")
-    path = Path(url).expanduser()
-    from edge_agent.camera.files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
-
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
-        return ImagesSource(path, settings)
-    if path.is_file():
-        return VideoSource(path, settings)
-    raise UsageError(f"the source {url!r} is no camera index, URL, file or folder that exists here.")
 
 
 def without_password(url: str) -> str:

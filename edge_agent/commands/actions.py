@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from edge_agent.commands.receiver import Action, Arguments
-from edge_agent.models import selftest_child
+from edge_agent.models import selftest
 from edge_agent.settings_file import SettingsFile
 from edge_agent.system.systemd import ServiceManager
 from edge_agent.update.updater import ModelUpdates
@@ -50,8 +50,8 @@ class Actions:
         model = self._models.active()
         if model is None:
             raise EdgewiseError("there is no model to test; push a release.")
-        verdict = selftest_child.rehearse(model)
-        told = selftest_child.told(model, verdict)
+        verdict = selftest.run_unstaged(model)
+        told = selftest.in_words(model, verdict)
         if not verdict.passed:
             raise EdgewiseError(told)
         return told

@@ -1,50 +1,32 @@
 """The self-test: does this very board run the model rightly and within its budget? In a process of its own.
 
-The parent (`SelfTest`) starts `python -m edge_agent.models.selftest SLOT` and judges how it ended; a model that
-crashes the interpreter, eats the memory or never returns ends a child, not the agent. The child puts limits on itself,
-loads the slot (every digest again) and runs the goldens twice: without delegates the answers must be exact, and the
-way the pipeline will run the model they must be close. Latency is CPU time per invocation, the mean of many: on a busy
-board the wall clock measures the neighbours, for frames keep flowing meanwhile, and some kernels count CPU time in
-ticks.
+`SelfTest` starts `python -m edge_agent.models.selftest_child SLOT` and judges how it ended; a model that crashes the
+interpreter, eats the memory or never returns ends a child, not the agent. This module loads no interpreter.
 """
 
-import contextlib
 import json
 import os
-import re
-import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from edge_agent.models.slots import ActiveModel, read_slot
-from edge_contract.errors import EdgewiseError, TrustError
-from edge_contract.manifest import Budget
+from edge_agent.models.slots import ActiveModel, Slots
 
-CPU_SECONDS: Final = 60
-"""What the child may use in all; the slowest supported board needs about two for the imports."""
 WALL_SECONDS: Final = 180.0
-"""When it is given up, asleep or swapped out."""
-_WARM_UP, _RUNS = 3, 40  # invocations: the first ones fault pages in
-_MEASURED_S: Final = 0.15  # CPU seconds to measure at least: fifteen of the coarsest ticks met
-_SLACK: Final = 96 * 1024 * 1024  # bytes beside the budget before an allocation fails: arenas and packed weights
-_NICENESS: Final = 5  # the pipeline goes first; on a busy board the test still ends within its time
+"""When the child is given up, asleep or swapped out."""
 _LONGEST_ANSWER: Final = 64 * 1024
 
 _ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """numpy's worker threads, which nothing here uses, allocate when they first run: on a busy board that was after the
 memory limit, and they crashed (1 self-test in 140)."""
 
-if TYPE_CHECKING:
-    from edge_vision.classifier import Classifier
-
-COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.models.selftest")
+COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.models.selftest_child")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +104,11 @@ class SelfTest:
 
 
 def run(slot: Path, command: Sequence[str] = COMMAND) -> Verdict:
-    """Test a slot and wait for the verdict; for `edgewise-agent selftest`."""
+    """Test a slot and wait for the verdict.
+
+    Raises:
+        OSError: no process could be started.
+    """
     verdicts: list[Verdict] = []
     done = threading.Event()
 
@@ -148,105 +134,24 @@ def judge(returncode: int, output: bytes) -> Verdict:
         return Verdict(passed=False, reason=f"the self-test ended with {returncode} and no answer.", blame=False)
 
 
-def examine(model: ActiveModel) -> Verdict:
-    """Run goldens and measure; in the child."""
-    from edge_vision.classifier import Classifier, runtime  # noqa: PLC0415 - the child alone loads the runtime
-    from edge_vision.goldens import EXACT, WITH_DELEGATES  # noqa: PLC0415
+def run_unstaged(model: ActiveModel) -> Verdict:
+    """Test a verified model that lies in no slot, through a temporary one; takes seconds.
 
-    manifest = model.manifest
-    try:
-        runtime()
-    except EdgewiseError as error:
-        return Verdict(passed=False, reason=str(error), blame=False)
-    before = _resident()
-    _limit_memory(manifest.budget.memory + _SLACK)
-    try:
-        # First as the pipeline will run it, and measured before anything else takes memory.
-        classifier = Classifier(model.model, manifest)
-        wrong = _wrong(classifier, WITH_DELEGATES)
-        latency = _latency(classifier)
-        added = max(0, _resident() - before)
-        wrong = wrong or _wrong(Classifier(model.model, manifest, delegates=False), EXACT)
-    except TrustError as error:
-        return Verdict(passed=False, reason=str(error), blame=False, spoiled=True)
-    except EdgewiseError as error:
-        return Verdict(passed=False, reason=str(error))
-    except MemoryError:
-        return Verdict(passed=False, reason=f"the model needs more memory than its budget of {manifest.budget.memory}.")
-    reason = wrong or _over_budget(manifest.budget, latency, added)
-    return Verdict(passed=not reason, reason=reason, latency=latency, memory=added)
+    Raises:
+        OSError: there is no room for a copy, or no process can be started.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgewise-") as folder:
+        file = Path(folder) / "model.tflite"
+        file.write_bytes(model.model)
+        slots = Slots(Path(folder))
+        return run(slots.path(slots.stage(file, model.manifest)))
 
 
-def _wrong(classifier: "Classifier", tolerance: int) -> str:
-    """What the goldens say against the model; nothing when they agree."""
-    from edge_vision import goldens  # noqa: PLC0415
-
-    report = goldens.check(classifier, classifier.manifest, tolerance)
-    if report.run == 0:
-        return "the release carries no known answers, so nothing can be said about it here."
-    if not report.ok:
-        return (
-            f"{report.failed} of {report.run} known inputs were answered wrongly on this board (off by up to "
-            f"{report.worst} steps)."
-        )
-    return ""
-
-
-def _over_budget(budget: Budget, latency: float, memory: int) -> str:
-    if latency > budget.latency:
-        return f"one inference takes {latency * 1e3:.1f} ms here, the budget is {budget.latency * 1e3:.1f} ms."
-    if memory > budget.memory:
-        return f"the model adds {memory:,} bytes of memory here, the budget is {budget.memory:,}."
-    return ""
-
-
-def _latency(classifier: "Classifier") -> float:
-    """CPU seconds of one invocation, all threads together, over at least `_RUNS` and `_MEASURED_S`."""
-    for _ in range(_WARM_UP):
-        classifier.raw(classifier.input)
-    began, runs, spent = time.process_time(), 0, 0.0
-    while runs < _RUNS or spent < _MEASURED_S:
-        classifier.input[...] = runs * 37 % 256
-        classifier.raw(classifier.input)
-        runs += 1
-        spent = time.process_time() - began
-    return spent / runs
-
-
-def main(arguments: Sequence[str]) -> int:
-    """The child: print the verdict as the last line of JSON."""
-    _limit_everything()
-    try:
-        verdict = examine(read_slot(Path(arguments[0])))
-    except TrustError as error:
-        verdict = Verdict(passed=False, reason=str(error), blame=False, spoiled=True)
-    sys.stdout.write(json.dumps({name: getattr(verdict, name) for name in Verdict.__slots__}) + "\n")
-    return 0
-
-
-def _limit_everything() -> None:
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes to a pipe and nowhere else
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-
-
-def _limit_memory(more: int) -> None:
-    """Let the process's data grow by so many bytes at most; then allocations fail."""
-    grown = _status("VmData") + more
-    resource.setrlimit(resource.RLIMIT_DATA, (grown, grown))
-
-
-def _resident() -> int:
-    return _status("VmRSS")
-
-
-def _status(field: str) -> int:
-    """A size of this process, bytes."""
-    found = re.search(rf"^{field}:\s+([0-9]+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def in_words(model: ActiveModel, verdict: Verdict) -> str:
+    """The verdict as a sentence."""
+    name = f"{model.manifest.name} {model.manifest.release}"
+    if not verdict.passed:
+        return f"{name} failed: {verdict.reason}"
+    latency = f"{1e3 * verdict.latency:.2f} ms an inference" if verdict.latency is not None else "latency unknown"
+    memory = f"{verdict.memory / 2**20:.1f} MB" if verdict.memory is not None else "memory unknown"
+    return f"{name} answers its {len(model.manifest.goldens)} known inputs rightly here; {latency}, {memory}"

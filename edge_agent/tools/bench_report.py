@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from edge_agent.camera.drawn import DrawnSource
-from edge_agent.camera.source import Source, SourceSettings, open_source
-from edge_agent.models import selftest_child
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import Source, SourceSettings
+from edge_agent.models import selftest
 from edge_agent.models.slots import ActiveModel
 from edge_agent.settings import Settings
 from edge_agent.system import memory
@@ -41,7 +42,7 @@ def measure(
         raise UsageError(f"bench cannot measure for {seconds:g} s; give --seconds more than 0.")
     memory.share_one_heap()
     progress("self-test of the model …")
-    selftest = selftest_child.rehearse(model)
+    verdict = selftest.run_unstaged(model)
     classifier = Classifier(model.model, model.manifest, threads=settings.model.threads)
     detector = open_detector(settings.model.face_detector, settings.model.face_detector_sha256)
     board = Board()
@@ -66,9 +67,9 @@ def measure(
         possible_fps=possible,
         invoke_p95_ms=None if invoke is None else invoke.p95_ms,
         invoke_budget_ms=round(1e3 * budget.latency, 3),
-        memory_mb=None if selftest.memory is None else round(selftest.memory / 1e6, 1),
+        memory_mb=None if verdict.memory is None else round(verdict.memory / 1e6, 1),
         memory_budget_mb=round(budget.memory / 1e6, 1),
-        complaints=bench.complaints(paced, possible, budget, selftest),
+        complaints=bench.complaints(paced, possible, budget, verdict),
     )
 
 

@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from edge_agent.camera.source import open_source
-from edge_agent.models import selftest_child
+from edge_agent.camera.open import open_source
+from edge_agent.models import selftest
 from edge_agent.mqtt.link import CONNECT_S, Link
 from edge_agent.settings import Settings
 from edge_agent.system import liveness
@@ -100,8 +100,8 @@ def model(settings: Settings) -> Finding:
     here = status.model_here(settings)
     if here is None:
         return Finding("model", "warning", "there is no model here yet", "push a release, or set model.factory")
-    verdict = selftest_child.rehearse(here)
-    told = selftest_child.told(here, verdict)
+    verdict = selftest.run_unstaged(here)
+    told = selftest.in_words(here, verdict)
     return Finding("model", "ok", told) if verdict.passed else Finding("model", "failed", told, "push another release")
 
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.camera.source import Source, SourceError, SourceSettings, SourceTraits, open_source
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import Source, SourceError, SourceSettings, SourceTraits
 from edge_agent.inference.consensus import ConsensusSettings
 from edge_agent.inference.events import PredictionEvent, ShownFace
 from edge_agent.inference.pipeline import Pipeline, PipelineSettings

@@ -1,6 +1,8 @@
 """The self-test with the real interpreter: mutants of a real model, as damage that somebody signed."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -50,3 +52,11 @@ def test_a_slot_that_is_damaged_is_said_to_be_and_no_model_is_blamed(tmp_path: P
     (tmp_path / "slots" / "tiny-1-000000000000").mkdir(parents=True)
     verdict = selftest.run(tmp_path / "slots" / "tiny-1-000000000000")
     assert (verdict.passed, verdict.spoiled, verdict.blame) == (False, True, False)
+
+
+def test_the_process_that_asks_loads_neither_numpy_nor_opencv_nor_an_interpreter() -> None:
+    heavy = ("numpy", "cv2", "ai_edge_litert", "tflite_runtime")
+    code = f"import sys, edge_agent.models.selftest; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert selftest.COMMAND[-1] == "edge_agent.models.selftest_child"

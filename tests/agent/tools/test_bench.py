@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edge_agent.camera.drawn import HEIGHT, WIDTH, DrawnSource
-from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import SourceSettings
 from edge_agent.inference.pipeline import PipelineSettings
 from edge_agent.models.selftest import Verdict
 from edge_agent.telemetry.board import Board

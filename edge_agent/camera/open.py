@@ -1,0 +1,48 @@
+"""Which kind of source the settings name: the one module that knows all of them.
+
+Each kind is imported where it is chosen: a device with a camera needs neither HTTP nor Picamera2 in memory.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge_agent.camera.source import Source, SourceSettings
+from edge_contract.errors import UsageError
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """The source that the settings name; nothing is opened yet.
+
+    Raises:
+        UsageError: no source can be meant by this name, or a file or folder is not there.
+    """
+    url = settings.url.strip()
+    scheme = urlsplit(url).scheme.lower() if "://" in url else ""
+    if url.isdecimal() or url.startswith("/dev/"):
+        from edge_agent.camera.opencv import V4l2Source  # noqa: PLC0415
+
+        return V4l2Source(Path(f"/dev/video{int(url)}") if url.isdecimal() else Path(url), settings)
+    if url == "picamera2":
+        from edge_agent.camera.picamera import PicameraSource  # noqa: PLC0415
+
+        return PicameraSource(settings)
+    if scheme in {"http", "https"}:
+        from edge_agent.camera.mjpeg import MjpegSource  # noqa: PLC0415
+
+        return MjpegSource(url, settings)
+    if scheme in {"rtsp", "rtsps"}:
+        from edge_agent.camera.opencv import RtspSource  # noqa: PLC0415
+
+        return RtspSource(url, settings)
+    if scheme:
+        raise UsageError(f"no source is behind {scheme}://; http, https, rtsp, a file, a folder or a camera index is.")
+    if not url:
+        raise UsageError("the source '' names nothing; give a camera index, URL, file or folder.")
+    path = Path(url).expanduser()
+    from edge_agent.camera.files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
+
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+        return ImagesSource(path, settings)
+    if path.is_file():
+        return VideoSource(path, settings)
+    raise UsageError(f"the source {url!r} is no camera index, URL, file or folder that exists here.")

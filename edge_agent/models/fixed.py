@@ -1,0 +1,59 @@
+"""One package as the only model: for a device that trusts no release side."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_agent.models.slots import ActiveModel
+from edge_contract import package
+from edge_contract.messages import ModelRef, Reported
+
+
+class FixedModel:
+    """The factory package: it runs, and no release replaces it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str,
+        session: int,
+        on_activate: Callable[[ActiveModel], None],
+        report: Callable[[Reported], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Read and verify the package.
+
+        Raises:
+            UsageError, TrustError: it is missing or damaged.
+        """
+        found = package.read_file(path)
+        self._active = ActiveModel(found.manifest, found.model, "factory")
+        self._device, self._session, self._now = device, session, now
+        self._on_activate, self._report = on_activate, report
+
+    def start(self) -> None:
+        """Activate the model and report it."""
+        self._on_activate(self._active)
+        self._report(
+            Reported(
+                device=self._device,
+                session=self._session,
+                active=self._active.manifest.ref,
+                state="idle",
+                time=self._now(),
+            )
+        )
+
+    def stop(self) -> None:
+        """Nothing is under way."""
+
+    def active(self) -> ActiveModel | None:
+        """The factory model."""
+        return self._active
+
+    def answered(self, model: ModelRef) -> None:
+        """There is no trial."""
+
+    def model_failed(self, model: ModelRef, reason: str) -> None:
+        """There is nothing to go back to."""
