@@ -16,9 +16,8 @@ from edge_agent.inference.locate import FaceLocator, LocateSettings
 from edge_agent.inference.recognize import Recognizer
 from edge_contract.package import ModelPackage
 from edge_vision.classifier import Classifier
-from edge_vision.crop import face_crop
-from edge_vision.faces import open_detector, working_copy
-from edge_vision.picture import Box
+from edge_vision.faces import open_detector
+from edge_vision.recognition import answer, search_copy
 from tests.agent.scenes import moving_face, write_clip
 
 FPS: Final = 30
@@ -46,20 +45,19 @@ def flips(clip: Path, detector: Path | None, model: ModelPackage) -> dict[str, f
     while stream.grab():
         picture = stream.retrieve(gray=True)
         frame += 1
-        small, scale = working_copy(picture)
+        copy = search_copy(picture)
         moment = frame / stream.fps
-        located = locator.locate(small, moment)
+        located = locator.locate(copy.pixels, moment)
         for track in located.faces:
-            box = Box(*(side * scale for side in track.box))
-            face_crop(picture, box, model.manifest.input, model.manifest.crop, classifier.input)
-            label = int(classifier.classify(classifier.input).argmax())
+            box = copy.in_picture(track.box)
+            label = int(answer(classifier, picture, box).probabilities.argmax())
             faces += 1
             raw += last.get(track.number, label) != label
             last[track.number] = label
             if recognizer.wants(track.number, moved=located.moved, moment=moment):
                 seen = recognizer.recognize(track.number, picture, box, moment)
                 agreed += seen.announcement is not None and seen.announcement.changed
-        locator.refresh(small, moment)
+        locator.refresh(copy.pixels, moment)
     minutes = faces / stream.fps / 60
     return {
         "without_consensus": round(raw / minutes, 1),

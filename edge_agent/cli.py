@@ -70,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     cameras = commands.add_parser("cameras", help="the cameras that this machine shows")
     cameras.set_defaults(command=_cameras)
 
-    predict = commands.add_parser("look", help="what the model says of a picture, a folder or a clip; needs no broker")
-    predict.add_argument("source", help="a picture, a folder of pictures or a video file")
-    predict.add_argument("--package", type=Path, required=True, help="the model's .ewm")
-    predict.add_argument("--face-detector", type=Path, help="YuNet's ONNX file; OpenCV's Haar cascade otherwise")
-    predict.set_defaults(command=_look)
+    look = commands.add_parser("look", help="what the model says of a picture, a folder or a clip; needs no broker")
+    look.add_argument("source", help="a picture, a folder of pictures or a video file")
+    look.add_argument("--package", type=Path, required=True, help="the model's .ewm")
+    look.add_argument("--face-detector", type=Path, help="YuNet's ONNX file; OpenCV's Haar cascade otherwise")
+    look.set_defaults(command=_look)
     return parser
 
 
@@ -201,13 +201,13 @@ def _look(options: argparse.Namespace) -> int:
     from edge_vision.faces import open_detector  # noqa: PLC0415
 
     found = package.read_file(options.package)
-    summary = predict.look(
+    summary = predict.predict(
         open_source(SourceSettings(url=options.source, pace="fast")),
         open_detector(options.face_detector),
         Classifier(found.model, found.manifest),
         PipelineSettings(),
-        say=lambda event: print(predict.line(event), flush=True),
-        complain=lambda text: print(f"edgewise-agent: {text}", file=sys.stderr),
+        on_prediction=lambda event: print(predict.line(event), flush=True),
+        on_error=lambda text: print(f"edgewise-agent: {text}", file=sys.stderr),
     )
     print(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")
     return ExitCode.OK

@@ -1,8 +1,8 @@
 """From a face's box to the model's pixels: the one crop in the world.
 
-Agent, converter's skew check and server call `face_crop`; what differs between models (size, colour, margin, resize)
-is in the manifest. The square may reach over the picture's edge: the border pixels are repeated there, as they were
-when the margin was measured.
+Every role crops by way of `recognition`; what differs between models (size, colour, margin, resize) is in the
+manifest. The square may reach over the picture's edge: the border pixels are repeated there, as they were when the
+margin was measured.
 """
 
 import math

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
 from edge_contract.manifest import FaceCrop, ImageInput, ModelManifest
-from edge_vision import picture
-from edge_vision.crop import face_crop, face_square
+from edge_vision.crop import face_square
 from edge_vision.picture import Box
+from edge_vision.recognition import decoded, fill
 from train.data.rows import PictureFormat, fitted
 
 ROUNDING: Final = 4
@@ -48,8 +48,7 @@ def device_tensors(sightings: Sequence[Sighting], manifest: ModelManifest) -> ND
     """
     tensors = np.zeros((len(sightings), *manifest.input.shape[1:]), np.uint8)
     for sighting, tensor in zip(sightings, tensors, strict=True):
-        seen = picture.decode(sighting.file, gray=manifest.input.color == "gray")
-        face_crop(seen, sighting.box, manifest.input, manifest.crop, tensor)
+        fill(tensor, decoded(sighting.file, manifest), sighting.box, manifest)
     return tensors
 
 

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.manifest import FaceCrop, ModelManifest
-from edge_vision import picture
-from edge_vision.crop import face_crop
 from edge_vision.picture import Box
+from edge_vision.recognition import decoded, fill
 
 _ENLARGED: Final = 3  # times: area resizing by a whole factor gives the original back exactly
 _BORDER: Final = 16  # pixels of other picture around the face
@@ -45,8 +44,7 @@ def device_tensors(images: NDArray[np.uint8], manifest: ModelManifest) -> NDArra
     for image, tensor in zip(images, tensors, strict=True):
         for_device, box = _scene(image, manifest.crop)
         _, png = cv2.imencode(".png", for_device)
-        seen = picture.decode(png.tobytes(), gray=manifest.input.color == "gray")
-        face_crop(seen, box, manifest.input, manifest.crop, tensor)
+        fill(tensor, decoded(png.tobytes(), manifest), box, manifest)
     return tensors
 
 

@@ -1,4 +1,4 @@
-"""What a face says: crop, classify, and agree over time. One model; a new model gets a new `Recognizer`."""
+"""Which answer a face gets over time: the model's, weighed by consensus. A new model gets a new `Recognizer`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from edge_agent.inference import consensus
 from edge_agent.inference.consensus import Announcement, Consensus, ConsensusSettings
 from edge_vision.classifier import Classifier
-from edge_vision.crop import face_crop
 from edge_vision.picture import Box, Pixels
+from edge_vision.recognition import answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Recognition:
 
 
 class Recognizer:
-    """A classifier and what it has said of each face so far."""
+    """A classifier and the consensus of its answers to each face so far."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Recognizer:
         self._settings = settings if self._continuous else replace(settings, window=0.0, evidence=1, threshold=0.0)
 
     def forget_all_but(self, known: frozenset[int]) -> None:
-        """Drop what was said of faces that are gone."""
+        """Drop the consensus of faces that are gone."""
         if not known.issuperset(self._faces):
             self._faces = {number: state for number, state in self._faces.items() if number in known}
 
@@ -65,20 +65,14 @@ class Recognizer:
 
         Raises:
             UsageError: the box is no box.
+            ModelFailedError: the model gave no answer.
         """
-        classifier, manifest = self._classifier, self.manifest
-        began = self._clock()
-        face_crop(picture, box, manifest.input, manifest.crop, classifier.input)
-        cropped = self._clock()
-        probabilities = classifier.classify(classifier.input)
-        answered = self._clock()
+        probabilities, cropping, invoking = answer(self._classifier, picture, box, self._clock)
         best = int(probabilities.argmax())
         self._faces[track], announcement = consensus.step(
             self._faces.get(track, Consensus()), probabilities, moment, self._settings
         )
-        return Recognition(
-            manifest.labels[best], float(probabilities[best]), cropped - began, answered - cropped, announcement
-        )
+        return Recognition(self.manifest.labels[best], float(probabilities[best]), cropping, invoking, announcement)
 
     def label(self, track: int) -> tuple[str, float]:
         """The face's published label and its present probability; an empty label before the first."""

@@ -1,4 +1,4 @@
-"""What this device would say of a picture or a clip, without broker or camera: the agent's own path, printed.
+"""`edgewise-agent look`: the model's predictions for a picture, a folder or a clip, without broker or camera.
 
 Every frame is worked on, by the same pipeline that runs all day. A clip gives a line whenever the consensus of a face
 changes; a picture one line a face.
@@ -20,7 +20,7 @@ from edge_vision.faces import FaceDetector
 
 @dataclass(slots=True)
 class Summary:
-    """What a look saw in all."""
+    """What was worked on in all."""
 
     frames: int = 0
     faces: int = 0
@@ -28,21 +28,21 @@ class Summary:
     errors: int = 0
 
 
-def look(
+def predict(
     source: Source,
     detector: FaceDetector,
     classifier: Classifier,
     settings: PipelineSettings,
     *,
-    say: Callable[[PredictionEvent], None],
-    complain: Callable[[str], None],
+    on_prediction: Callable[[PredictionEvent], None],
+    on_error: Callable[[str], None],
 ) -> Summary:
-    """Work through a file or folder whose settings say `pace="fast"`; `complain` hears of frames that failed.
+    """Work through a file or folder whose settings say `pace="fast"`; `on_error` gets a sentence for a failed frame.
 
     Raises:
         SourceError: the source cannot be read.
     """
-    observer = _Looker(say, complain)
+    observer = _Counting(on_prediction, on_error)
     chance = random.Random(0)  # noqa: S311 - a file is never waited for
     pipeline = Pipeline(source, detector, classifier, settings, clock=time.monotonic, observer=observer, chance=chance)
     pipeline.run(threading.Event())
@@ -58,13 +58,13 @@ def line(event: PredictionEvent) -> str:
     )
 
 
-class _Looker:
-    """Counts, and passes on what is to be said."""
+class _Counting:
+    """A `PipelineObserver` that counts, and passes predictions and errors on."""
 
-    def __init__(self, say: Callable[[PredictionEvent], None], complain: Callable[[str], None]) -> None:
+    def __init__(self, on_prediction: Callable[[PredictionEvent], None], on_error: Callable[[str], None]) -> None:
         self.summary = Summary()
-        self._say = say
-        self._complain = complain
+        self._on_prediction = on_prediction
+        self._on_error = on_error
 
     def stage(self, name: Stage, seconds: float) -> None:
         """Time does not matter here."""
@@ -76,14 +76,14 @@ class _Looker:
         self.summary.faces += count
 
     def classified(self, label: str, confidence: float) -> None:
-        """The consensus is what is said."""
+        """The consensus is what is printed."""
 
     def prediction(self, event: PredictionEvent) -> None:
-        self._say(event)
+        self._on_prediction(event)
 
     def error(self, kind: str, detail: str) -> None:
         self.summary.errors += 1
-        self._complain(f"{kind}: {detail}")
+        self._on_error(f"{kind}: {detail}")
 
     def reconnect(self) -> None:
         """A file does not reconnect."""

@@ -19,7 +19,6 @@ from edge_agent.camera.source import Source, SourceError, SourceSettings, Source
 from edge_agent.inference.consensus import ConsensusSettings
 from edge_agent.inference.events import PredictionEvent, ShownFace
 from edge_agent.inference.pipeline import Pipeline, PipelineSettings
-from edge_agent.tools.predict import line, look
 from edge_contract.manifest import FaceCrop
 from edge_contract.messages import STAGES, ModelRef
 from edge_contract.package import ModelPackage, read_file
@@ -443,14 +442,3 @@ def test_fast_and_real_time_agree_on_what_was_said(
             pytest.skip("this machine was too busy to show every frame in real time")
         said.append([(event.track, event.label) for event in notes.predictions])
     assert said[0] == said[1] != []
-
-
-def test_a_look_at_a_picture_says_a_line_a_face(tmp_path: Path, portrait: np.ndarray, classifier: Classifier) -> None:
-    cv2.imwrite(str(tmp_path / "portrait.png"), portrait)
-    said: list[PredictionEvent] = []
-    complaints: list[str] = []
-    source = fast(tmp_path / "portrait.png")
-    summary = look(source, HaarDetector(), classifier, PipelineSettings(), say=said.append, complain=complaints.append)
-    assert (summary.frames, summary.faces, summary.errors, complaints) == (1, 1, 0, [])
-    assert said[0].label in line(said[0])
-    assert f"{said[0].confidence:.0%}" in line(said[0])

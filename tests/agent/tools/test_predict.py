@@ -1,0 +1,69 @@
+"""`edgewise-agent look`: what the agent's own pipeline says of a picture is what one look at it says, bit for bit."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import SourceSettings
+from edge_agent.inference.events import PredictionEvent
+from edge_agent.inference.pipeline import PipelineSettings
+from edge_agent.tools import predict
+from edge_contract.package import ModelPackage
+from edge_vision.classifier import Classifier
+from edge_vision.faces import HaarDetector
+from edge_vision.recognition import answer, decoded, find
+
+
+def test_the_agent_says_of_a_picture_bit_for_bit_what_one_look_at_it_says(
+    tmp_path: Path, portrait: np.ndarray, tiny: ModelPackage
+) -> None:
+    face = portrait[0:300, 90:390]
+    two = np.hstack([face, np.asarray(cv2.flip(face, 1), np.uint8)])
+    file = tmp_path / "two.png"
+    cv2.imwrite(str(file), two)
+    events: list[PredictionEvent] = []
+    complaints: list[str] = []
+    summary = predict.predict(
+        open_source(SourceSettings(url=str(file), pace="fast")),
+        HaarDetector(),
+        Classifier(tiny.model, tiny.manifest),
+        PipelineSettings(),
+        on_prediction=events.append,
+        on_error=complaints.append,
+    )
+    assert (summary.frames, summary.faces, complaints) == (1, len(events), [])
+
+    classifier = Classifier(tiny.model, tiny.manifest)
+    picture = decoded(file.read_bytes(), tiny.manifest)
+    boxes = find(picture, HaarDetector(), tiny.manifest.crop)
+    assert len(boxes) == len(events) == 2
+    for box, event in zip(boxes, events, strict=True):
+        assert event.probabilities == tuple(answer(classifier, picture, box).probabilities.astype(float).tolist())
+        assert event.box[0] == box.left / picture.shape[1]
+        assert event.box[1] == box.top / picture.shape[0]
+
+
+def test_a_prediction_is_one_line_with_place_answer_and_box(tiny: ModelPackage) -> None:
+    event = PredictionEvent(2, "happy", 0.914, (0.914,), (0.25, 0.5, 0.1, 0.2), 3.0, 1.5, tiny.manifest.ref)
+    assert predict.line(event) == "    1.50 s  face 2   happy       91%  at 0.25,0.50 size 0.10x0.20"
+
+
+def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_answered(
+    tmp_path: Path, portrait: np.ndarray, tiny: ModelPackage
+) -> None:
+    cv2.imwrite(str(tmp_path / "b.png"), portrait)
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    complaints: list[str] = []
+    events: list[PredictionEvent] = []
+    summary = predict.predict(
+        open_source(SourceSettings(url=str(tmp_path), pace="fast")),
+        HaarDetector(),
+        Classifier(tiny.model, tiny.manifest),
+        PipelineSettings(),
+        on_prediction=events.append,
+        on_error=complaints.append,
+    )
+    assert (summary.frames, summary.errors, len(events)) == (1, 1, 1)
+    assert "a.png" in complaints[0]
