@@ -187,7 +187,9 @@ def _cameras(_options: argparse.Namespace) -> int:
     for camera in found:
         print(f"{camera.url:<14} {camera.name}")
     if not found:
-        raise EdgewiseError("no camera is seen; plug one in, or check `ls -l /dev/video*` and the group `video`.")
+        raise EdgewiseError(
+            "no camera is seen", remedy="plug one in, or check `ls -l /dev/video*` and the group `video`"
+        )
     return ExitCode.OK
 
 

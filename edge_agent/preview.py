@@ -1,8 +1,8 @@
 """The live picture with boxes, as an MJPEG page on 127.0.0.1. Off unless the settings ask for it.
 
 Rules: it listens on the loopback address alone, and answers only to that name, so a web page elsewhere cannot have
-the browser fetch it (DNS rebinding). A picture is copied only while somebody looks, at most `fps` times a second, and
-drawn and encoded on the viewer's own thread. Nothing here knows the broker.
+the browser fetch it (DNS rebinding). A picture is copied only while there is a viewer, at most `fps` times a second,
+and drawn and encoded on the viewer's own thread. Nothing here knows the broker.
 """
 
 import threading
@@ -25,7 +25,7 @@ _HOST: Final = "127.0.0.1"
 _NAMES: Final = frozenset({"127.0.0.1", "localhost"})
 _VIEWERS: Final = 4
 _SILENCE_S: Final = 10.0
-"""Without a new picture for so long, a viewer is let go; the page asks again."""
+"""Without a new picture for so long, a viewer is disconnected; the page asks again."""
 _QUALITY: Final = 80  # of JPEG: text and boxes stay sharp
 _PAGE: Final = b"""<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width">
 <title>Edgewise preview</title><style>html,body{margin:0;height:100%;background:#111}
@@ -37,7 +37,7 @@ class MjpegPreview:
     """A `Preview` and its little web server."""
 
     def __init__(self, settings: PreviewSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        """Listen; nobody is served before `start`.
+        """Listen; no request is served before `start`.
 
         Raises:
             EdgewiseError: the port is taken.
@@ -58,7 +58,8 @@ class MjpegPreview:
             self._server = ThreadingHTTPServer((_HOST, settings.port), Handler)
         except OSError as error:
             raise EdgewiseError(
-                f"the preview cannot listen on {_HOST}:{settings.port} ({error.strerror}); set another preview.port."
+                f"the preview cannot listen on {_HOST}:{settings.port} ({error.strerror})",
+                remedy="set another preview.port",
             ) from error
         self._server.daemon_threads = True
         self._server.block_on_close = False
@@ -66,12 +67,12 @@ class MjpegPreview:
 
     @property
     def url(self) -> str:
-        """Where to look."""
+        """The page's address on this machine."""
         return f"http://{_HOST}:{self._server.server_address[1]}/"
 
     @property
     def watched(self) -> bool:
-        """Somebody looks, and the next picture is due."""
+        """There is a viewer, and the next picture is due."""
         return self._viewers > 0 and self._clock() - self._copied >= self._least
 
     def start(self) -> None:
@@ -79,15 +80,15 @@ class MjpegPreview:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; viewers are let go."""
+        """Disconnect the viewers and stop listening."""
         with self._changed:
-            self._viewers = -_VIEWERS  # nobody is waited for any more
+            self._viewers = -_VIEWERS  # no viewer is served any more
             self._changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
 
     def show(self, picture: Pixels, faces: tuple[ShownFace, ...]) -> None:
-        """A copy of this frame for whoever looks."""
+        """Keep a copy of this frame for the viewers."""
         with self._changed:
             self._shown = (picture.copy(), faces)
             self._copied = self._clock()
@@ -161,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self) -> None:
         if not self.owner.enter():
-            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "enough people are looking")
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "too many viewers")
             return
         try:
             self.send_response(HTTPStatus.OK)

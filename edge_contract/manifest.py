@@ -110,9 +110,13 @@ class Golden(Struct, frozen=True, kw_only=True):
         try:
             data = zlib.decompressobj().decompress(base64.b64decode(self.input, validate=True), length + 1)
         except (ValueError, zlib.error) as error:
-            raise UsageError(f"a golden input cannot be unpacked ({error}); package the model again.") from error
+            raise UsageError(
+                f"a golden input cannot be unpacked ({error})", remedy="package the model again"
+            ) from error
         if len(data) != length:
-            raise UsageError(f"a golden input has not the {length} bytes of the model's input; package it again.")
+            raise UsageError(
+                f"a golden input has not the {length} bytes of the model's input", remedy="package the model again"
+            )
         return data
 
 

@@ -62,7 +62,7 @@ class Availability(Message, frozen=True, kw_only=True):
 
 
 class Info(Message, frozen=True, kw_only=True):
-    """Retained inventory of a device, said again on every connect."""
+    """Retained inventory of a device, published again on every connect."""
 
     device: Id
     site: Id
@@ -220,8 +220,8 @@ def encode(message: Message) -> bytes:
     data = json.encode(message)
     if len(data) > limits.MESSAGE_BYTES:
         raise MessageError(
-            f"a {type(message).__name__} message of {len(data)} bytes passes the limit of {limits.MESSAGE_BYTES}; "
-            "send less in one message."
+            f"a {type(message).__name__} message of {len(data)} bytes passes the limit of {limits.MESSAGE_BYTES}",
+            remedy="send less in one message",
         )
     return data
 

@@ -51,7 +51,9 @@ def write(package: ModelPackage) -> bytes:
             (_CARD, package.card.encode()),
         ):
             if len(data) > _LARGEST[name]:
-                raise UsageError(f"{name} of {len(data)} bytes passes the limit of {_LARGEST[name]}; make it smaller.")
+                raise UsageError(
+                    f"{name} of {len(data)} bytes passes the limit of {_LARGEST[name]}", remedy="make it smaller"
+                )
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3  # Unix, so the bytes do not depend on where they were written
             entry.external_attr = 0o644 << 16
@@ -72,15 +74,17 @@ def read(data: bytes, name: str = "the package") -> ModelPackage:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {name: _entry(archive, name) for name in (_MANIFEST, _MODEL, _CARD)}
             if len(archive.infolist()) != len(entries):
-                raise UsageError(f"{name} holds more than manifest, model and card; package the model again.")
+                raise UsageError(f"{name} holds more than manifest, model and card", remedy="package the model again")
     except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, RuntimeError, OverflowError) as error:
-        raise UsageError(f"{name} is damaged or no {SUFFIX} package ({error}); copy or build it again.") from error
+        raise UsageError(
+            f"{name} is damaged or no {SUFFIX} package ({error})", remedy="copy or build it again"
+        ) from error
     manifest = decode(entries[_MANIFEST])
     _check_model(manifest, entries[_MODEL], name)
     try:
         return ModelPackage(manifest, entries[_MODEL], entries[_CARD].decode())
     except UnicodeDecodeError as error:
-        raise UsageError(f"the model card in {name} is not UTF-8 text; package the model again.") from error
+        raise UsageError(f"the model card in {name} is not UTF-8 text", remedy="package the model again") from error
 
 
 def read_file(path: Path) -> ModelPackage:
@@ -93,7 +97,7 @@ def read_file(path: Path) -> ModelPackage:
         with path.open("rb") as file:
             data = file.read(limits.PACKAGE_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); name a {SUFFIX} package.") from error
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy=f"name a {SUFFIX} package") from error
     return read(data, str(path))
 
 

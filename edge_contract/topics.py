@@ -59,7 +59,7 @@ def checked_id(value: str, what: str) -> str:
         UsageError: the id is empty, too long or has other characters than a-z, 0-9 and "-".
     """
     if not _ID.fullmatch(value):
-        raise UsageError(f"{what} {value!r} is not usable: give 1 to 64 of the characters a-z, 0-9 and '-'.")
+        raise UsageError(f"{what} {value!r} is not usable", remedy="give 1 to 64 of the characters a-z, 0-9 and '-'")
     return value
 
 

@@ -39,7 +39,7 @@ class DesiredState(Struct, frozen=True, kw_only=True):
     retry: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """A device where this model failed under a revision below this one tries it once more; 0 asks none to.
 
-    A revision and not a yes: a state that is said again with a longer life asks for no further attempt.
+    A revision and not a yes: a state that is issued again with a longer life asks for no further attempt.
     """
 
 

@@ -62,7 +62,9 @@ class Classifier:
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
-            raise UsageError(f"{self.runtime} cannot load the model of {name} ({reason}); convert it again.") from error
+            raise UsageError(
+                f"{self.runtime} cannot load the model of {name} ({reason})", remedy="convert it again"
+            ) from error
         self._interpreter = interpreter
         self._input, self._output = _fitting_tensors(interpreter, manifest, name)
         self.input: Pixels = np.zeros(manifest.input.shape, np.uint8)
@@ -114,7 +116,7 @@ def load(path: Path, manifest: ModelManifest, *, threads: int = 1, delegates: bo
         with path.open("rb") as file:
             model = file.read(limits.MODEL_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"the model {path} cannot be read ({error.strerror}); put the file there.") from error
+        raise UsageError(f"the model {path} cannot be read ({error.strerror})", remedy="put the file there") from error
     return Classifier(model, manifest, threads=threads, delegates=delegates)
 
 
@@ -139,13 +141,14 @@ def _runtime() -> _Runtime:
     if int(np.__version__.partition(".")[0]) >= 2:
         # tflite-runtime 2.14 imports under numpy 2 and then fails inside every Interpreter: say it here instead.
         raise EdgewiseError(
-            "no usable TFLite runtime: install ai-edge-litert, or tflite-runtime with numpy<2 (requirements/edge*.txt)."
+            "no usable TFLite runtime is installed",
+            remedy="install ai-edge-litert, or tflite-runtime with numpy<2 (requirements/edge*.txt)",
         )
     try:
         from tflite_runtime.interpreter import Interpreter as OldInterpreter  # noqa: PLC0415
         from tflite_runtime.interpreter import OpResolverType as OldResolverType  # noqa: PLC0415
     except ImportError as error:
-        raise EdgewiseError("no TFLite runtime is installed; run: pip install ai-edge-litert") from error
+        raise EdgewiseError("no TFLite runtime is installed", remedy="run `pip install ai-edge-litert`") from error
     version = importlib.metadata.version("tflite-runtime")
     return _Runtime(OldInterpreter, OldResolverType.BUILTIN_REF, f"tflite-runtime {version}")
 
@@ -173,7 +176,8 @@ def _fitting_tensors(interpreter: Any, manifest: ModelManifest, name: str) -> tu
             wanted_dtype, wanted_shape = promised[tensor]
             raise UsageError(
                 f"the {tensor} of {name} is {dtype} {list(shape)}, its manifest says {wanted_dtype} "
-                f"{list(wanted_shape)}; package the model again."
+                f"{list(wanted_shape)}",
+                remedy="package the model again",
             )
     if manifest.output.dtype != "float32":
         scale, zero_point = answer["quantization"]
@@ -181,6 +185,7 @@ def _fitting_tensors(interpreter: Any, manifest: ModelManifest, name: str) -> tu
         if off > _SCALE_TOLERANCE * max(scale, _SCALE_TOLERANCE) or zero_point != manifest.output.zero_point:
             raise UsageError(
                 f"the output of {name} is quantized by {scale:g} and {zero_point}, its manifest says "
-                f"{manifest.output.scale:g} and {manifest.output.zero_point}; package the model again."
+                f"{manifest.output.scale:g} and {manifest.output.zero_point}",
+                remedy="package the model again",
             )
     return int(given["index"]), int(answer["index"])

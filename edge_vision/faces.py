@@ -69,10 +69,13 @@ class YuNetDetector:
                 model = file.read(_DETECTOR_BYTES + 1)
         except OSError as error:
             raise UsageError(
-                f"the face detector {path} cannot be read ({error.strerror}); run `make face-detector`."
+                f"the face detector {path} cannot be read ({error.strerror})", remedy="run `make face-detector`"
             ) from error
         if digest_of(model) != sha256:
-            raise TrustError(f"the face detector {path} does not have the digest {sha256[:12]}…: not loaded.")
+            raise TrustError(
+                f"the face detector {path} does not have the digest {sha256[:12]}…: not loaded",
+                remedy="run `make face-detector`",
+            )
         self._working_side = working_side
         self._size = (working_side, working_side)
         try:
@@ -80,7 +83,10 @@ class YuNetDetector:
                 "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), self._size, score, _OVERLAP
             )
         except cv2.error as error:
-            raise EdgewiseError(f"OpenCV {cv2.__version__} cannot load the face detector {path} ({error}).") from error
+            raise EdgewiseError(
+                f"OpenCV {cv2.__version__} cannot load the face detector {path} ({error})",
+                remedy="install the OpenCV of requirements/edge.txt, or configure no face detector",
+            ) from error
 
     def detect(self, picture: Pixels) -> list[Face]:
         """Faces, largest first; see `FaceDetector`."""
@@ -123,7 +129,8 @@ class HaarDetector:
             loaded = False
         if not loaded:
             raise EdgewiseError(
-                f"OpenCV {cv2.__version__} has no Haar cascade; install opencv-python-headless<5 or name a YuNet file."
+                f"OpenCV {cv2.__version__} has no Haar cascade",
+                remedy="install opencv-python-headless<5 or name a YuNet file",
             )
 
     def detect(self, picture: Pixels) -> list[Face]:

@@ -39,7 +39,7 @@ def fetch(path: Path, url: str = HOME) -> bool:
             data = answer.read(YUNET_BYTES + 1)
     except (urllib.error.URLError, OSError) as error:
         raise EdgewiseError(
-            f"{url} cannot be fetched ({error}); fetch it elsewhere and copy it to {path}, or go on with Haar."
+            f"{url} cannot be fetched ({error})", remedy=f"fetch it elsewhere and copy it to {path}, or go on with Haar"
         ) from error
     if digest_of(data) != YUNET_SHA256:
         raise TrustError(f"what {url} answered does not have the pinned digest of the face detector: not written.")
@@ -50,7 +50,7 @@ def fetch(path: Path, url: str = HOME) -> bool:
         Path(file.name).chmod(0o644)
         os.replace(file.name, path)  # noqa: PTH105 - Path.replace hides that this is the atomic one
     except OSError as error:
-        raise EdgewiseError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        raise EdgewiseError(f"{path} cannot be written ({error.strerror})", remedy="choose another place") from error
     return True
 
 

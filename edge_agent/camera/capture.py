@@ -1,8 +1,8 @@
 """The capture thread: reads a source into the mailbox, and can be abandoned when a read hangs.
 
 A blocked `read()` of a camera driver cannot be interrupted. So every connection has a daemon thread of its own; when
-its read is overdue, the thread is told that it is forgotten and left behind, and the next connection gets a new one.
-A forgotten thread that returns closes its stream and ends. What to do when is `reconnect`'s to decide.
+its read is overdue, the thread is abandoned, and the next connection gets a new one. An abandoned thread that returns
+closes its stream and ends. What to do when is `reconnect`'s to decide.
 """
 
 import queue
@@ -21,7 +21,7 @@ from edge_contract.errors import EdgewiseError, UsageError
 from edge_vision.picture import Pixels, as_picture
 
 _HANGING: Final = 4
-"""Forgotten threads at a time, each holding a stack and perhaps a device; with more, a new try waits for one to end."""
+"""Abandoned threads at a time, each holding a stack and perhaps a device; with more, a new try waits for one to end."""
 
 _DAMAGED: Final = 100
 """Frames in a row that cannot be decoded before the connection counts as lost: three seconds of a camera."""
@@ -52,7 +52,7 @@ class Capture:
         self._on_reconnect = on_reconnect
         self._state: reconnect.State = Waiting(clock())
         self._reader: Reader | None = None
-        self._forgotten: list[Reader] = []
+        self._abandoned: list[Reader] = []
 
     @property
     def failure(self) -> str:
@@ -70,24 +70,24 @@ class Capture:
         return isinstance(self._state, Open) and self._state.frames > 0
 
     def tend(self) -> None:
-        """Take in what the reader said, and act on the time that passed; never blocks."""
+        """Apply the reader's events and the time that passed; never blocks."""
         reader = self._reader
         while reader is not None and reader is self._reader:
             try:
-                said = reader.said.get_nowait()
+                event = reader.events.get_nowait()
             except queue.Empty:
                 break
-            if isinstance(said, Damaged):
-                self._on_error("frame", said.reason)
+            if isinstance(event, Damaged):
+                self._on_error("frame", event.reason)
             else:
-                self._step(said)
+                self._step(event)
         self._step(Tick(self._clock(), self._reader.busy_since if self._reader is not None else None))
 
     def stop(self, timeout: float = 1.0) -> None:
-        """Let the reader go, waiting `timeout` seconds for it to close its device; it does so later if it hangs."""
+        """Stop the reader, waiting `timeout` seconds for it to close its device; it does so later if it hangs."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            reader.forgotten.set()
+            reader.abandoned.set()
             reader.thread.join(timeout)
 
     def _step(self, event: reconnect.Event) -> None:
@@ -108,15 +108,15 @@ class Capture:
                 if camera:
                     self._on_reconnect()
                 if self._reader is not None:  # it is; the type cannot say so
-                    self._reader.forgotten.set()
-                    self._forgotten.append(self._reader)
+                    self._reader.abandoned.set()
+                    self._abandoned.append(self._reader)
                     self._reader = None
             case _:
                 assert_never(command)
 
     def _too_many_hang(self) -> bool:
-        self._forgotten = [reader for reader in self._forgotten if reader.thread.is_alive()]
-        return len(self._forgotten) >= _HANGING
+        self._abandoned = [reader for reader in self._abandoned if reader.thread.is_alive()]
+        return len(self._abandoned) >= _HANGING
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,9 @@ class Reader:
     """One connection and its thread."""
 
     def __init__(self, source: Source, mailbox: Mailbox, clock: Callable[[], float], gray: Callable[[], bool]) -> None:
-        """`gray` tells before each frame how to decode it."""
-        self.said: queue.SimpleQueue[Arrived | Lost | Finished | Damaged] = queue.SimpleQueue()
-        self.forgotten = threading.Event()
+        """`gray` is asked before each frame whether to decode it to grey."""
+        self.events: queue.SimpleQueue[Arrived | Lost | Finished | Damaged] = queue.SimpleQueue()
+        self.abandoned = threading.Event()
         self.busy_since: float | None = clock()
         """When the call it is in began; None between calls."""
         self.thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -145,14 +145,14 @@ class Reader:
         try:
             stream = self._source.connect()
         except EdgewiseError as error:
-            self.said.put(Lost(self._clock(), str(error)))
+            self.events.put(Lost(self._clock(), str(error)))
             return
         try:
             self._read(stream)
         except SourceError as error:
-            self.said.put(Lost(self._clock(), str(error)))
+            self.events.put(Lost(self._clock(), str(error)))
         except Exception as error:  # noqa: BLE001 - a driver's surprise must lead to a new connection, not to silence
-            self.said.put(Lost(self._clock(), f"unexpected {type(error).__name__}: {error}"))
+            self.events.put(Lost(self._clock(), f"unexpected {type(error).__name__}: {error}"))
         finally:
             self.busy_since = None
             stream.close()
@@ -160,11 +160,11 @@ class Reader:
     def _read(self, stream: Stream) -> None:
         traits = self._source.traits
         damaged, last, count = 0, -1, 0
-        while not self.forgotten.is_set():
+        while not self.abandoned.is_set():
             self.busy_since = self._clock()
             if not stream.grab():
                 ending = Lost(self._clock(), "it gives no more frames") if traits.camera else Finished()
-                self.said.put(ending)
+                self.events.put(ending)
                 return
             captured = self._clock()
             count += 1
@@ -172,23 +172,23 @@ class Reader:
                 picture = as_picture(stream.retrieve(gray=self._gray()))  # a careless driver stops here
             except UsageError as error:
                 damaged += 1
-                self.said.put(Damaged(str(error)))
+                self.events.put(Damaged(str(error)))
                 if damaged >= _DAMAGED and traits.camera:
-                    self.said.put(Lost(self._clock(), f"{damaged} frames in a row cannot be decoded"))
+                    self.events.put(Lost(self._clock(), f"{damaged} frames in a row cannot be decoded"))
                     return
                 continue
             damaged = 0
             now = self._clock()
             self.busy_since = None
-            if self.forgotten.is_set():
+            if self.abandoned.is_set():
                 return
             frame = Frame(picture, captured, now - captured, captured if traits.live else count / stream.fps)
             if traits.live:
                 self._mailbox.put(frame)
             else:
-                self._mailbox.hand_over(frame, self.forgotten)
+                self._mailbox.hand_over(frame, self.abandoned)
             sample = _sample(picture) if traits.camera else last + 1
-            self.said.put(Arrived(now, changed=sample != last))
+            self.events.put(Arrived(now, changed=sample != last))
             last = sample
 
 

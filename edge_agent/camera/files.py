@@ -57,13 +57,13 @@ class VideoStream:
         self._loop = settings.loop
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
-            raise SourceError(f"{path} is no video that OpenCV can read; convert it to MP4 or AVI.")
+            raise SourceError(f"{path} is no video that OpenCV can read", remedy="convert it to MP4 or AVI")
         # Motion JPEG can be decoded to its grey plane alone, a third of the work: take its packets as they are.
         self._packets = self._capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*"MJPG") and bool(
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
         )
-        said = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = said if 0 < said <= 1000 else settings.fps
+        stated = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = stated if 0 < stated <= 1000 else settings.fps
         self._pace = Pace(self.fps) if settings.pace == "real-time" else None
         self._any = False
 
@@ -111,13 +111,15 @@ class ImagesSource:
         """List the images.
 
         Raises:
-            UsageError: there is none.
+            UsageError: the folder holds no image.
         """
         self.settings = settings
         files = path.iterdir() if path.is_dir() else [path]
         self._images = sorted(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
         if not self._images:
-            raise UsageError(f"the folder {path} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+            raise UsageError(
+                f"the folder {path} holds no image", remedy=f"put one there ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            )
         self.traits = SourceTraits(
             path.name, live=settings.pace == "real-time", camera=False, continuous=False, fps=settings.fps
         )
@@ -174,4 +176,4 @@ def read_image(path: Path, *, gray: bool) -> Pixels:
     try:
         return decode(data, gray=gray)
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error.problem}", remedy=error.remedy) from error

@@ -46,13 +46,13 @@ class Multipart:
         start = self._buffer.find(self._delimiter)
         if start < 0:
             if len(self._buffer) > _LARGEST_HEADER:
-                raise SourceError("the stream has no part boundary where one belongs; it is no MJPEG stream.")
+                raise SourceError("the stream has no part boundary where one belongs: it is no MJPEG stream.")
             return None
         head = start + len(self._delimiter)
         blank = re.compile(rb"\r?\n\r?\n").search(self._buffer, head, head + _LARGEST_HEADER)
         if blank is None:
             if len(self._buffer) - head > _LARGEST_HEADER:
-                raise SourceError(f"a part's header in the stream passes {_LARGEST_HEADER} bytes; it is no MJPEG.")
+                raise SourceError(f"a part's header in the stream passes {_LARGEST_HEADER} bytes: it is no MJPEG.")
             return None
         body = blank.end()
         length = _LENGTH.search(self._buffer[head:body])
@@ -84,13 +84,13 @@ class MjpegSource:
         self.settings = settings
         self.traits = SourceTraits(without_password(url), live=True, camera=True, fps=settings.fps)
         if not urlsplit(url).hostname:
-            raise UsageError(f"{self.traits.name!r} names no host; an MJPEG source is http://host/path.")
+            raise UsageError(f"{self.traits.name!r} names no host", remedy="give http://HOST/PATH")
 
     def connect(self) -> "MjpegStream":
         """Ask for the stream.
 
         Raises:
-            SourceError: nobody answers, or with something that is no MJPEG stream.
+            SourceError: there is no answer, or one that is no MJPEG stream.
         """
         parts = urlsplit(self._url)
         timeout = self.settings.read_timeout
@@ -111,11 +111,13 @@ class MjpegSource:
             connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
             response = connection.getresponse()
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise SourceError(f"{self.traits.name} does not answer ({error}); check address and camera.") from error
+            raise SourceError(
+                f"{self.traits.name} does not answer ({error})", remedy="check address and camera"
+            ) from error
         if response.status != http.client.OK:
             connection.close()
             raise SourceError(
-                f"{self.traits.name} answers {response.status} {response.reason}; check path and password."
+                f"{self.traits.name} answers {response.status} {response.reason}", remedy="check path and password"
             )
         boundary = response.headers.get_param("boundary")
         if response.headers.get_content_type() != "multipart/x-mixed-replace" or not isinstance(boundary, str):
@@ -171,6 +173,6 @@ class MjpegStream:
         return decode(self._current, gray=gray)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._response.close()
         self._connection.close()

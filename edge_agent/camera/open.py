@@ -35,9 +35,11 @@ def open_source(settings: SourceSettings) -> Source:
 
         return RtspSource(url, settings)
     if scheme:
-        raise UsageError(f"no source is behind {scheme}://; http, https, rtsp, a file, a folder or a camera index is.")
+        raise UsageError(
+            f"no source is behind {scheme}://", remedy="give http, https or rtsp, a file, a folder or a camera index"
+        )
     if not url:
-        raise UsageError("the source '' names nothing; give a camera index, URL, file or folder.")
+        raise UsageError("the source '' names nothing", remedy="give a camera index, URL, file or folder")
     path = Path(url).expanduser()
     from edge_agent.camera.files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
 
@@ -45,4 +47,7 @@ def open_source(settings: SourceSettings) -> Source:
         return ImagesSource(path, settings)
     if path.is_file():
         return VideoSource(path, settings)
-    raise UsageError(f"the source {url!r} is no camera index, URL, file or folder that exists here.")
+    raise UsageError(
+        f"the source {url!r} is no camera index, URL, file or folder that exists here",
+        remedy="name one that does; `edgewise-agent cameras` lists the cameras",
+    )

@@ -52,20 +52,25 @@ class V4l2Source:
             SourceError: it is absent, not permitted, busy, or no camera.
         """
         if not self._device.exists():
-            raise SourceError(f"{self._device} is not there; plug the camera in, or see `edgewise-agent cameras`.")
+            raise SourceError(
+                f"{self._device} is not there", remedy="plug the camera in, or see `edgewise-agent cameras`"
+            )
         if not os.access(self._device, os.R_OK | os.W_OK):
-            raise SourceError(f"{self._device} may not be opened; add the agent's user to the group `video`.")
+            raise SourceError(f"{self._device} may not be opened", remedy="add the agent's user to the group `video`")
         capture = cv2.VideoCapture(str(self._device), cv2.CAP_V4L2)
         if not capture.isOpened():
             capture.release()
-            raise SourceError(f"{self._device} cannot be opened: another program has it, or it is no capture device.")
+            raise SourceError(
+                f"{self._device} cannot be opened: another program has it, or it is no capture device",
+                remedy="end that program, or see `edgewise-agent cameras`",
+            )
         settings = self.settings
         uncompressed = settings.width * settings.height <= _UNCOMPRESSED_PIXELS
         capture.set(cv2.CAP_PROP_FOURCC, _YUYV if uncompressed else _MJPG)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
         capture.set(cv2.CAP_PROP_FPS, settings.fps)
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame in the driver's queue is latency nobody counts
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old frame in the driver's queue is latency that no stage counts
         fourcc = int(capture.get(cv2.CAP_PROP_FOURCC))
         raw = fourcc in {_YUYV, _MJPG} and bool(capture.set(cv2.CAP_PROP_CONVERT_RGB, 0))
         return CameraStream(capture, str(self._device), fourcc if raw else None, settings.fps)
@@ -83,7 +88,7 @@ class RtspSource:
         """Open the stream.
 
         Raises:
-            SourceError: nobody answers in time, or with no video.
+            SourceError: no answer in time, or one without video.
         """
         settings = self.settings
         capture = cv2.VideoCapture(
@@ -98,7 +103,9 @@ class RtspSource:
         )
         if not capture.isOpened():
             capture.release()
-            raise SourceError(f"{self.traits.name} gives no video; check address, password and that the camera is on.")
+            raise SourceError(
+                f"{self.traits.name} gives no video", remedy="check address, password and that the camera is on"
+            )
         return CameraStream(capture, self.traits.name, None, settings.fps)
 
 
@@ -128,7 +135,7 @@ class CameraStream:
         return picture_of_raw(array, self._fourcc, gray=gray)
 
     def close(self) -> None:
-        """Give the device back."""
+        """Close the device."""
         self._capture.release()
 
 

@@ -30,8 +30,9 @@ class PicameraSource:
         """
         if find_spec("picamera2") is None:
             raise SourceError(
-                "picamera2 is not installed here; run: sudo apt install python3-picamera2, and make the virtual "
-                "environment with --system-site-packages."
+                "picamera2 is not installed here",
+                remedy="run `sudo apt install python3-picamera2`, and make the virtual environment with "
+                "--system-site-packages",
             )
         from picamera2 import Picamera2  # noqa: PLC0415 - only on Raspberry Pi OS
 
@@ -48,7 +49,7 @@ class PicameraSource:
             camera.start()
         except (RuntimeError, IndexError, ValueError) as error:
             raise SourceError(
-                f"the CSI camera does not start ({error}); check its cable and `rpicam-hello`."
+                f"the CSI camera does not start ({error})", remedy="check its cable and `rpicam-hello`"
             ) from error
         return PicameraStream(camera, settings)
 

@@ -55,7 +55,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The reader left a frame; `changed` tells whether it differs from the last."""
+    """The reader left a frame; `changed`: it differs from the last."""
 
     now: float
     changed: bool
@@ -63,7 +63,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The reader gave up by itself."""
+    """The reader ended by itself."""
 
     now: float
     reason: str
@@ -84,7 +84,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Forget the reader thread, which may never return, and say why."""
+    """Leave the reader thread behind, which may never return; `reason` is reported."""
 
     reason: str
 
@@ -111,7 +111,7 @@ def step(state: State, event: Event, settings: SourceSettings, *, camera: bool, 
         case Open(), Finished():
             return Ended(), None
         case ((Waiting() | Ended()), (Arrived() | Lost() | Finished())):
-            return state, None  # a late word of a reader that was abandoned
+            return state, None  # a late event of a reader that was abandoned
         case Ended(), Tick():
             return state, None
         case _:

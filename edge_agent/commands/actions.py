@@ -1,4 +1,4 @@
-"""What each signed command does. Who may give one, and that it is done once, is `commands`' to hold."""
+"""What each signed command does. Who may give one, and that it is done once, is `receiver`'s to hold."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Actions:
-    """The agent, as far as commands reach it."""
+    """The commands that this agent knows."""
 
     def __init__(
         self,
@@ -27,12 +27,12 @@ class Actions:
         reload: Callable[[], None],
         file: SettingsFile | None,
     ) -> None:
-        """`stop` and `reload` act on the agent; `file` is what `set-config` overrides."""
+        """`stop` and `reload` act on the agent; `file`: the settings that `set-config` overrides."""
         self._info, self._models, self._manager = info, models, manager
         self._stop, self._reload, self._file = stop, reload, file
 
     def by_name(self) -> Mapping[str, Action]:
-        """All of them, by the command's name."""
+        """What to call for each command's name."""
         return {
             "identify": self._identify,
             "selftest": self._self_test,
@@ -43,18 +43,18 @@ class Actions:
 
     def _identify(self, _arguments: Arguments) -> str:
         info = self._info
-        _log.warning("somebody asks which device this is: %s at %s", info.device, info.site)
+        _log.warning("asked to identify itself: this is %s at %s", info.device, info.site)
         return f"{info.device} at {info.site}: {info.board}, {info.os}, looking through {info.camera}."
 
     def _self_test(self, _arguments: Arguments) -> str:
         model = self._models.active()
         if model is None:
-            raise EdgewiseError("there is no model to test; push a release.")
+            raise EdgewiseError("there is no model to test", remedy="push a release")
         verdict = selftest.run_unstaged(model)
-        told = selftest.in_words(model, verdict)
+        sentence = selftest.in_words(model, verdict)
         if not verdict.passed:
-            raise EdgewiseError(told)
-        return told
+            raise EdgewiseError(sentence)
+        return sentence
 
     def _roll_back(self, arguments: Arguments) -> str:
         self._models.roll_back(str(arguments.get("reason", "a signed command asked for it.")))
@@ -62,13 +62,16 @@ class Actions:
 
     def _restart(self, _arguments: Arguments) -> str:
         if not self._manager.present:
-            raise EdgewiseError("nobody would start this agent again: it does not run under a service manager.")
+            raise EdgewiseError(
+                "this agent does not run under a service manager, which would start it again",
+                remedy="restart it on the device",
+            )
         self._stop()
         return "ending; the service manager starts it again."
 
     def _set_config(self, arguments: Arguments) -> str:
         if self._file is None or not arguments:
-            raise UsageError("set-config needs at least one key and its value.")
+            raise UsageError("set-config has nothing to set here", remedy="give at least one KEY=VALUE")
         self._file.override(arguments)
         self._reload()
         return f"set {', '.join(sorted(arguments))}."

@@ -3,9 +3,9 @@
 Rules:
 - Nothing of a command is read before a key that the trusted root names for desired states has signed it; it counts
   for this device and the id of its topic only, and only until it expires.
-- Its id is on the disk before it is done. A broker that delivers it again, or somebody who recorded it, gets nothing:
+- Its id is on the disk before it is done. A command that is delivered again, or recorded and replayed, is refused:
   without this, a replayed `restart` would restart the agent until it expires.
-- What is not believed gets no answer.
+- What is not accepted gets no answer.
 """
 
 import logging
@@ -27,7 +27,7 @@ from edge_contract.trust import SignedCommand
 
 Arguments = Mapping[str, str | int | float | bool]
 Action = Callable[[Arguments], str]
-"""Does a command and says in a sentence what came of it; raises EdgewiseError when nothing did."""
+"""Does a command and returns what came of it, one sentence; raises EdgewiseError when it could not."""
 
 LONGEST_LIFE_S: Final = 7 * 86400.0
 """A command that could be replayed for longer than a week is not accepted, so ids need not be kept for longer."""
@@ -41,10 +41,10 @@ _log = logging.getLogger(__name__)
 def accept(
     signed: SignedCommand, *, device: str, command_id: str, now: float, done: Mapping[str, float]
 ) -> SignedCommand:
-    """A verified command that arrived for `device` under `command_id`. `done`: ids done before.
+    """Hold a verified command against the device and id of its topic, its life and `done`, the ids done before.
 
     Raises:
-        TrustError: it is not to be believed, or was done before; the text says why.
+        TrustError: it is for another device or id, has expired, lives too long, or was done before.
     """
     if (signed.device, signed.id) != (device, command_id):
         raise TrustError(f"command {signed.id} for {signed.device} arrived as {command_id} for {device}: refused.")
@@ -56,7 +56,7 @@ def accept(
 
 
 class Commands:
-    """Listens on the device's durable session and does what it is told, one after the other, on its own thread."""
+    """Subscribes on the device's durable session and does the commands one after the other, on its own thread."""
 
     def __init__(
         self,
@@ -74,17 +74,17 @@ class Commands:
         self._done = _read(memory)
         self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
-        link.subscribe(topics.command(device, "x").removesuffix("x") + "+", self._heard)
+        link.subscribe(topics.command(device, "x").removesuffix("x") + "+", self._received)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread; commands that came before are done first."""
         self._thread.start()
 
     def stop(self) -> None:
         """End after the command under way."""
         self._waiting.put(None)
 
-    def _heard(self, topic: str, payload: bytes) -> None:
+    def _received(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
         if not isinstance(parsed, topics.DeviceTopic) or parsed.command is None or not payload:
             return
@@ -129,7 +129,7 @@ class Commands:
     def _do(self, signed: SignedCommand) -> CommandResult:
         action = self._actions.get(signed.command.name)
         if action is None:
-            return CommandResult(ok=False, detail=f"this agent does not know {signed.command.name}.")
+            return CommandResult(ok=False, detail=f"this agent has no command {signed.command.name}.")
         try:
             return CommandResult(ok=True, detail=action(signed.command.arguments)[:1024])
         except (EdgewiseError, OSError) as error:

@@ -83,7 +83,7 @@ class SelfTest:
     def _wait(self, ended: Callable[[Verdict], None]) -> None:
         verdict = self._verdict()
         if self._child.returncode < 0 and verdict.blame:
-            # A model that crashes the interpreter does it again; a machine short of memory may not. Believe the second.
+            # A model that crashes the interpreter does it again; a machine short of memory may not: the second counts.
             with self._lock:
                 if not self._cancelled:
                     self._child = self._start()

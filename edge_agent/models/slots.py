@@ -1,7 +1,7 @@
 """Slots: the models on this disk, each `slots/<name>-<release>-<sha12>/{manifest.json,model.tflite}`.
 
 A slot appears whole by one rename and is never changed. `sha12` is the beginning of the manifest's own digest and the
-manifest names the model's, so every load finds damage to either. The links `current` and `previous` tell people, and
+manifest names the model's, so every load finds damage to either. The links `current` and `previous` show people, and
 an agent that lost its database, what runs; the database decides. The last to go back to is the factory model, a
 package that came with the installation.
 """
@@ -56,7 +56,7 @@ class Slots:
         self._factory = factory
 
     def path(self, slot: Slot) -> Path:
-        """Where a slot lies."""
+        """A slot's directory, whether or not it is there."""
         return self._slots / slot.name
 
     def stage(self, file: Path, manifest: ModelManifest) -> Slot:
@@ -150,7 +150,9 @@ def read_slot(path: Path) -> ActiveModel:
     try:
         read = decode(manifest)
     except UsageError as error:
-        raise TrustError(f"slot {path.name} cannot be read by this agent: {error}") from error
+        raise TrustError(
+            f"slot {path.name} cannot be read by this agent: {error.problem}", remedy=error.remedy
+        ) from error
     _check(model, read)
     return ActiveModel(read, model, "release")
 

@@ -1,4 +1,4 @@
-"""One agent a state directory, and whether it is alive: a lock that the kernel lets go of, and a file's time.
+"""One agent a state directory, and whether it is alive: a lock that the kernel frees, and a file's time.
 
 Two agents on one spool would send everything twice; the lock makes the second refuse to start. `status --check`, the
 container's health check, asks here.
@@ -16,10 +16,10 @@ from edge_contract.errors import EdgewiseError
 
 _FILE: Final = "agent.lock"
 TOUCH_S: Final = 20.0
-"""How often a living agent says so; seldom enough for an SD card."""
+"""How often a running agent touches the file; seldom enough for an SD card."""
 _TRIES: Final = 5
 SILENT_S: Final = 90.0
-"""Without a sign for so long it hangs."""
+"""An agent that has not touched it for so long hangs."""
 
 
 class Liveness:
@@ -36,12 +36,12 @@ class Liveness:
             self._descriptor = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise EdgewiseError(
-                f"the state directory {directory} cannot be written ({error.strerror}); set device.state_dir."
+                f"the state directory {directory} cannot be written ({error.strerror})", remedy="set device.state_dir"
             ) from error
         if not self._locked():
             os.close(self._descriptor)
             raise EdgewiseError(
-                f"another agent is running on {directory}; stop it, or give this one its own device.state_dir."
+                f"another agent is running on {directory}", remedy="stop it, or give this one its own device.state_dir"
             )
         self._touched = -TOUCH_S
         self.alive()
@@ -55,13 +55,13 @@ class Liveness:
         return False
 
     def alive(self) -> None:
-        """Say so; call it as often as you like."""
+        """Touch the file when that is due; call it as often as you like."""
         if self._clock() - self._touched >= TOUCH_S:
             self._touched = self._clock()
             os.utime(self._descriptor)
 
     def release(self) -> None:
-        """Let go."""
+        """Give the state directory back."""
         os.close(self._descriptor)
 
 
@@ -69,19 +69,21 @@ def trouble(directory: Path, now: float) -> str:
     """Why no healthy agent runs on this directory; empty when one does. `now`: seconds since 1970.
 
     Raises:
-        EdgewiseError: this user may not look.
+        EdgewiseError: this user may not read it.
     """
     try:
         descriptor = os.open(directory / _FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return f"no agent has run on {directory}."
     except OSError as error:
-        raise EdgewiseError(f"{directory} cannot be read ({error.strerror}); run this as the agent's user.") from error
+        raise EdgewiseError(
+            f"{directory} cannot be read ({error.strerror})", remedy="run this as the agent's user"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         silent = now - os.fstat(descriptor).st_mtime
-        return f"the agent has not moved for {silent:.0f} s." if silent > SILENT_S else ""
+        return f"the agent hangs: no sign of it for {silent:.0f} s." if silent > SILENT_S else ""
     finally:
         os.close(descriptor)
     return f"no agent is running on {directory}."

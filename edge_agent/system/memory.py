@@ -48,9 +48,9 @@ def forget_start_up() -> int:
     """Drop library pages that starting has touched from this process, and give free heap back; bytes of pages dropped.
 
     The kernel keeps such pages for as long as a process maps them and nothing presses; most are never run again. They
-    stay in the page cache, unmapped, where they are the first that anybody else may have, and come back by themselves
-    when they are run after all. Call it before the threads that work are started: were one to unload a library
-    meanwhile, its addresses might belong to something else.
+    stay in the page cache, unmapped, where they are the first to be given to other processes, and come back by
+    themselves when they are run after all. Call it before the threads that work are started: were one to unload a
+    library meanwhile, its addresses might belong to something else.
     """
     gc.collect()
     try:
@@ -68,7 +68,7 @@ def forget_start_up() -> int:
 
 
 def read_mappings(smaps: Iterable[str]) -> Iterator[Mapping]:
-    """The mappings of an smaps file; one whose share of own pages is not said counts as all its own."""
+    """The mappings of an smaps file; one whose share of own pages is not given counts as all its own."""
     current: Mapping | None = None
     for line in smaps:
         name, _, rest = line.partition(" ")

@@ -1,4 +1,4 @@
-"""What the service manager hears: ready, alive, stopping. systemd's sd_notify protocol, one datagram each.
+"""What the service manager is sent: ready, alive, stopping. systemd's sd_notify protocol, one datagram each.
 
 Without a service manager (no $NOTIFY_SOCKET) every call does nothing.
 """
@@ -25,24 +25,24 @@ class ServiceManager:
         return bool(self._address)
 
     def ready(self, status: str) -> None:
-        """Frames are being looked at."""
-        self._say(f"READY=1\nSTATUS={status}")
+        """Start-up is over: frames are worked on."""
+        self._send(f"READY=1\nSTATUS={status}")
 
     def alive(self) -> None:
         """Feed the watchdog."""
-        self._say("WATCHDOG=1")
+        self._send("WATCHDOG=1")
 
     def status(self, status: str) -> None:
         """One line for `systemctl status`."""
-        self._say(f"STATUS={status}")
+        self._send(f"STATUS={status}")
 
     def stopping(self) -> None:
         """The end has begun."""
-        self._say("STOPPING=1")
+        self._send("STOPPING=1")
 
-    def _say(self, words: str) -> None:
+    def _send(self, state: str) -> None:
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.connect(self._address)
-            sock.send(words.encode())
+            sock.send(state.encode())

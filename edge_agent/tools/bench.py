@@ -29,7 +29,7 @@ _WARM_UP: Final = 15
 """Frames before anything is noted: caches fill, buffers are allocated, the governor raises the clock."""
 
 _DROPPED: Final = 0.01
-"""Share of the frames that may be dropped by a device that keeps up: a hiccup is none of the model's doing."""
+"""Share of the frames that may be dropped by a device that keeps up: a hiccup is not the model's."""
 _CLEARLY: Final = 1.5
 """Times the measured rate from which on the pipeline alone cannot be what held it up."""
 
@@ -115,7 +115,9 @@ def run(
         late.cancel()
     if watch.frames < 1 or watch.seconds <= 0:
         reason = f" ({watch.last_error})" if watch.last_error else ""
-        raise EdgewiseError(f"{source.traits.name} gave no more than {watch.seen} frames{reason}; try a longer clip.")
+        raise EdgewiseError(
+            f"{source.traits.name} gave no more than {watch.seen} frames{reason}", remedy="try a longer clip"
+        )
     resident = board.gauges().get("rss_bytes")
     return Run(
         frames=watch.frames,

@@ -1,4 +1,4 @@
-"""`edgewise-agent bench`: puts the measurement together from settings and options, and tells it to people."""
+"""`edgewise-agent bench`: the measurement put together from settings and options, and its table for people."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def measure(
         OSError: no room for the self-test's copy of the model, or no process for it.
     """
     if seconds <= 0:
-        raise UsageError(f"bench cannot measure for {seconds:g} s; give --seconds more than 0.")
+        raise UsageError(f"bench cannot measure for {seconds:g} s", remedy="give --seconds more than 0")
     memory.share_one_heap()
     progress("self-test of the model …")
     verdict = selftest.run_unstaged(model)

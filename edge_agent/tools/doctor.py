@@ -70,9 +70,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield check(settings)
         except EdgewiseError as error:
-            said, _, remedy = str(error).rpartition("; ")
-            yield Finding(name, "failed", said or remedy, remedy if said else "")
-        except Exception as error:  # noqa: BLE001  # a doctor that dies of a symptom helps nobody
+            yield Finding(name, "failed", error.problem, error.remedy)
+        except Exception as error:  # noqa: BLE001  # the other checks are still worth running
             yield Finding(name, "failed", f"{type(error).__name__}: {error}", "report this")
 
 
@@ -101,8 +100,10 @@ def model(settings: Settings) -> Finding:
     if here is None:
         return Finding("model", "warning", "there is no model here yet", "push a release, or set model.factory")
     verdict = selftest.run_unstaged(here)
-    told = selftest.in_words(here, verdict)
-    return Finding("model", "ok", told) if verdict.passed else Finding("model", "failed", told, "push another release")
+    found = selftest.in_words(here, verdict)
+    return (
+        Finding("model", "ok", found) if verdict.passed else Finding("model", "failed", found, "push another release")
+    )
 
 
 def camera(settings: Settings) -> Finding:
@@ -115,7 +116,7 @@ def camera(settings: Settings) -> Finding:
             stream = source.connect()
             try:
                 if not stream.grab():
-                    raise EdgewiseError(f"{source.traits.name} gives no frame; check the camera or file.")
+                    raise EdgewiseError(f"{source.traits.name} gives no frame", remedy="check the camera or file")
                 picture = stream.retrieve(gray=True)
                 dark = "; it is black: is the lens covered?" if picture.mean() < 4 else ""
                 answers.put(f"{source.traits.name}: {picture.shape[1]}x{picture.shape[0]}{dark}")
@@ -148,7 +149,7 @@ def faces(settings: Settings) -> Finding:
 
 
 def clock(settings: Settings) -> Finding:
-    """Signed metadata expires by it."""
+    """Signed metadata expires by this device's time."""
     now, path = time.time(), settings.device.state_dir / "state.db"
     known = 0.0
     if path.exists():
@@ -186,13 +187,13 @@ def disk(settings: Settings) -> Finding:
 
 
 def broker(settings: Settings) -> Finding:
-    """Connect as this device; where an agent is running, only knock, for a second connection would throw it out."""
+    """Connect as this device; where an agent is running only to the port, for a second session would end its own."""
     where = f"{settings.broker.host}:{settings.broker.port}"
     remedy = "check [broker] in the settings, the network, and the broker"
     how = "over TLS" if settings.broker.tls else "without TLS"
     if not liveness.trouble(settings.device.state_dir, time.time()):
         try:
-            _knock(settings)
+            _reach(settings)
         except OSError as error:
             return Finding("broker", "failed", f"{where} cannot be reached ({error})", remedy)
         return Finding("broker", "ok", f"{where} {how}, in use by the agent that is running")
@@ -219,11 +220,11 @@ def broker(settings: Settings) -> Finding:
     return Finding("broker", "ok", f"{where} {how}, {limit}")
 
 
-def _knock(settings: Settings) -> None:
+def _reach(settings: Settings) -> None:
     """A TCP connection, and a TLS handshake where TLS is asked for.
 
     Raises:
-        OSError: there is none (TLS errors are OSErrors too).
+        OSError: it fails (TLS errors are OSErrors too).
     """
     address = (settings.broker.host, settings.broker.port)
     with socket.create_connection(address, timeout=CONNECT_S) as plain:
@@ -256,7 +257,7 @@ def certificate(settings: Settings) -> Finding:
 
 
 def release_side(settings: Settings) -> Finding:
-    """The root metadata from which every release is judged."""
+    """The root metadata that every release is verified from."""
     from tuf.api.metadata import Metadata, Root  # noqa: PLC0415
 
     path = settings.model.trust_root
@@ -266,14 +267,14 @@ def release_side(settings: Settings) -> Finding:
     try:
         root = Metadata[Root].from_bytes(path.read_bytes())
         root.verify_delegate("root", root)
-    except Exception as error:  # noqa: BLE001  # tuf raises several families for a file that is none
+    except Exception as error:  # noqa: BLE001  # tuf raises several families for a file of another kind
         return Finding("release side", "failed", f"{path} is no root metadata ({error})", "copy it again")
     until = root.signed.expires.strftime("%Y-%m-%d")
     return Finding("release side", "ok", f"root version {root.signed.version}, expires {until}; newer ones replace it")
 
 
 def board(_settings: Settings) -> Finding:
-    """Heat and power."""
+    """The board's temperature, and whether it slows itself down."""
     here = Board(Path("/"))
     gauges = here.gauges()
     temperature, throttled = gauges.get("temperature_celsius"), gauges.get("throttled")

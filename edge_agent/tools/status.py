@@ -19,7 +19,7 @@ from edge_contract.errors import EdgewiseError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """For people and `--json`."""
+    """One device's state, as `edgewise-agent status` prints it."""
 
     device: str
     state_dir: str
@@ -39,7 +39,7 @@ class Status:
 
 
 def read(settings: Settings) -> Status:
-    """Look into the state directory.
+    """Read the state directory.
 
     Raises:
         EdgewiseError: a newer agent wrote it.
@@ -91,7 +91,7 @@ def model_required(settings: Settings) -> ActiveModel:
     """
     model = model_here(settings)
     if model is None:
-        raise EdgewiseError("there is no model here yet; push a release, or set model.factory.")
+        raise EdgewiseError("there is no model here yet", remedy="push a release, or set model.factory")
     return model
 
 
@@ -120,7 +120,7 @@ def _update_state(state_dir: Path) -> machine.State:
         finally:
             store.close()
     except (sqlite3.Error, msgspec.MsgspecError) as error:
-        raise EdgewiseError(f"{path} cannot be read ({error}); run this as the agent's user.") from error
+        raise EdgewiseError(f"{path} cannot be read ({error})", remedy="run this as the agent's user") from error
 
 
 def _spool(path: Path) -> tuple[int, int]:

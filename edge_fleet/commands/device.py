@@ -1,4 +1,4 @@
-"""`edgewise device`: ask one device to do something, signed like a release."""
+"""`edgewise device`: commands to one device, signed like a release."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,7 +28,7 @@ def identify(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask who it is; it also says so in its own log."""
+    """Show what the device is and where; it also writes that to its own log."""
     _send("identify", device, [], wait, directory, broker, passphrase_file, as_json=as_json)
 
 
@@ -41,7 +41,7 @@ def selftest(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let it run its model's known inputs again."""
+    """Run the known inputs of its model again."""
     _send("selftest", device, [], wait, directory, broker, passphrase_file, as_json=as_json)
 
 
@@ -54,7 +54,7 @@ def rollback(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let it go back to the model that ran before."""
+    """Go back to the model that ran before."""
     _send("rollback", device, [], wait, directory, broker, passphrase_file, as_json=as_json)
 
 
@@ -67,7 +67,7 @@ def restart(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let it end, so that its service manager starts it again."""
+    """End the agent, so that its service manager starts it again."""
     _send("restart", device, [], wait, directory, broker, passphrase_file, as_json=as_json)
 
 

@@ -51,7 +51,7 @@ def table(shown: list[Device]) -> Table:
 
 
 def describe(device: Device) -> dict[str, str]:
-    """One device in words, by column."""
+    """The cells of one device's row, by column."""
     reported, info = device.reported, device.info
     active = reported.active if reported else None
     target = reported.target if reported else None

@@ -1,4 +1,4 @@
-"""`edgewise fleet`: what the devices say of themselves, and a broker made whole again."""
+"""`edgewise fleet`: what the devices report, and publishing again what a broker lost."""
 
 import contextlib
 import queue
@@ -43,7 +43,7 @@ def ls(broker: BrokerOption = context.DEFAULT_BROKER, as_json: JsonOption = Fals
     elif devices:
         Console().print(display.table(devices))
     else:
-        typer.echo("No device has been heard of on this broker.")
+        typer.echo("No device has reported on this broker yet.")
     for topic, reason in fleet.malformed.items():
         typer.echo(f"{topic}: {reason}", err=True)
 
@@ -59,10 +59,12 @@ def forget(
     with context.open_link(broker) as link:
         known = read_fleet(link).devices.get(device)
         if known is None:
-            raise UsageError(f"no device {device} is known on this broker: `edgewise fleet ls` shows those that are.")
+            raise UsageError(
+                f"no device {device} is known on this broker", remedy="see `edgewise fleet ls` for those that are"
+            )
         if known.online:
-            raise UsageError(f"{device} is online and would be back at once: stop its agent first.")
-        # Availability last: a bridge that hears it forgets the device, and nothing may follow that brings it back.
+            raise UsageError(f"{device} is online and would be back at once", remedy="stop its agent first")
+        # Availability last: a bridge that receives it forgets the device, and nothing may follow that brings it back.
         leaves: tuple[topics.DeviceLeaf, ...] = ("need", "info", "reported", "availability")
         link.publish([Arrived(topics.device(device, leaf), b"") for leaf in leaves])
     say(f"{device} is forgotten.", {"forgotten": device}, as_json=as_json)
@@ -78,7 +80,7 @@ def heal(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish what the broker lacks: signed lists, chunks, desired states. Mends a broker that lost its memory."""
+    """Publish what the broker lacks: signed lists, chunks, desired states. For a broker that lost its state."""
     repository = context.open_repository(directory, None, passphrase_file)
     releases, desired = context.open_releases(repository)
     migrate(releases)

@@ -63,7 +63,7 @@ def rotate(
 ) -> None:
     """Replace a key by a new root version, signed by the offline root keys. Then: edgewise fleet heal"""
     if role not in {"root", "release", "online"}:
-        raise typer.BadParameter(f"{role!r} is none of root, release, online.")
+        raise typer.BadParameter(f"{role!r} is not one of root, release, online.")
     chosen: Literal["root", "release", "online"] = role  # type: ignore[assignment]  # one of the three, as checked
     repository = context.open_repository(directory, keys, passphrase_file)
     _, desired = context.open_releases(repository)
@@ -71,7 +71,7 @@ def rotate(
     version = repository.rotate(chosen)
     if role == "online":
         desired.reissue(states)
-    text = f"Root version {version} is signed. Tell the fleet with: edgewise fleet heal"
+    text = f"Root version {version} is signed. Publish it with: edgewise fleet heal"
     say(text, {"root_version": version}, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`edgewise package`: look into a package, check it, compare two. Nothing is changed."""
+"""`edgewise package`: inspect a package, verify it, compare two. Nothing is changed."""
 
 import textwrap
 from pathlib import Path
@@ -28,7 +28,7 @@ def inspect(
     card: Annotated[bool, typer.Option("--card", help="Print the model card instead.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a package says of its model; size and digest are checked on the way."""
+    """Show a package's manifest; size and digest of its model are checked on the way."""
     package = packages.read_file(file)
     if card:
         typer.echo(package.card)
@@ -60,7 +60,8 @@ def verify(
     if not report.ok:
         raise TrustError(
             f"{file} answers {report.failed} of {len(manifest.goldens)} goldens otherwise than it should on "
-            f"{classifier.runtime} (up to {report.worst} steps off): do not run it here."
+            f"{classifier.runtime} (up to {report.worst} steps off)",
+            remedy="do not run it here",
         )
     answer |= {"goldens": len(manifest.goldens), "runtime": classifier.runtime}
     say(

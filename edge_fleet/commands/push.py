@@ -1,4 +1,4 @@
-"""`edgewise push`: make a group or a device want a release, and watch it arrive."""
+"""`edgewise push`: set the desired state of a group or a device to a release, and watch it arrive."""
 
 from typing import Annotated, Any
 
@@ -21,9 +21,10 @@ def push(
     name: str,
     release: int,
     group: Annotated[str | None, typer.Option(help="Every device of this group.")] = None,
-    device: Annotated[str | None, typer.Option(help="One device; its own wish overrides its group's.")] = None,
+    device: Annotated[str | None, typer.Option(help="One device; its own desired state overrides its group's.")] = None,
     follow_group: Annotated[
-        bool, typer.Option("--follow-group", help="With --device: end its own wish, so that its group's counts again.")
+        bool,
+        typer.Option("--follow-group", help="With --device: end its own desired state; its group's counts again."),
     ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try it once more on devices where this very model failed before.")
@@ -34,10 +35,12 @@ def push(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish a release and the signed wish to run it. A device that is away gets it when it connects."""
+    """Publish a release and the signed desired state that names it. A device that is away gets it when it connects."""
     scope = _scope(group, device, follow_group=follow_group)
     if retry and follow_group:
-        raise UsageError("--retry belongs to a wish, and --follow-group ends one; give one of them.")
+        raise UsageError(
+            "--retry belongs to a desired state, and --follow-group ends one", remedy="give one of the two"
+        )
     repository = context.open_repository(directory, None, passphrase_file)
     releases, desired = context.open_releases(repository)
     migrate(releases)
@@ -69,7 +72,10 @@ def _scope(group: str | None, device: str | None, *, follow_group: bool) -> str:
             return str(Scope("group", group))
         case None, str():
             return str(Scope("device", device))
-    raise UsageError("name either --group ID or --device ID (and --follow-group only with --device).")
+    raise UsageError(
+        "a push goes to one group or one device",
+        remedy="name either --group ID or --device ID (and --follow-group only with --device)",
+    )
 
 
 def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> None:
@@ -77,7 +83,7 @@ def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> Non
         f"{len(outcomes.done)} device runs it." if len(outcomes.done) == 1 else f"{len(outcomes.done)} devices run it."
     ]
     text += [f"{device} refused it: {reason}" for device, reason in outcomes.refused.items()]
-    text += [f"{device} is still at it ({state})." for device, state in outcomes.pending.items()]
+    text += [f"{device} is not finished ({state})." for device, state in outcomes.pending.items()]
     say(
         "\n".join(text),
         data | {"done": outcomes.done, "refused": outcomes.refused, "pending": outcomes.pending},
@@ -86,5 +92,6 @@ def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> Non
     if outcomes.refused or outcomes.pending or not outcomes.done:
         raise EdgewiseError(
             f"the release runs on {len(outcomes.done)}, was refused by {len(outcomes.refused)} and is not finished on "
-            f"{len(outcomes.pending)}; see: edgewise fleet ls"
+            f"{len(outcomes.pending)}",
+            remedy="see `edgewise fleet ls`",
         )

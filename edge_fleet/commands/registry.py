@@ -1,4 +1,4 @@
-"""`edgewise registry`: packages, challengers and champions, and who made them so."""
+"""`edgewise registry`: packages, challengers and champions, and the record of their promotions."""
 
 import time
 from datetime import UTC, datetime

@@ -54,12 +54,12 @@ def withdraw(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a release from the list, so that no device activates it any more. Devices that run it go on until told."""
+    """Take a release from the list, so that no device activates it any more. Devices that run it go on with it."""
     releases, desired = context.open_releases(context.open_repository(directory, None, passphrase_file))
     migrate(releases)
     gone = releases.withdraw(name, release).manifest.digest
     still = [state.state.scope for state in desired.all() if state.state.model.digest == gone]
-    text = f"Withdrew {name} {release}. Tell the fleet with: edgewise fleet heal"
+    text = f"Withdrew {name} {release}. Publish this with: edgewise fleet heal"
     if still:
         text += f"\nStill desired by {', '.join(still)}: push another release there."
     say(text, {"digest": gone, "still_desired_by": still}, as_json=as_json)
@@ -67,7 +67,7 @@ def withdraw(
 
 @app.command("ls")
 def ls(directory: DirectoryOption = context.DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
-    """Show the listed releases and who is meant to run them."""
+    """Show the listed releases and the desired states that name them."""
     releases, desired = context.open_releases(context.open_repository(directory, None, None))
     states = [state.state for state in desired.all()]
     rows = [

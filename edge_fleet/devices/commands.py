@@ -29,7 +29,7 @@ class DeviceCommands:
         """Send a command and wait for the device's answer.
 
         Raises:
-            UsageError: the device's id is none.
+            UsageError: this cannot be a device's id.
             EdgewiseError: no answer came in time; the command stands until it expires.
         """
         now = self._now()
@@ -44,8 +44,8 @@ class DeviceCommands:
             return decode(answers.get(timeout=wait_s).payload, CommandResult)
         except queue.Empty:
             raise EdgewiseError(
-                f"{device} did not answer within {wait_s:g} s; it will do it when it is back within a day "
-                "(see `edgewise fleet ls`)."
+                f"{device} did not answer within {wait_s:g} s",
+                remedy="see `edgewise fleet ls`: a device that is back within a day still does it",
             ) from None
 
 
@@ -59,7 +59,7 @@ def arguments_of(assignments: list[str]) -> Mapping[str, str | int | float | boo
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not key or not equals:
-            raise EdgewiseError(f"{assignment!r} is no KEY=VALUE, such as telemetry.interval_s=5.")
+            raise EdgewiseError(f"{assignment!r} is no KEY=VALUE", remedy="write it as in telemetry.interval_s=5")
         found[key] = _value(text)
     return found
 

@@ -1,7 +1,6 @@
-"""What the devices of a fleet say of themselves, folded into one view. Pure: messages in, a view out.
+"""What the devices of a fleet report, folded into one view. Pure: messages in, a view out.
 
-Everything read here is a device's own, unsigned word: good for a table and for waiting, never for a decision about
-what may run.
+All of it is a device's own report, unsigned: good for a table and for waiting, never for a decision about what may run.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ Outcome = Literal["pending", "done", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device; a part it has not said yet is None."""
+    """One device; a part that it has not reported yet is None."""
 
     id: str
     availability: Availability | None = None
@@ -33,7 +32,7 @@ class Device:
         return self.availability is not None and self.availability.state == "online"
 
     def outcome(self, model: ModelRef, revision: int) -> Outcome:
-        """How far the device has come with a desired state: it runs the model, refused it, or is still at it."""
+        """How far the device has come with a desired state: it runs the model, refused it, or neither yet."""
         reported = self.reported
         if reported is None or reported.revision < revision or reported.state not in SETTLED:
             return "pending"
@@ -44,13 +43,13 @@ class Device:
 
 @dataclass(slots=True)
 class Fleet:
-    """All devices heard of, and the malformed messages counted by topic."""
+    """All devices that reported, and the reason of each malformed message by topic."""
 
     devices: dict[str, Device] = field(default_factory=dict)
     malformed: dict[str, str] = field(default_factory=dict)
 
     def apply(self, topic: str, payload: bytes) -> Device | None:
-        """Take in one message; the device as it is now, or None for what says nothing about one."""
+        """Apply one message; the device as it is now, or None for a message that is about none or is malformed."""
         match topics.parse(topic):
             case topics.DeviceTopic(device=id_, leaf="availability"):
                 return self._update(id_, "availability", Availability, payload, topic)
@@ -71,13 +70,13 @@ class Fleet:
     def _update(self, id_: str, part: str, kind: type[Struct], payload: bytes, topic: str) -> Device | None:
         device = self.devices.get(id_, Device(id_))
         try:
-            said = decode(payload, kind) if payload else None
+            received = decode(payload, kind) if payload else None
         except MessageError as error:
             self.malformed[topic] = str(error)
             return None
-        # An older session's last will can arrive after the new session's word.
+        # An older session's last will can arrive after the new session's message.
         held: Struct | None = getattr(device, part)
-        if said is not None and held is not None and getattr(said, "session") < getattr(held, "session"):  # noqa: B009
+        if received is not None and held is not None and getattr(received, "session") < getattr(held, "session"):  # noqa: B009
             return None
-        self.devices[id_] = device = replace(device, **{part: said})  # type: ignore[arg-type]  # each part its kind
+        self.devices[id_] = device = replace(device, **{part: received})  # type: ignore[arg-type]  # each part its kind
         return device

@@ -15,7 +15,7 @@ from edge_fleet.devices.view import Device, Fleet
 from edge_fleet.link import Arrived, Link
 from edge_fleet.releases.publish import Publisher
 
-_GATHER_S = 1.0  # after the retained messages were asked for, how long a slow broker may take to hand them out
+_GATHER_S = 1.0  # after subscribing, how long a slow broker may take to deliver its retained messages
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Outcomes:
 
 
 def read_fleet(link: Link) -> Fleet:
-    """What the broker holds of all devices now."""
+    """The fleet by the messages that the broker retains now."""
     fleet = Fleet()
     for leaf in ("availability", "info", "reported"):
         for topic, payload in link.retained(topics.all_devices(leaf)).items():
@@ -53,8 +53,8 @@ def wait_for(
         concerned = fleet.in_scope(scope)
         show(concerned)
         online = [device for device in concerned if device.online]
-        heard = online or time.monotonic() - began > _GATHER_S
-        if heard and all(device.outcome(state.model, state.revision) != "pending" for device in online):
+        gathered = online or time.monotonic() - began > _GATHER_S
+        if gathered and all(device.outcome(state.model, state.revision) != "pending" for device in online):
             break
     return _outcomes(fleet.in_scope(scope), state)
 
@@ -76,9 +76,11 @@ def _outcomes(devices: list[Device], state: DesiredState) -> Outcomes:
             case "done":
                 outcomes.done.append(device.id)
             case "refused":
-                outcomes.refused[device.id] = (reported.reason if reported else "") or "it follows another wish"
+                outcomes.refused[device.id] = (
+                    reported.reason if reported else ""
+                ) or "it follows another desired state"
             case "pending" if device.online:
                 outcomes.pending[device.id] = reported.state if reported else "nothing reported yet"
             case "pending":
-                pass  # away: it takes it up when it connects
+                pass  # offline: it takes the state up when it connects
     return outcomes

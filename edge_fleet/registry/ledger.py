@@ -23,7 +23,7 @@ _LINE_BYTES: Final = 16 * 1024  # an entry is a few hundred bytes
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One thing that somebody did."""
+    """One change of the registry, and its actor."""
 
     sequence: Annotated[int, Meta(ge=1)]
     time: Seconds
@@ -57,7 +57,7 @@ class Ledger:
                 file.seek(0)
                 data = file.read()
                 entries, whole = _verify(data, self.path)
-                file.truncate(whole)  # a last line without an end was never acknowledged to anyone
+                file.truncate(whole)  # a last line without an end was never acknowledged
                 entry = Entry(
                     sequence=len(entries) + 1,
                     time=time,
@@ -70,7 +70,9 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise EdgewiseError(f"the ledger {self.path} cannot be written ({error.strerror}).") from error
+            raise EdgewiseError(
+                f"the ledger {self.path} cannot be written ({error.strerror})", remedy="name another with --ledger"
+            ) from error
         return entry
 
     def entries(self) -> list[Entry]:
@@ -93,7 +95,9 @@ class Ledger:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise EdgewiseError(f"the ledger {self.path} cannot be read ({error.strerror}).") from error
+            raise EdgewiseError(
+                f"the ledger {self.path} cannot be read ({error.strerror})", remedy="name another with --ledger"
+            ) from error
 
 
 def _verify(data: bytes, path: Path) -> tuple[list[Entry], int]:
@@ -107,11 +111,15 @@ def _verify(data: bytes, path: Path) -> tuple[list[Entry], int]:
                 raise ValueError("too long")
             entry = msgspec.json.decode(line, type=Entry)
         except ValueError as error:
-            raise TrustError(f"line {number} of the ledger {path} is no entry: the record was changed.") from error
+            raise TrustError(
+                f"line {number} of the ledger {path} is no entry: the record was changed",
+                remedy="restore it from a backup",
+            ) from error
         if entry.previous != previous or entry.sequence != number:
             raise TrustError(
                 f"line {number} of the ledger {path} does not follow line {number - 1}: a line before it was changed, "
-                "removed or inserted."
+                "removed or inserted",
+                remedy="restore it from a backup",
             )
         entries.append(entry)
         previous = digest_of(line)

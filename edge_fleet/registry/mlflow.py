@@ -67,8 +67,8 @@ class Registry:
             if (there := known.get(manifest.release)) is not None:
                 if there.tags.get("package") != digest_of(packages.write(package)):
                     raise UsageError(
-                        f"{manifest.name} {manifest.release} is registered as another package ({there.digest[:12]}); "
-                        "package the model under the next release number."
+                        f"{manifest.name} {manifest.release} is registered as another package ({there.digest[:12]})",
+                        remedy="package the model under the next release number",
                     )
                 return there
             self._ensure_model(manifest)
@@ -130,7 +130,9 @@ class Registry:
             if version.release == release:
                 return version
         there = ", ".join(str(version.release) for version in found) or "none"
-        raise UsageError(f"{name} {release} is not registered (releases there: {there}); see `edgewise registry ls`.")
+        raise UsageError(
+            f"{name} {release} is not registered (releases there: {there})", remedy="see `edgewise registry ls`"
+        )
 
     def find(self, digest: str) -> Version:
         """The package whose model has this digest, or the start of it.
@@ -143,9 +145,9 @@ class Registry:
             raise UsageError(f"{digest!r} is no digest: give at least its first six hexadecimal digits.")
         found = [version for version in self.versions() if version.digest.startswith(digest)]
         if len({version.digest for version in found}) > 1:
-            raise UsageError(f"{len(found)} models start with {digest}; give more of the digest.")
+            raise UsageError(f"{len(found)} models start with {digest}", remedy="give more of the digest")
         if not found:
-            raise UsageError(f"no registered model has the digest {digest}; see `edgewise registry ls`.")
+            raise UsageError(f"no registered model has the digest {digest}", remedy="see `edgewise registry ls`")
         return found[-1]
 
     def history(self, name: str = "") -> list[Entry]:
@@ -271,7 +273,7 @@ def _client(uri: str) -> Any:
         )
     from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT  # noqa: PLC0415
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table that it makes
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # stdout is the command's own, one JSON object with --json
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -293,7 +295,8 @@ class _translated:  # noqa: N801 - used as a statement
         status = error.get_http_status_code()
         if error.error_code == "PERMISSION_DENIED" or status in (401, 403):
             raise EdgewiseError(
-                f"the registry {self._uri} does not permit you to {self._doing}; ask its owner for that permission."
+                f"the registry {self._uri} does not permit you to {self._doing}",
+                remedy="ask its owner for that permission",
             ) from error
         first = str(error).strip().partition("\n")[0][:200]
         raise EdgewiseError(f"the registry {self._uri} failed to {self._doing}: {first}") from error

@@ -1,6 +1,6 @@
 """Desired states on the release side: issued with a revision that only grows, kept as they were signed.
 
-One file a scope under `desired/`. It is written before anything is published, so that a killed push can be said again
+One file a scope under `desired/`. It is written before anything is published, so that a killed push can be repeated
 but never taken back by a smaller revision.
 """
 
@@ -89,7 +89,7 @@ class DesiredStates:
             return Issued(unseal(envelope, DESIRED_TYPE, DesiredState, self.repository.online_keys()), envelope)
         except TrustError as error:
             raise TrustError(
-                f"{path} is not signed by the online key in force; delete it and push that scope again."
+                f"{path} is not signed by the online key in force", remedy="delete it and push that scope again"
             ) from error
 
     def _last_revision(self, scope: str) -> int:

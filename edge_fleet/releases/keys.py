@@ -1,8 +1,8 @@
 """The signing keys on the release side's disk: made, found by key id, never printed.
 
 A key is one PEM file `NAME-KEYID.pem` (Ed25519, PKCS#8), readable by its owner alone and encrypted when a passphrase
-is given. Which key serves which role says the signed root metadata, not a file name, so a rotation is one new file
-and one new root. Root keys belong offline: their files are moved away after `keys init` and named by `--keys` when
+is given. Which key serves which role stands in the signed root metadata, not in a file name, so a rotation is one new
+file and one new root. Root keys belong offline: their files are moved away after `keys init` and named by `--keys` when
 the root must be signed again.
 """
 
@@ -69,25 +69,33 @@ class KeyStore:
         path = self.find(name, key)
         if path is None:
             raise EdgewiseError(
-                f"the {name} key {_file_name(name, key)} is not here; name the folder that holds it with --keys."
+                f"the {name} key {_file_name(name, key)} is not here",
+                remedy="name the folder that holds it with --keys",
             )
         if path.stat().st_mode & 0o077:
-            raise EdgewiseError(f"{path} can be read by others than its owner; run: chmod 600 {path}")
+            raise EdgewiseError(f"{path} can be read by others than its owner", remedy=f"run `chmod 600 {path}`")
         pem = path.read_bytes()[:_LONGEST_PEM]
         try:
             private = load_pem_private_key(pem, self.passphrase if b"ENCRYPTED" in pem else None)
         except TypeError as error:
-            raise EdgewiseError(f"{path} is encrypted; set {PASSPHRASE_VARIABLE} or give --passphrase-file.") from error
+            raise EdgewiseError(
+                f"{path} is encrypted", remedy=f"set {PASSPHRASE_VARIABLE} or give --passphrase-file"
+            ) from error
         except ValueError as error:
-            raise EdgewiseError(f"{path} cannot be opened; the passphrase is wrong or the file is damaged.") from error
+            raise EdgewiseError(
+                f"{path} cannot be opened: the passphrase is wrong or the file is damaged",
+                remedy="give the right passphrase, or restore the file from your backup",
+            ) from error
         if not isinstance(private, Ed25519PrivateKey) or not isinstance(key, SSlibKey):
-            raise EdgewiseError(f"{path} holds no Ed25519 key; restore it from your backup.")
+            raise EdgewiseError(f"{path} holds no Ed25519 key", remedy="restore it from your backup")
         try:
             signer = CryptoSigner(private)
         except ValueError as error:
-            raise EdgewiseError(f"{path} holds no usable key ({error}); restore it from your backup.") from error
+            raise EdgewiseError(
+                f"{path} holds no usable key ({error})", remedy="restore it from your backup"
+            ) from error
         if signer.public_key.keyid != key.keyid:
-            raise EdgewiseError(f"{path} holds another key than its name says; restore it from your backup.")
+            raise EdgewiseError(f"{path} holds another key than its name says", remedy="restore it from your backup")
         return signer
 
 
@@ -101,13 +109,15 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes 
         try:
             text = file.read_text().partition("\n")[0]
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the passphrase file {file} cannot be read ({error}).") from error
+            raise UsageError(
+                f"the passphrase file {file} cannot be read ({error})", remedy="name another with --passphrase-file"
+            ) from error
     elif PASSPHRASE_VARIABLE in environment:
         text = environment[PASSPHRASE_VARIABLE]
     else:
         return None
     if not text:
-        raise UsageError("the passphrase is empty; give one, or unset it to keep the keys unencrypted.")
+        raise UsageError("the passphrase is empty", remedy="give one, or unset it to keep the keys unencrypted")
     return text.encode()
 
 

@@ -48,8 +48,8 @@ class Releases:
         manifest = package.manifest
         if manifest.gate is not None and not manifest.gate.passed:
             raise GateRefusedError(
-                f"the gate refused {package.file_name} ({'; '.join(manifest.gate.reasons) or 'no reason given'}); "
-                "only a model that passed can be released."
+                f"the gate refused {package.file_name} ({'; '.join(manifest.gate.reasons) or 'no reason given'})",
+                remedy="release one that passed",
             )
         release = Release(manifest=manifest, chunks=Chunks.of(package.model), notes=notes)
         taken = self._is_taken(release)
@@ -63,7 +63,7 @@ class Releases:
         return not taken
 
     def withdraw(self, name: str, release: int) -> Release:
-        """Take a release from the list: no device activates it any more, and the one returned was it.
+        """Take a release from the list, and return it: no device activates it any more.
 
         Raises:
             UsageError: it is not listed.
@@ -84,7 +84,9 @@ class Releases:
             if _names(known, name, release):
                 return known
         names = ", ".join(f"{known.manifest.name} {known.manifest.release}" for known in listed) or "none"
-        raise UsageError(f"{name} {release} is not released (listed: {names}); run: edgewise release FILE.ewm")
+        raise UsageError(
+            f"{name} {release} is not released (listed: {names})", remedy="run `edgewise release FILE.ewm`"
+        )
 
     def listed(self) -> list[Release]:
         """All listed releases, by name and number.
@@ -145,7 +147,8 @@ class Releases:
         if len(data) > limits.RELEASE_BYTES:
             raise UsageError(
                 f"the release file of {release.manifest.name} {release.manifest.release} would have {len(data)} bytes, "
-                f"more than {limits.RELEASE_BYTES}; package the model with fewer goldens."
+                f"more than {limits.RELEASE_BYTES}",
+                remedy="package the model with fewer goldens",
             )
         write_durably(self._path(digest_of(data), _RELEASE), data)
         file = TargetFile.from_data(release_path(release.manifest.ref), data, ["sha256"])
@@ -163,8 +166,8 @@ class Releases:
         if same or self._read(model_path(manifest.ref), targets).manifest == manifest:
             return True
         raise UsageError(
-            f"{manifest.name} {manifest.release} is released already and differs from this package; "
-            "package it with a higher release number."
+            f"{manifest.name} {manifest.release} is released already and differs from this package",
+            remedy="package it with a higher release number",
         )
 
     def _read(self, path: str, targets: dict[str, TargetFile]) -> Release:
@@ -174,7 +177,7 @@ class Releases:
         file = targets.get(release_path(ref))
         if file is None:
             raise UsageError(
-                f"{ref.name} {ref.release} was released by an earlier version; run: edgewise release refresh"
+                f"{ref.name} {ref.release} was released by an earlier version", remedy="run `edgewise release refresh`"
             )
         blob = blob_of_target(file.length, file.hashes, file.custom)
         listed = ListedRelease(model=ref.digest, size=model.length, file=blob)
@@ -184,7 +187,9 @@ class Releases:
         path = self._path(digest, suffix)
         data = path.read_bytes() if path.is_file() else b""
         if digest_of(data) != digest:
-            raise TrustError(f"{path} is missing or damaged; release the package of {ref.name} {ref.release} again.")
+            raise TrustError(
+                f"{path} is missing or damaged", remedy=f"release the package of {ref.name} {ref.release} again"
+            )
         return data
 
     def _path(self, digest: str, suffix: str) -> Path:

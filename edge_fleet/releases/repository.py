@@ -63,10 +63,12 @@ class Repository:
             UsageError: a repository is here already, or the threshold cannot be met.
         """
         if not 1 <= threshold <= root_keys <= 9:
-            raise UsageError(f"a threshold of {threshold} with {root_keys} root keys cannot be; give 1 to 9 root keys.")
+            raise UsageError(
+                f"a threshold of {threshold} with {root_keys} root keys cannot be", remedy="give 1 to 9 root keys"
+            )
         with self._locked():
             if self._root_versions():
-                raise UsageError(f"{self.directory} holds keys and releases already; choose another folder.")
+                raise UsageError(f"{self.directory} holds keys and releases already", remedy="choose another folder")
             root = Root(expires=self._expiry(ROOT_LIFE), consistent_snapshot=True)
             root_signers: list[Signer] = []
             for _ in range(root_keys):
@@ -186,7 +188,7 @@ class Repository:
         """The metadata in force, each file verified: damage on this disk must not be signed again."""
         versions = self._root_versions()
         if not versions:
-            raise UsageError(f"{self.directory} holds no keys yet; run: edgewise keys init")
+            raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
         # A killed rotation leaves metadata that an earlier root of ours vouches for: it is signed again by the next.
         roots = [self._parse(f"{version}.root.json", Root) for version in reversed(versions)]
         timestamp = self._verified("timestamp.json", Timestamp, roots)
@@ -223,7 +225,8 @@ class Repository:
         needed = root.roles[Root.type].threshold
         if len(here) < needed:
             raise EdgewiseError(
-                f"{len(here)} of the {needed} root keys that must sign are here; name the others' folders with --keys."
+                f"{len(here)} of the {needed} root keys that must sign are here",
+                remedy="name the others' folders with --keys",
             )
         return [self._keys.signer("root", key) for key in here]
 
@@ -240,15 +243,19 @@ class Repository:
             with contextlib.suppress(RepositoryError):
                 root.signed.verify_delegate(kind.type, metadata.signed_bytes, metadata.signatures)
                 return metadata.signed
-        raise TrustError(f"{self._metadata / name} is not signed by this repository's keys; restore it from a backup.")
+        raise TrustError(
+            f"{self._metadata / name} is not signed by this repository's keys", remedy="restore it from a backup"
+        )
 
     def _parse(self, name: str, kind: type[_S]) -> Metadata[_S]:
         try:
             metadata: Metadata[_S] = Metadata[_S].from_bytes(self._read(name))
         except DeserializationError as error:
-            raise TrustError(f"{self._metadata / name} is damaged; restore it from a backup.") from error
+            raise TrustError(f"{self._metadata / name} is damaged", remedy="restore it from a backup") from error
         if not isinstance(metadata.signed, kind):
-            raise TrustError(f"{self._metadata / name} is of another kind than its name; restore it from a backup.")
+            raise TrustError(
+                f"{self._metadata / name} is of another kind than its name", remedy="restore it from a backup"
+            )
         return metadata
 
     def _read(self, name: str) -> bytes:
@@ -256,7 +263,7 @@ class Repository:
             return (self._metadata / name).read_bytes()
         except OSError as error:
             raise EdgewiseError(
-                f"{self._metadata / name} cannot be read ({error.strerror}); restore it from a backup."
+                f"{self._metadata / name} cannot be read ({error.strerror})", remedy="restore it from a backup"
             ) from error
 
     def _write_signed(self, name: str, signed: _S, signers: list[Signer]) -> None:
@@ -266,8 +273,8 @@ class Repository:
         data = metadata.to_bytes()
         if len(data) > limits.METADATA_BYTES:
             raise UsageError(
-                f"{name} would have {len(data):,} bytes and gateways pass {limits.METADATA_BYTES:,} in one packet; "
-                "withdraw releases that nobody runs: edgewise release withdraw NAME RELEASE"
+                f"{name} would have {len(data):,} bytes and gateways pass {limits.METADATA_BYTES:,} in one packet",
+                remedy="withdraw releases that no device runs (`edgewise release withdraw NAME RELEASE`)",
             )
         write_durably(self._metadata / name, data)
 
@@ -281,7 +288,9 @@ class Repository:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise EdgewiseError(f"another command works on {self.directory}; try again after it.") from error
+                raise EdgewiseError(
+                    f"another command works on {self.directory}", remedy="try again after it"
+                ) from error
             yield
 
 

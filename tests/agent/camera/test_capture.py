@@ -69,7 +69,7 @@ def test_a_read_that_hangs_for_ever_is_abandoned_and_the_next_connection_gives_f
     camera.show()
     attendant.until(lambda: attendant.mailbox.take(0.0))
     camera.release(0)
-    attendant.until(lambda: camera.closed == 1)  # the forgotten thread came back, closed its device and left
+    attendant.until(lambda: camera.closed == 1)  # the abandoned thread came back, closed its device and left
 
 
 def test_reads_that_all_hang_do_not_pile_up_threads(camera: PipeCamera, attendant: Attendant) -> None:

@@ -145,7 +145,7 @@ def test_what_goes_wrong_and_what_is_unknown_is_answered_with_a_sentence(broker:
     listener.close()
     ear.link.stop()
     assert answers(ear, "c1") == [CommandResult(ok=False, detail="there is nothing to go back to.")]
-    assert answers(ear, "c2") == [CommandResult(ok=False, detail="this agent does not know restart.")]
+    assert answers(ear, "c2") == [CommandResult(ok=False, detail="this agent has no command restart.")]
 
 
 def test_a_memory_that_cannot_be_written_means_that_nothing_is_done(

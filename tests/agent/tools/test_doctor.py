@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import tomllib
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,7 @@ def finding(settings: Settings, check: str) -> doctor.Finding:
     try:
         return function(settings)
     except EdgewiseError as error:
-        return doctor.Finding(check, "failed", str(error))
+        return doctor.Finding(check, "failed", error.problem, error.remedy)
 
 
 def test_a_healthy_device_has_every_check_run_and_none_fail(broker: Broker, settings: Settings) -> None:
@@ -77,10 +78,25 @@ def test_a_damaged_model_is_found_by_its_digest(settings: Settings, tmp_path: Pa
     assert found.outcome == "failed"
 
 
-def test_a_camera_that_is_not_there_says_what_to_do(settings: Settings) -> None:
-    found = finding(changed(settings, "source", url="/dev/video77"), "camera")
-    assert found.outcome == "failed"
-    assert "edgewise-agent cameras" in found.text
+def test_a_problem_with_a_semicolon_in_it_stays_whole_and_no_part_of_it_becomes_the_remedy(
+    settings: Settings, tmp_path: Path
+) -> None:
+    other = tmp_path / "old; do not use.ewm"
+    with zipfile.ZipFile(FIXTURES / "tiny-1.ewm") as whole, zipfile.ZipFile(other, "w") as changed_one:
+        for entry in whole.infolist():
+            data = whole.read(entry)
+            changed_one.writestr(entry, data[::-1] if entry.filename == "model.tflite" else data)
+    report = doctor.examine(changed(settings, "model", factory=other))
+    found = next(one for one in report if one.check == "model")
+    assert (found.outcome, found.remedy) == ("failed", "")
+    assert found.text == f"the model in {other} does not have the digest its manifest says: refused."
+
+
+def test_a_camera_that_is_not_there_has_the_errors_own_remedy(settings: Settings) -> None:
+    report = doctor.examine(changed(settings, "source", url="/dev/video77"))
+    found = next(one for one in report if one.check == "camera")
+    assert (found.outcome, found.text) == ("failed", "/dev/video77 is not there")
+    assert found.remedy == "plug the camera in, or see `edgewise-agent cameras`"
 
 
 def test_a_camera_that_hangs_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +188,7 @@ def test_status_looks_without_changing_anything(settings: Settings) -> None:
 def test_only_one_agent_may_have_a_state_directory_and_its_silence_shows(tmp_path: Path) -> None:
     first = Liveness(tmp_path)
     assert trouble(tmp_path, time.time()) == ""
-    assert "has not moved for" in trouble(tmp_path, time.time() + SILENT_S + 1)
+    assert "no sign of it for" in trouble(tmp_path, time.time() + SILENT_S + 1)
     with pytest.raises(EdgewiseError, match="another agent is running"):
         Liveness(tmp_path)
     first.release()

@@ -348,7 +348,7 @@ def aged(tmp_path: Path, online: Command) -> Command:
 
 
 def test_a_list_of_the_first_form_is_told_what_mends_it(aged: Command) -> None:
-    with pytest.raises(UsageError, match="released by an earlier version; run: edgewise release refresh"):
+    with pytest.raises(UsageError, match="released by an earlier version; run `edgewise release refresh`"):
         aged("release", "ls")
 
 
