@@ -13,7 +13,8 @@ from edge_contract import package as packages
 from edge_fleet.commands.context import JsonOption, say
 from edge_fleet.commands.display import as_text
 from edge_fleet.registry.ledger import Entry, Ledger
-from edge_fleet.registry.mlflow import DEFAULT_URI, Registry, Version
+from edge_fleet.registry.mlflow import DEFAULT_URI, Version
+from edge_fleet.registry.registry import Registry
 
 app = typer.Typer(name="registry", help="The model registry: challengers and champions.", no_args_is_help=True)
 

@@ -1,1 +1,1 @@
-"""MLflow's registry and the ledger of who promoted what."""
+"""The model registry on MLflow, and the ledger of its promotions."""

@@ -2,7 +2,7 @@
 
 Each line is one JSON entry that carries the SHA-256 of the line before it, so a changed, removed or inserted line
 breaks the chain at a line that can be named. A chain cannot show that its newest lines were cut off: keep its head
-(`Ledger.head`) elsewhere as well, as `registry` does in MLflow.
+(`Ledger.heads`) elsewhere as well, as `registry` does in its store.
 """
 
 import fcntl

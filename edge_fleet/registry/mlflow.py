@@ -1,24 +1,19 @@
-"""The model registry: which packages exist, which is challenger, which is champion. The only module that knows MLflow.
+"""The MLflow store behind the registry: model versions, aliases, tags and runs. The only module that knows MLflow.
 
-A registered package is an MLflow model version with its lineage in tags, and the `.ewm` itself as the run's artifact.
-Aliases say the state: registering sets `challenger`, promoting moves `champion`. MLflow keeps no record of who moved an
-alias, so a `Ledger` beside it does; the ledger's head stands in MLflow too, which shows a ledger cut short.
+A registered package is a model version with its lineage in tags, and the `.ewm` itself as the run's artifact. Which
+package may be registered or promoted is `registry`'s to decide; MLflow's errors leave here as sentences.
 """
 
-import getpass
 import logging
-import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_contract import package as packages
-from edge_contract.errors import EdgewiseError, GateRefusedError, TrustError, UsageError
+from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.package import ModelPackage
-from edge_fleet.registry.ledger import Entry, Ledger
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
@@ -42,35 +37,31 @@ class Version:
     tags: dict[str, str]
 
 
-class Registry:
-    """Packages in an MLflow store, a local sqlite file or a server."""
+class Store:
+    """One MLflow store, a local sqlite file or a server.
 
-    def __init__(self, uri: str, ledger: Ledger, clock: Callable[[], float], actor: str = "") -> None:
-        """`actor`: who acts, for the ledger; the server's user or the operating system's when empty."""
-        self.uri, self.ledger, self._clock = uri, ledger, clock
-        self._actor = actor or os.environ.get("MLFLOW_TRACKING_USERNAME", "") or getpass.getuser()
-        self._mlflow = _client(uri)
+    Every method raises EdgewiseError where the store cannot be reached or does not permit it.
+    """
 
-    def register(self, package: ModelPackage) -> Version:
-        """Make the package a model version with the alias `challenger`; the same package again changes nothing.
+    def __init__(self, uri: str) -> None:
+        """Nothing is asked yet.
 
         Raises:
-            GateRefusedError: the gate did not pass it.
-            UsageError: another package has this name and release.
-            EdgewiseError: the store cannot be reached, or does not permit it.
+            UsageError: the address is no store's.
         """
+        self._uri = uri
+        self._mlflow = _client(uri)
+
+    def versions(self, name: str = "") -> list[Version]:
+        """Registered packages of one name or of all, oldest first."""
+        with _translated(self._uri, "list models"):
+            names = [name] if name else sorted(model.name for model in self._mlflow.search_registered_models())
+            return [version for one in names for version in self._of(one)]
+
+    def add(self, package: ModelPackage) -> str:
+        """Make the package a model version with the alias `challenger`; MLflow's number of it."""
         manifest = package.manifest
-        if manifest.gate is None or not manifest.gate.passed:
-            raise GateRefusedError(f"{package.file_name} did not pass the gate and cannot be registered.")
-        with _translated(self.uri, f"register {package.file_name}"):
-            known = {version.release: version for version in self._of(manifest.name)}
-            if (there := known.get(manifest.release)) is not None:
-                if there.tags.get("package") != digest_of(packages.write(package)):
-                    raise UsageError(
-                        f"{manifest.name} {manifest.release} is registered as another package ({there.digest[:12]})",
-                        remedy="package the model under the next release number",
-                    )
-                return there
+        with _translated(self._uri, f"register {package.file_name}"):
             self._ensure_model(manifest)
             run = self._run_for(manifest)
             with tempfile.TemporaryDirectory() as folder:
@@ -82,90 +73,26 @@ class Registry:
                 manifest.name, source, run_id=run, tags=_tags(package), description=manifest.intended_use
             )
             self._mlflow.set_registered_model_alias(manifest.name, CHALLENGER, made.version)
-        self._record("register", manifest.name, manifest.release, manifest.digest, str(made.version))
-        return self.get(manifest.name, manifest.release)
+        return str(made.version)
 
-    def promote(self, name: str, release: int, reason: str = "") -> Version:
-        """Make this release the champion of its name.
-
-        Raises:
-            UsageError: no such release is registered.
-            GateRefusedError: its gate did not pass.
-            TrustError: the ledger is broken; nothing was moved.
-            EdgewiseError: the store does not permit it or cannot be reached; nothing was recorded.
-        """
-        chosen = self.get(name, release)
-        if chosen.tags.get("gate") != "passed":
-            raise GateRefusedError(f"{name} {release} did not pass the gate and cannot be champion.")
-        self.history(name)  # a broken ledger is mended before anything more is promoted
-        before = self.champion(name)
-        with _translated(self.uri, f"promote {name} {release}"):
+    def make_champion(self, version: Version) -> None:
+        """Move the alias `champion` to this version; all stays as it was where that is not permitted."""
+        with _translated(self._uri, f"promote {version.name} {version.release}"):
             # First what needs the greater permission (MANAGE, on a server with users): a refusal leaves all as it was.
-            if CHALLENGER in chosen.aliases:
-                self._mlflow.delete_registered_model_alias(name, CHALLENGER)
-            self._mlflow.set_registered_model_alias(name, CHAMPION, chosen.version)
-        previous = {"before": str(before.release)} if before else {}
-        why = {"reason": reason} if reason else {}
-        self._record("promote", name, release, chosen.digest, chosen.version, **previous, **why)
-        return self.get(name, release)
+            if CHALLENGER in version.aliases:
+                self._mlflow.delete_registered_model_alias(version.name, CHALLENGER)
+            self._mlflow.set_registered_model_alias(version.name, CHAMPION, version.version)
 
-    def champion(self, name: str) -> Version | None:
-        """The champion of a name; None before the first promotion."""
-        return next((version for version in self.versions(name) if CHAMPION in version.aliases), None)
+    def ledger_heads(self) -> dict[str, str]:
+        """The ledger's head as it was last kept, by model name."""
+        with _translated(self._uri, "read the ledger's head"):
+            kept = {model.name: model.tags.get(_HEAD, "") for model in self._mlflow.search_registered_models()}
+        return {name: head for name, head in kept.items() if head}
 
-    def versions(self, name: str = "") -> list[Version]:
-        """Registered packages of one name or of all, oldest first."""
-        with _translated(self.uri, "list models"):
-            names = [name] if name else sorted(model.name for model in self._mlflow.search_registered_models())
-            return [version for one in names for version in self._of(one)]
-
-    def get(self, name: str, release: int) -> Version:
-        """One registered package.
-
-        Raises:
-            UsageError: it is not registered; the text says what is.
-        """
-        found = self.versions(name)
-        for version in found:
-            if version.release == release:
-                return version
-        there = ", ".join(str(version.release) for version in found) or "none"
-        raise UsageError(
-            f"{name} {release} is not registered (releases there: {there})", remedy="see `edgewise registry ls`"
-        )
-
-    def find(self, digest: str) -> Version:
-        """The package whose model has this digest, or the start of it.
-
-        Raises:
-            UsageError: none has, or several have.
-        """
-        digest = digest.lower().removeprefix("sha256:")
-        if len(digest) < 6 or not set(digest) <= set("0123456789abcdef"):
-            raise UsageError(f"{digest!r} is no digest: give at least its first six hexadecimal digits.")
-        found = [version for version in self.versions() if version.digest.startswith(digest)]
-        if len({version.digest for version in found}) > 1:
-            raise UsageError(f"{len(found)} models start with {digest}", remedy="give more of the digest")
-        if not found:
-            raise UsageError(f"no registered model has the digest {digest}", remedy="see `edgewise registry ls`")
-        return found[-1]
-
-    def history(self, name: str = "") -> list[Entry]:
-        """The ledger's entries, of one name or all, oldest first.
-
-        Raises:
-            TrustError: the ledger's chain is broken, or its end is missing.
-        """
-        entries, heads = self.ledger.entries(), set(self.ledger.heads())
-        with _translated(self.uri, "read the ledger's head"):
-            for model in self._mlflow.search_registered_models():
-                head = model.tags.get(_HEAD)
-                if head and head not in heads:
-                    raise TrustError(
-                        f"the ledger {self.ledger.path} lacks an entry that the registry knows of {model.name}: "
-                        "its end was cut off or another ledger was named."
-                    )
-        return [entry for entry in entries if not name or entry.subject.get("name") == name]
+    def keep_ledger_head(self, name: str, head: str) -> None:
+        """Keep the ledger's head beside the model: a ledger cut short lacks it."""
+        with _translated(self._uri, "keep the ledger's head"):
+            self._mlflow.set_registered_model_tag(name, _HEAD, head)
 
     def training_run(self, version: Version) -> dict[str, dict[str, str]] | None:
         """Parameters and last metrics of the run that trained it; None when this store does not have that run."""
@@ -233,12 +160,6 @@ class Registry:
         except MlflowException:
             return None
 
-    def _record(self, action: str, name: str, release: int, digest: str, version: str, **more: str) -> None:
-        subject = {"name": name, "release": str(release), "digest": digest, "version": version, **more}
-        self.ledger.append(self._actor, action, subject, self._clock())
-        with _translated(self.uri, "keep the ledger's head"):
-            self._mlflow.set_registered_model_tag(name, _HEAD, self.ledger.heads()[-1])
-
 
 def _tags(package: ModelPackage) -> dict[str, str]:
     manifest = package.manifest
@@ -269,7 +190,7 @@ def _client(uri: str) -> Any:
 
     if uri.startswith("file:") or "://" not in uri:
         raise UsageError(
-            f"{uri} is no registry: name a database such as {DEFAULT_URI}, or a server by its http address."
+            f"{uri} is no registry", remedy=f"name a database such as {DEFAULT_URI}, or a server by its http address"
         )
     from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT  # noqa: PLC0415
 

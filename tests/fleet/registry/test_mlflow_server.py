@@ -15,8 +15,9 @@ import pytest
 
 from edge_contract.errors import EdgewiseError
 from edge_fleet.registry.ledger import Ledger
-from edge_fleet.registry.mlflow import CHALLENGER, Registry
-from tests.fleet.registry.test_mlflow import package
+from edge_fleet.registry.mlflow import CHALLENGER
+from edge_fleet.registry.registry import Registry
+from tests.fleet.registry.test_registry import package
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,8 @@ from edge_contract.manifest import GateResult, Lineage
 from edge_contract.package import ModelPackage
 from edge_fleet.cli import app
 from edge_fleet.registry.ledger import Ledger
-from edge_fleet.registry.mlflow import CHALLENGER, CHAMPION, Registry
+from edge_fleet.registry.mlflow import CHALLENGER, CHAMPION
+from edge_fleet.registry.registry import Registry
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
