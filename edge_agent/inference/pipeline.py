@@ -23,8 +23,9 @@ from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Locate
 from edge_agent.inference.recognize import Recognizer
 from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier, ModelFailedError
-from edge_vision.faces import FaceDetector, working_copy
-from edge_vision.picture import Box, Pixels, as_gray
+from edge_vision.faces import FaceDetector
+from edge_vision.picture import Box, Pixels
+from edge_vision.recognition import search_copy
 
 _POLL: Final = 0.25
 """Longest wait for a frame, seconds, before the camera's deadlines and the stop signal are looked at again."""
@@ -150,14 +151,11 @@ class Pipeline:
 
     def _process(self, frame: Frame, interval: float) -> None:
         began = self._clock()
-        small, scale = working_copy(as_gray(frame.picture))
+        copy = search_copy(frame.picture)
         around = "face" if self._recognizer is None else self._recognizer.manifest.crop.around
         locate = self._locator.whole if around == "frame" else self._locator.locate
-        located = locate(small, frame.moment)
-        faces = [
-            (track.number, Box(*(side * scale for side in track.box)))
-            for track in located.faces[: self._settings.max_faces]
-        ]
+        located = locate(copy.pixels, frame.moment)
+        faces = [(track.number, copy.in_picture(track.box)) for track in located.faces[: self._settings.max_faces]]
         self._observer.faces(len(faces))
         if self._recognizer is not None:
             self._recognize(self._recognizer, frame, faces, located)
@@ -165,7 +163,7 @@ class Pipeline:
         if self._preview is not None and self._preview.watched:
             shown = (ShownFace(number, box, *self._label(number)) for number, box in faces)
             self._preview.show(frame.picture, tuple(shown))
-        refreshed = self._locator.refresh(small, frame.moment)
+        refreshed = self._locator.refresh(copy.pixels, frame.moment)
         detecting = refreshed if located.detecting is None else located.detecting
         if detecting is not None:
             self._observer.stage("detect", detecting)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from demo.broker import Broker
-from edge_agent.camera.source import SourceSettings, open_source
+from edge_agent.camera.open import open_source
+from edge_agent.camera.source import SourceSettings
 from edge_agent.inference.pipeline import Pipeline, PipelineSettings
 from edge_agent.models.slots import ActiveModel
 from edge_agent.telemetry.meter import Meter

@@ -323,7 +323,7 @@ def test_a_list_that_would_not_fit_is_refused_by_name_and_stays_as_it_was(
 ) -> None:
     edgewise("release", str(TINY))
     monkeypatch.setattr(limits, "METADATA_BYTES", _list_size(tmp_path) + 100)
-    with pytest.raises(UsageError, match="withdraw releases that no device runs .`edgewise release withdraw"):
+    with pytest.raises(UsageError, match="withdraw releases that no device runs"):
         edgewise("release", str(FIXTURES / "tiny-2.ewm"))
     assert [row["release"] for row in json.loads(edgewise("release", "ls", "--json"))["releases"]] == [1]
     edgewise("release", "withdraw", "tiny", "1")
