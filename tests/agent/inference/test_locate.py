@@ -8,7 +8,7 @@ import pytest
 
 from edge_agent.inference import detect_interval
 from edge_agent.inference.detect_interval import Cadence, CadenceSettings
-from edge_agent.inference.locate import FaceLocator, LocateSettings
+from edge_agent.inference.locate import DetectorFailedError, FaceLocator, LocateSettings
 from edge_agent.inference.motion import MotionGate
 from edge_agent.inference.template_tracker import follow, template_of
 from edge_agent.inference.tracks import overlap
@@ -104,7 +104,7 @@ def test_unrelated_pictures_are_searched_each_and_every_face_counts() -> None:
 def test_a_detector_that_failed_is_tried_on_the_next_frame() -> None:
     detector = Scripted(RuntimeError("out of memory"), [Face(PATCH, 0.9)])
     locator = FaceLocator(detector, SETTINGS, time.monotonic, fps=30.0)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(DetectorFailedError, match="out of memory"):
         locator.locate(textured(), 0.0)
     assert len(locator.locate(textured(), 1 / 30).faces) == 1
 
