@@ -16,6 +16,7 @@ from convert.artifacts import Converted
 from convert.settings import GateSettings
 from convert.tflite import conversion, runtimes
 from convert.tflite.candidate import describe
+from edge_contract.errors import UsageError
 from edge_contract.manifest import Budget, FaceCrop, ImageInput, digest_of
 from tests.convert.damage import edited, flip_weight
 from tests.convert.shapes import Trained, network
@@ -235,5 +236,5 @@ def test_a_budget_of_memory_or_time_that_does_not_hold_is_refused(converted: Con
 
 
 def test_another_data_set_than_the_conversion_s_is_refused_as_usage(converted: Converted, trained: Trained) -> None:
-    with pytest.raises(gate.UsageError, match="another data set"):
+    with pytest.raises(UsageError, match="another data set"):
         reasons(converted, replace(trained.data, source_digest="other"))
