@@ -94,7 +94,7 @@ def test_a_damaged_conversion_record_is_one_sentence(
 
 
 def test_the_backend_that_trained_does_not_matter_to_converting() -> None:
-    script = "from convert.conversion import keras_on_tensorflow; print(keras_on_tensorflow().backend.backend())"
+    script = "from convert.tflite.conversion import keras_on_tensorflow; print(keras_on_tensorflow().backend.backend())"
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
     asked = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "tensorflow"
