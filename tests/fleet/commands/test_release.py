@@ -19,6 +19,7 @@ from edge_contract.manifest import GateResult
 from edge_contract.manifest import encode as encode_manifest
 from edge_contract.messages import Availability, Info, ModelRef, Reported, encode
 from edge_contract.package import ModelPackage
+from edge_contract.scope import Scope
 from edge_contract.trust import Chunks, Release, model_path, release_path
 from edge_fleet.cli import app
 from edge_fleet.commands import context
@@ -256,8 +257,8 @@ def test_how_far_a_device_has_come(reported: dict[str, object], outcome: str) ->
     for arrived in _said("cam", **reported):
         fleet.apply(*arrived)
     assert fleet.devices["cam"].outcome(REF, 5) == outcome
-    assert fleet.in_scope("group/g") == fleet.in_scope("device/cam") == [fleet.devices["cam"]]
-    assert fleet.in_scope("group/other") == []
+    assert fleet.in_scope(Scope("group", "g")) == fleet.in_scope(Scope("device", "cam")) == [fleet.devices["cam"]]
+    assert fleet.in_scope(Scope("group", "other")) == []
 
 
 def test_an_old_sessions_will_does_not_bury_a_new_session() -> None:
