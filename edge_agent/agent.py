@@ -31,14 +31,16 @@ from edge_agent.system.logs import set_level
 from edge_agent.system.systemd import ServiceManager
 from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.delivery import Delivery
-from edge_agent.telemetry.meter import Meter, Windows
+from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.summary import RunSummary, summarize
+from edge_agent.telemetry.windows import Windows
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
 from edge_contract.errors import UsageError
 from edge_contract.messages import Info
+from edge_contract.metrics import DeviceCounter, DeviceGauge
 from edge_contract.version import version
 from edge_vision.classifier import Classifier, runtime
 from edge_vision.faces import open_detector
@@ -117,17 +119,17 @@ class Agent:
             Spool(state_dir / "spool.db", settings.spool, now),
             self._link,
             device.id,
+            session=session,
             settings=settings.spool,
             meter=self._meter,
             clock=clock,
         )
-        self._windows = Windows(self._meter, device=device.id, site=device.site, session=session, now=now())
+        self._windows = Windows(self._meter, device=device.id, site=device.site, now=now())
         self._observer = MetricsObserver(
             self._meter,
             self._delivery.send,
             device=device.id,
             site=device.site,
-            session=session,
             per_minute=settings.telemetry.predictions_per_minute,
             clock=clock,
             now=now,
@@ -185,8 +187,8 @@ class Agent:
         return summarize(
             self._meter,
             connects=self._link.connects,
-            spool_rows=int(self._delivery.gauges()["spool_rows"]),
-            spool_dropped=self._delivery.counters()["spool_dropped"],
+            spool_rows=int(self._delivery.gauges()[DeviceGauge.SPOOL_ROWS]),
+            spool_dropped=self._delivery.counters()[DeviceCounter.SPOOL_DROPPED],
             seconds=self._clock() - self._began,
             releases=tuple(self._ran),
         )
@@ -244,7 +246,7 @@ class Agent:
     def _cut_window(self) -> None:
         active = self._models.active()
         model = None if active is None else active.manifest.ref
-        counters = {**self._delivery.counters(), "connects": self._link.connects}
+        counters = {**self._delivery.counters(), DeviceCounter.CONNECTS: self._link.connects}
         gauges = {**self._board.gauges(), **self._delivery.gauges()}
         self._delivery.send(self._windows.cut(self._now(), model, counters, gauges))
 

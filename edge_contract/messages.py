@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, ValidationError, json
 from edge_contract import limits
 from edge_contract.errors import MessageError
 from edge_contract.topics import ID_PATTERN, SHA256_PATTERN
+from edge_contract.update_state import UpdateState
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
@@ -77,12 +78,6 @@ class Info(Message, frozen=True, kw_only=True):
     started: Seconds
 
 
-UpdateState = Literal[
-    "idle", "offered", "downloading", "verifying", "staged", "selftest", "activating", "probation", "committed",
-    "rolled-back", "rejected",
-]  # fmt: skip
-
-
 class Reported(Message, frozen=True, kw_only=True):
     """Retained: which model runs here, and how far the desired one has come."""
 
@@ -108,19 +103,19 @@ class Histogram(Struct, frozen=True, kw_only=True):
     sum: float
 
 
-class Telemetry(Message, frozen=True, kw_only=True):
-    """One window. Counters and histograms are cumulative since the session began: a lost window bends no rate."""
+class TelemetryBody(Message, frozen=True, kw_only=True):
+    """One window, before the spool gives it a key.
+
+    Counters and histograms are cumulative since the session began: a lost window bends no rate.
+    """
 
     device: Id
     site: Id
-    session: Count
-    sequence: Count
-    oldest: Key
     start: Seconds
     end: Seconds
     model: ModelRef | None
     counters: Annotated[dict[Label, Count], Meta(max_length=64)]
-    """frames, drops, faces, predictions, errors, reconnects, spool_dropped, …"""
+    """By name: those of `metrics.DeviceCounter`, and what a newer device counts."""
     emotions: Annotated[dict[Label, Count], Meta(max_length=limits.LABELS)]
     """Classified faces by label of the model in use."""
     stages: Annotated[dict[Label, Histogram], Meta(max_length=16)]
@@ -128,17 +123,25 @@ class Telemetry(Message, frozen=True, kw_only=True):
     confidence: Histogram
     """Top probability over `CONFIDENCE_BOUNDS`."""
     gauges: Annotated[dict[Label, float], Meta(max_length=64)]
-    """fps, rss_bytes, temperature_celsius, throttled, spool_bytes, spool_rows, …: only what this board can measure."""
+    """By name: those of `metrics.DeviceGauge` that this board can measure, and what a newer device measures."""
 
 
-class Prediction(Message, frozen=True, kw_only=True):
-    """What changed on screen: the consensus of one face track. There is no field an image would fit in."""
+class Telemetry(TelemetryBody, frozen=True, kw_only=True):
+    """One window, as it is sent."""
 
-    device: Id
-    site: Id
     session: Count
     sequence: Count
     oldest: Key
+
+
+class PredictionBody(Message, frozen=True, kw_only=True):
+    """What changed on screen: the consensus of one face track, before the spool gives it a key.
+
+    There is no field an image would fit in.
+    """
+
+    device: Id
+    site: Id
     time: Seconds
     track: Count
     label: Label
@@ -150,6 +153,14 @@ class Prediction(Message, frozen=True, kw_only=True):
     model: ModelRef
     latency: Seconds
     """From the frame in memory to this message handed to the link."""
+
+
+class Prediction(PredictionBody, frozen=True, kw_only=True):
+    """A consensus, as it is sent."""
+
+    session: Count
+    sequence: Count
+    oldest: Key
 
 
 class Ack(Message, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from edge_agent.camera.mailbox import Frame, Mailbox
 from edge_agent.camera.reconnect import Abandon, Arrived, Connect, Ended, Finished, Lost, Open, Tick, Waiting
 from edge_agent.camera.source import Source, SourceError, Stream
 from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.metrics import ErrorKind
 from edge_vision.picture import Pixels, as_picture
 
 _HANGING: Final = 4
@@ -37,7 +38,7 @@ class Capture:
         clock: Callable[[], float],
         chance: random.Random,
         *,
-        on_error: Callable[[str, str], None],
+        on_error: Callable[[ErrorKind, str], None],
         on_reconnect: Callable[[], None],
     ) -> None:
         """`clock`: seconds, only growing. The callbacks run inside `tend`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_contract.messages import ModelRef, Stage
+from edge_contract.metrics import ErrorKind
 from edge_vision.picture import Box, Pixels
 
 
@@ -60,8 +61,8 @@ class PipelineObserver(Protocol):
     def prediction(self, event: PredictionEvent) -> None:
         """What to publish."""
 
-    def error(self, kind: str, detail: str) -> None:
-        """Something failed and the pipeline goes on; `kind` is a short name fit for a metric's label."""
+    def error(self, kind: ErrorKind, detail: str) -> None:
+        """Something failed and the pipeline goes on."""
 
     def reconnect(self) -> None:
         """The camera was lost; another connection will be tried."""

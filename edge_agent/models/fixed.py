@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_agent.models.slots import ActiveModel
 from edge_contract import package
 from edge_contract.messages import ModelRef, Reported
+from edge_contract.update_state import UpdateState
 
 
 class FixedModel:
@@ -40,7 +41,7 @@ class FixedModel:
                 device=self._device,
                 session=self._session,
                 active=self._active.manifest.ref,
-                state="idle",
+                state=UpdateState.IDLE,
                 time=self._now(),
             )
         )

@@ -2,7 +2,8 @@
 
 The message only points at topics that the agent publishes anyway; Home Assistant's templates pick the values out.
 See https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload (Home Assistant 2024.11 or newer).
-Nothing can be commanded from there: releases are signed, and Home Assistant has no key.
+Names, units and states are the contract's. Nothing can be commanded from there: releases are signed, and Home Assistant
+has no key.
 """
 
 import json
@@ -10,14 +11,23 @@ from typing import Any, Final
 
 from edge_contract import topics
 from edge_contract.messages import Info
+from edge_contract.metrics import DeviceGauge
+from edge_contract.throttling import NOW
+from edge_contract.update_state import SETTLED, UpdateState
 
 _UPDATE: Final = (
     "{{ {'installed_version': (value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-',"
     " 'latest_version': (value_json.target.name ~ ' ' ~ value_json.target.release) if value_json.target else"
     " ((value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-'),"
-    " 'in_progress': value_json.state in ['downloading', 'verifying', 'staged', 'selftest', 'activating', 'probation'],"
-    " 'update_percentage': (100 * value_json.progress) | round if value_json.state == 'downloading' else none,"
+    f" 'in_progress': value_json.state not in {sorted(map(str, SETTLED))},"
+    " 'update_percentage': (100 * value_json.progress) | round"
+    f" if value_json.state == '{UpdateState.DOWNLOADING}' else none,"
     " 'release_summary': value_json.reason[:255]} | tojson }}"
+)
+_THROTTLED: Final = f"value_json.gauges.{DeviceGauge.THROTTLED}"
+_SLOWED: Final = (
+    # The templates know no bits: what the lowest four of them hold is the rest of a division by 16.
+    f"{{{{ none if {_THROTTLED} is not defined else 'ON' if {_THROTTLED} | int % {NOW + 1} > 0 else 'OFF' }}}}"
 )
 
 
@@ -44,8 +54,8 @@ def discovery(info: Info, prefix: str) -> tuple[str, bytes]:
             "platform": "sensor",
             "name": "Frame rate",
             "state_topic": telemetry,
-            "value_template": "{{ value_json.gauges.fps | round(1) }}",
-            "unit_of_measurement": "fps",
+            "value_template": f"{{{{ value_json.gauges.{DeviceGauge.FPS} | round(1) }}}}",
+            "unit_of_measurement": DeviceGauge.FPS.unit,
             "state_class": "measurement",
             "entity_category": "diagnostic",
         },
@@ -54,9 +64,17 @@ def discovery(info: Info, prefix: str) -> tuple[str, bytes]:
             "name": "Temperature",
             "device_class": "temperature",
             "state_topic": telemetry,
-            "value_template": "{{ value_json.gauges.temperature_celsius | default(none) }}",
-            "unit_of_measurement": "°C",
+            "value_template": f"{{{{ value_json.gauges.{DeviceGauge.TEMPERATURE_CELSIUS} | default(none) }}}}",
+            "unit_of_measurement": DeviceGauge.TEMPERATURE_CELSIUS.unit,
             "state_class": "measurement",
+            "entity_category": "diagnostic",
+        },
+        "throttled": {
+            "platform": "binary_sensor",
+            "name": "Slowed down",
+            "device_class": "problem",
+            "state_topic": telemetry,
+            "value_template": _SLOWED,
             "entity_category": "diagnostic",
         },
         "model": {

@@ -1,7 +1,4 @@
-"""What this board says of itself under /proc and /sys: temperature, throttling, memory, model. Missing is not an error.
-
-`root` stands for `/`, so tests give a folder instead: the only hardware facts that are made up there.
-"""
+"""What this board tells under /proc and /sys: temperature, throttling, memory, model. Missing is not an error."""
 
 import os
 import time
@@ -9,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from edge_contract.metrics import DeviceGauge
+from edge_contract.throttling import NOW
+
 _ZONE: Final = "sys/class/thermal/thermal_zone0/temp"
 _THROTTLED: Final = "sys/devices/platform/soc/soc:firmware/get_throttled"
-"""Raspberry Pi firmware. Bits 0-3 say what holds now: under-voltage, capped, throttled, soft temperature limit."""
+"""Raspberry Pi firmware: a bit mask in hexadecimal; see `throttling`."""
 
 
 class Board:
-    """One machine; keeps only what a rate needs from the last reading."""
+    """One machine. It keeps the last reading of its processor time, for the rate since then."""
 
     def __init__(
         self,
@@ -23,20 +23,28 @@ class Board:
         monotonic: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
     ) -> None:
-        """`cpu`: seconds of processor time this process has used."""
+        """`root`: what stands for `/`; `cpu`: seconds of processor time this process has used."""
         self._root, self._monotonic, self._cpu = root, monotonic, cpu
         self._last = (monotonic(), cpu())
 
-    def gauges(self) -> dict[str, float]:
-        """What can be measured here, now: °C, bytes, shares, bits."""
+    def gauges(self) -> dict[DeviceGauge, float]:
+        """What can be measured here, at this moment."""
+        throttled = self.throttled()
         found = {
-            "temperature_celsius": self._scaled(_ZONE, 0.001),
-            "throttled": self._throttled(),
-            "rss_bytes": self._rss(),
-            "memory_available_bytes": self._available(),
-            "cpu_share": self._cpu_share(),
+            DeviceGauge.TEMPERATURE_CELSIUS: self._scaled(_ZONE, 0.001),
+            DeviceGauge.THROTTLED: None if throttled is None else float(throttled & NOW),
+            DeviceGauge.RSS_BYTES: self._rss(),
+            DeviceGauge.MEMORY_AVAILABLE_BYTES: self._available(),
+            DeviceGauge.CPU_SHARE: self._cpu_share(),
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def throttled(self) -> int | None:
+        """The firmware's whole mask, for `throttling`; None where there is no such firmware."""
+        try:
+            return int(self._text(_THROTTLED), 16)
+        except ValueError:
+            return None
 
     def model(self) -> str:
         """The board's name, such as "Raspberry Pi 4 Model B Rev 1.4", or what stands in for one."""
@@ -59,12 +67,6 @@ class Board:
     def _scaled(self, path: str, scale: float) -> float | None:
         try:
             return float(self._text(path)) * scale
-        except ValueError:
-            return None
-
-    def _throttled(self) -> float | None:
-        try:
-            return float(int(self._text(_THROTTLED), 16) & 0xF)
         except ValueError:
             return None
 

@@ -1,7 +1,7 @@
 """From the pipeline to the bridge, through the spool, on a thread of its own: an SD card that stalls holds up no frame.
 
-Everything is kept first and sent from the spool, in order, `window` at a time; see `spool` and `window`. What can be
-sent are the two message types below: nothing on this path could carry an image.
+Every message is stored first and sent from the spool, in order, a window at a time; see `spool` and `send_window`. What
+can be sent are the two message types below: nothing on this path could carry an image.
 """
 
 import contextlib
@@ -16,10 +16,11 @@ from edge_agent.mqtt.link import Link
 from edge_agent.settings import SpoolSettings
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.send_window import Window
-from edge_agent.telemetry.spool import Row, Spool, Spooled
-from edge_contract import topics
+from edge_agent.telemetry.spool import Body, Row, Spool
+from edge_contract import limits, topics
 from edge_contract.errors import MessageError
-from edge_contract.messages import Ack, decode, encode
+from edge_contract.messages import Ack, decode
+from edge_contract.metrics import DeviceCounter, DeviceGauge
 
 _WAITING: Final = 1000
 """Messages between the pipeline and the spool; more only when the disk hangs, and then they are counted and dropped."""
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Send:
-    message: Spooled
+    body: Body
     handed: float
     """When, seconds of the monotonic clock."""
 
@@ -48,7 +49,7 @@ _Event = _Send | Ack | _Connected | _Stop
 
 
 class Delivery:
-    """Keeps, sends, and lets go."""
+    """Stores messages, sends them, and deletes them once they are acknowledged."""
 
     def __init__(
         self,
@@ -56,12 +57,14 @@ class Delivery:
         link: Link,
         device: str,
         *,
+        session: int,
         settings: SpoolSettings,
         meter: Meter,
         clock: Callable[[], float],
     ) -> None:
         """`clock`: seconds that only grow. The spool is this object's from now on."""
         self._spool, self._link, self._meter, self._clock = spool, link, meter, clock
+        self._session = session
         self._topics = {kind: topics.device(device, kind) for kind in spool.dropped}
         self._window = Window(settings.window, settings.resend_s)
         self._events: queue.Queue[_Event] = queue.Queue(_WAITING)
@@ -77,40 +80,43 @@ class Delivery:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Keep what was handed over, send what can be sent now, and close the spool."""
-        with contextlib.suppress(queue.Full):  # the disk hangs: what could not be kept is lost
+        """Store what was handed over, send what can be sent now, and close the spool."""
+        with contextlib.suppress(queue.Full):  # the disk hangs: what could not be stored is lost
             self._events.put(_Stop(), timeout=timeout)
         self._thread.join(timeout)
 
-    def send(self, message: Spooled) -> None:
-        """Keep this message and send it; never blocks. The link is not needed for it."""
+    def send(self, body: Body) -> None:
+        """Store this message and send it when the broker can be reached; never blocks."""
         try:
-            self._events.put_nowait(_Send(message, self._clock()))
+            self._events.put_nowait(_Send(body, self._clock()))
         except queue.Full:
             self._dropped += 1
 
     def connected(self) -> None:
-        """The broker is back: send again from the oldest, because nobody knows what of it arrived."""
+        """The broker is back: send again from the oldest, because what of it arrived is not known."""
         self._events.put(_Connected(self._link.connects))
 
-    def counters(self) -> Mapping[str, int]:
-        """For telemetry."""
+    def counters(self) -> Mapping[DeviceCounter, int]:
+        """Messages that were dropped since the start."""
         dropped = self._spool.dropped
         return {
-            "spool_dropped": dropped["telemetry"] + dropped["prediction"] + self._dropped,
-            "spool_dropped_predictions": dropped["prediction"],
+            DeviceCounter.SPOOL_DROPPED: dropped["telemetry"] + dropped["prediction"] + self._dropped,
+            DeviceCounter.SPOOL_DROPPED_PREDICTIONS: dropped["prediction"],
         }
 
-    def gauges(self) -> Mapping[str, float]:
-        """For telemetry."""
-        return {"spool_bytes": float(self._spool.bytes), "spool_rows": float(self._spool.rows)}
+    def gauges(self) -> Mapping[DeviceGauge, float]:
+        """The size of the spool now."""
+        return {
+            DeviceGauge.SPOOL_BYTES: float(self._spool.bytes),
+            DeviceGauge.SPOOL_ROWS: float(self._spool.rows),
+        }
 
     def _acknowledged(self, _topic: str, payload: bytes) -> None:
         try:
             self._events.put(decode(payload, Ack))
         except MessageError as error:
-            self._meter.count("errors_ack")
-            _log.warning("ignored: %s", error)
+            self._meter.count(DeviceCounter.ERRORS_ACK)
+            _log.warning("an acknowledgement is ignored: %s", error)
 
     def _run(self) -> None:
         try:
@@ -122,12 +128,12 @@ class Delivery:
                 match event:
                     case None:
                         pass
-                    case _Send(message, handed):
-                        sequence = self._spool.put(message)
+                    case _Send(body, handed):
+                        sequence = self._spool.put(body, self._session)
                         if sequence is not None:
                             self._handed[sequence] = handed
                     case Ack():
-                        self._let_go(event)
+                        self._acknowledge(event)
                     case _Connected(number):
                         self._connection, self._window = number, self._window.restarted()
                     case _Stop():
@@ -140,13 +146,13 @@ class Delivery:
         finally:
             self._spool.close()
 
-    def _let_go(self, ack: Ack) -> None:
+    def _acknowledge(self, ack: Ack) -> None:
         if self._spool.acknowledge(ack) == 0:
             return
         remaining = self._spool.count_up_to(self._window.sent_to)
         self._window = self._window.acknowledged(remaining, self._clock())
         if remaining and self._spool.oldest()[1] > ack.sequence + 1:
-            # What lay between was dropped here. The bridge waits for it until it hears a newer `oldest`.
+            # What lay between was dropped here. The bridge waits for it until a message brings a newer `oldest`.
             self._window = self._window.restarted()
 
     def _pump(self) -> None:
@@ -165,18 +171,23 @@ class Delivery:
         """Hand one row to the link; False when it takes none now."""
         handed = self._handed.pop(row.key[1], None)
         try:
-            taken = self._link.publish(self._topics[row.kind], encode(row.message))
+            taken = self._publish(row)
         except MessageError as error:
-            _log.error("a %s message is given up: %s", row.kind, error)
+            _log.error("a %s message is dropped: %s", row.kind, error)
             self._spool.refuse(row)
             return True
         if taken and handed is not None:
             self._meter.stage("publish", self._clock() - handed)
         return taken
 
+    def _publish(self, row: Row) -> bool:
+        if len(row.payload) > limits.MESSAGE_BYTES:
+            raise MessageError(f"its {len(row.payload):,} bytes pass the limit of {limits.MESSAGE_BYTES:,}")
+        return self._link.publish(self._topics[row.kind], row.payload)
+
     def _keep_house(self) -> None:
         now = self._clock()
         if now - self._cleaned >= _HOUSEKEEPING_S:
             self._cleaned = now
             self._spool.expire()
-            self._handed = {}  # of messages that were acknowledged by nobody within a minute: their latency is no news
+            self._handed = {}  # of messages that waited for a minute: how long the broker was away is no latency

@@ -10,7 +10,8 @@ from typing import Final
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.token_bucket import TokenBucket
-from edge_contract.messages import Prediction, Stage
+from edge_contract.messages import PredictionBody, Stage
+from edge_contract.metrics import ERRORS, DeviceCounter, ErrorKind
 
 _log = logging.getLogger(__name__)
 _ERROR_LOG_S: Final = 10.0
@@ -23,18 +24,17 @@ class MetricsObserver:
     def __init__(
         self,
         meter: Meter,
-        send: Callable[[Prediction], None],
+        send: Callable[[PredictionBody], None],
         *,
         device: str,
         site: str,
-        session: int,
         per_minute: float,
         clock: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
         """`clock`: the pipeline's; `now`: seconds since 1970."""
         self._meter, self._send = meter, send
-        self._device, self._site, self._session = device, site, session
+        self._device, self._site = device, site
         self._clock, self._now = clock, now
         self._bucket = TokenBucket.full(per_minute, clock())
         self._said: dict[str, tuple[float, int]] = {}  # kind of error → when it was logged, and how often since
@@ -53,7 +53,7 @@ class MetricsObserver:
 
     def faces(self, count: int) -> None:
         """Count them."""
-        self._meter.count("faces", count)
+        self._meter.count(DeviceCounter.FACES, count)
 
     def classified(self, label: str, confidence: float) -> None:
         """Count it."""
@@ -63,16 +63,13 @@ class MetricsObserver:
         """Publish it, unless the cap is reached."""
         self._bucket, granted = self._bucket.take(self._clock())
         if not granted:
-            self._meter.count("predictions_capped")
+            self._meter.count(DeviceCounter.PREDICTIONS_CAPPED)
             return
-        self._meter.count("predictions")
+        self._meter.count(DeviceCounter.PREDICTIONS)
         self._send(
-            Prediction(
+            PredictionBody(
                 device=self._device,
                 site=self._site,
-                session=self._session,
-                sequence=0,  # the spool's to give
-                oldest=(0, 0),
                 time=self._now(),
                 track=event.track,
                 label=event.label,
@@ -84,10 +81,10 @@ class MetricsObserver:
             )
         )
 
-    def error(self, kind: str, detail: str) -> None:
+    def error(self, kind: ErrorKind, detail: str) -> None:
         """Count it, and log it now and then."""
-        self._meter.count("errors")
-        self._meter.count(f"errors_{kind}"[:64])
+        self._meter.count(DeviceCounter.ERRORS)
+        self._meter.count(ERRORS[kind])
         when, since = self._said.get(kind, (-_ERROR_LOG_S, 0))
         now = self._clock()
         if now - when < _ERROR_LOG_S:
@@ -98,4 +95,4 @@ class MetricsObserver:
 
     def reconnect(self) -> None:
         """Count it."""
-        self._meter.count("reconnects")
+        self._meter.count(DeviceCounter.RECONNECTS)

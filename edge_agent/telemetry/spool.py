@@ -1,16 +1,18 @@
-"""`spool.db`: telemetry and predictions that the bridge has not yet said it stored. SQLite, write-ahead log.
+"""`spool.db`: telemetry and predictions that the bridge has not acknowledged yet. SQLite, write-ahead log.
 
 Rules:
 - A row leaves only on the bridge's own acknowledgement, or when a bound is passed and then counted: MQTT's PUBACK says
-  that a broker has it in memory, not that anybody kept it.
+  that a broker has it in memory, not that it was stored.
 - Bounded in bytes and in age. The oldest telemetry goes first, for its counters are cumulative and the next window
   repeats them; predictions go only when no telemetry is left. State (availability, info, reported) is never in here:
-  it is said again on every connect, so it cannot be lost in a queue.
+  it is published again on every connect, so it cannot be lost in a queue.
+- A message's key `(session, sequence)` and `oldest` are given here. A body is encoded once, when it is put: its JSON is
+  stored with a key of zeros in it, and each time it is sent the key of that moment takes their place.
 - A sequence is never used twice (AUTOINCREMENT), and survives a killed process. With synchronous=NORMAL a power cut
   may take the last moments, never the file.
 - A disk that refuses never stops the camera: what cannot be written is counted as dropped.
 
-One thread uses a spool; sending is `delivery`'s.
+One thread uses a spool. Not here: sending (`delivery`).
 """
 
 import logging
@@ -19,17 +21,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-import msgspec
-from msgspec.structs import replace
+from msgspec import json
 
 from edge_agent.settings import SpoolSettings
 from edge_contract.errors import EdgewiseError
-from edge_contract.messages import Ack, Key, Prediction, Telemetry, decode
+from edge_contract.messages import Ack, Key, PredictionBody, TelemetryBody
 
-Spooled = Telemetry | Prediction
+Body = TelemetryBody | PredictionBody
 Kind = Literal["telemetry", "prediction"]
 
-_KINDS: Final[dict[str, type[Telemetry] | type[Prediction]]] = {"telemetry": Telemetry, "prediction": Prediction}
+_KINDS: Final[dict[type, Kind]] = {TelemetryBody: "telemetry", PredictionBody: "prediction"}
+_NO_KEY: Final = b'"sequence":0,"oldest":[0,0]'
+"""Where the key goes. What stands before it in a row are ids and the session, which cannot contain it."""
 _ROW_BYTES: Final = 64
 """What SQLite keeps beside a message's own bytes: row header, keys and a share of the page."""
 _TRIM_TO: Final = 0.95
@@ -50,15 +53,16 @@ _log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """One message on its way."""
+    """One message as it is to be sent."""
 
     key: Key
     kind: Kind
-    message: Spooled
+    payload: bytes
+    """Its JSON, with its key."""
 
 
 class Spool:
-    """The database; see the module."""
+    """The database, open; see the module."""
 
     def __init__(self, path: Path, settings: SpoolSettings, clock: Callable[[], float]) -> None:
         """`clock`: seconds since 1970 that never go back. A damaged file is put aside and begun anew.
@@ -73,49 +77,46 @@ class Spool:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = _opened(path)
         except (sqlite3.Error, OSError) as error:
-            raise EdgewiseError(
-                f"the spool {path} cannot be opened ({error}); check the disk and its owner."
-            ) from error
+            problem = f"the spool {path} cannot be opened ({error})"
+            raise EdgewiseError(problem, remedy="check the disk and its owner") from error
         self.bytes, self.rows = self._measure()
 
     def close(self) -> None:
-        """End it; everything stays on disk."""
+        """Close the database; every message stays in it."""
         self._database.close()
 
-    def put(self, message: Spooled) -> int | None:
-        """Keep a message and return its sequence; None when the disk refused, which is counted.
-
-        The message's own `sequence` and `oldest` are filled in when it is sent.
-        """
-        kind: Kind = "telemetry" if isinstance(message, Telemetry) else "prediction"
-        body = msgspec.json.encode(message)
+    def put(self, body: Body, session: int) -> int | None:
+        """Store a message of this session and return its sequence; None when it was dropped, which is counted."""
+        kind = _KINDS[type(body)]
+        stored = b'{"session":%d,%b,%b' % (session, _NO_KEY, json.encode(body).removeprefix(b"{"))
         try:
             cursor = self._database.execute(
                 "INSERT INTO message (session, kind, created, body) VALUES (?, ?, ?, ?)",
-                (message.session, kind, self._clock(), body),
+                (session, kind, self._clock(), stored),
             )
         except sqlite3.Error as error:
             self.dropped[kind] += 1
-            _log.warning("the spool cannot keep a %s message (%s); check the disk", kind, error)
+            _log.warning("a %s message is dropped: the spool cannot store it (%s); check the disk", kind, error)
             return None
-        self.bytes += len(body) + _ROW_BYTES
+        self.bytes += len(stored) + _ROW_BYTES
         self.rows += 1
         if self.bytes > self._settings.max_bytes:
             self._trim()
         return cursor.lastrowid
 
     def after(self, sequence: int, limit: int) -> list[Row]:
-        """The next rows to send, in order, as they are to be sent."""
+        """The next `limit` rows after this sequence, in order, as they are to be sent now."""
         found = self._database.execute(
             "SELECT session, sequence, kind, body FROM message WHERE sequence > ? ORDER BY sequence LIMIT ?",
             (sequence, limit),
         ).fetchall()
         oldest = self.oldest()
-        rows = []
-        for session, number, kind, body in found:
-            message = decode(body, _KINDS[kind])
-            rows.append(Row((session, number), kind, replace(message, sequence=number, oldest=oldest)))
-        return rows
+        return [
+            Row(
+                (session, number), kind, body.replace(_NO_KEY, b'"sequence":%d,"oldest":[%d,%d]' % (number, *oldest), 1)
+            )
+            for session, number, kind, body in found
+        ]
 
     def oldest(self) -> Key:
         """The key of the oldest message still held; (0, 0) in an empty spool."""
@@ -128,11 +129,14 @@ class Spool:
         return int(count)
 
     def acknowledge(self, ack: Ack) -> int:
-        """Let go of everything up to this key; how many messages that were. A key from before holds nothing back."""
+        """Delete what the bridge stored, up to this key, and return how many messages that were.
+
+        A key of an earlier session is lower than every message of this one, so it deletes none of them.
+        """
         return self._delete("(session, sequence) <= (?, ?)", (ack.session, ack.sequence))
 
     def refuse(self, row: Row) -> None:
-        """Give up a message that no broker takes, counted: it would hold back everything behind it for ever."""
+        """Drop and count a message that no broker takes: it would hold back everything behind it for ever."""
         self.dropped[row.kind] += self._delete("sequence = ?", (row.key[1],))
 
     def expire(self) -> None:
@@ -156,7 +160,7 @@ class Spool:
             gone = self._database.execute(f"DELETE FROM message WHERE {where} RETURNING length(body)", values)  # noqa: S608
             sizes = [size for (size,) in gone.fetchall()]
         except sqlite3.Error as error:
-            _log.warning("the spool cannot let go of messages (%s); check the disk", error)
+            _log.warning("messages cannot be deleted from the spool (%s); check the disk", error)
             return 0
         self.bytes -= sum(sizes) + _ROW_BYTES * len(sizes)
         self.rows -= len(sizes)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from edge_agent.telemetry.meter import Meter
+from edge_contract.metrics import DeviceCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,15 @@ def summarize(
     """The summary of what was counted."""
     counters, whole = meter.read().counters, meter.whole()
     return RunSummary(
-        frames=counters["frames"],
-        dropped=counters["drops"],
-        predictions=counters["predictions"],
+        frames=counters[DeviceCounter.FRAMES],
+        dropped=counters[DeviceCounter.DROPS],
+        predictions=counters[DeviceCounter.PREDICTIONS],
         p50_ms=round(whole.p50, 3),
         p95_ms=round(whole.p95, 3),
         p99_ms=round(whole.p99, 3),
         latencies=whole.n,
-        errors=counters["errors"],
-        reconnects=counters["reconnects"],
+        errors=counters[DeviceCounter.ERRORS],
+        reconnects=counters[DeviceCounter.RECONNECTS],
         connects=connects,
         spool_rows=spool_rows,
         spool_dropped=spool_dropped,

@@ -22,6 +22,7 @@ from edge_agent.telemetry.board import Board
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget
 from edge_contract.messages import STAGES, Stage
+from edge_contract.metrics import DeviceGauge
 from edge_vision.classifier import Classifier
 from edge_vision.faces import FaceDetector
 
@@ -118,7 +119,7 @@ def run(
         raise EdgewiseError(
             f"{source.traits.name} gave no more than {watch.seen} frames{reason}", remedy="try a longer clip"
         )
-    resident = board.gauges().get("rss_bytes")
+    resident = board.gauges().get(DeviceGauge.RSS_BYTES)
     return Run(
         frames=watch.frames,
         dropped=watch.dropped,

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Literal
 
 from edge_agent.camera.open import open_source
@@ -29,6 +28,8 @@ from edge_agent.tools import status
 from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import EdgewiseError
+from edge_contract.metrics import DeviceGauge
+from edge_contract.throttling import throttling
 from edge_mqtt.tls import tls_context
 
 Outcome = Literal["ok", "warning", "failed"]
@@ -275,11 +276,17 @@ def release_side(settings: Settings) -> Finding:
 
 def board(_settings: Settings) -> Finding:
     """The board's temperature, and whether it slows itself down."""
-    here = Board(Path("/"))
-    gauges = here.gauges()
-    temperature, throttled = gauges.get("temperature_celsius"), gauges.get("throttled")
-    text = here.model() + (f", {temperature:.0f} °C" if temperature is not None else "")
-    if throttled:
-        text += f", throttled (bits {int(throttled):#x})"
-        return Finding("board", "warning", text, "use the power supply made for it, and give it air")
+    return board_finding(Board())
+
+
+def board_finding(here: Board) -> Finding:
+    """A board that slows itself down, or did so since it was started, is a warning: its frames come late."""
+    temperature, firmware = here.gauges().get(DeviceGauge.TEMPERATURE_CELSIUS), throttling(here.throttled() or 0)
+    degrees = f", {temperature:.0f} {DeviceGauge.TEMPERATURE_CELSIUS.unit}" if temperature is not None else ""
+    text, remedy = here.model() + degrees, "use the power supply made for it, and give it air"
+    if firmware.now:
+        return Finding("board", "warning", f"{text}, slowed down now by {', '.join(firmware.now)}", remedy)
+    if firmware.since_start:
+        text += f", at full speed now, slowed down since its start by {', '.join(firmware.since_start)}"
+        return Finding("board", "warning", text, remedy)
     return Finding("board", "ok", text)

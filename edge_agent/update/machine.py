@@ -37,27 +37,12 @@ from edge_agent.update.events import (
     Target,
     Wanted,
 )
-from edge_contract import limits
+from edge_contract import limits, update_state
+from edge_contract.update_state import UpdateState
 
-
-class Phase(enum.StrEnum):
-    """Where an update stands; the values are `messages.UpdateState`."""
-
-    IDLE = "idle"
-    OFFERED = "offered"
-    DOWNLOADING = "downloading"
-    VERIFYING = "verifying"
-    STAGED = "staged"
-    SELFTEST = "selftest"
-    ACTIVATING = "activating"
-    PROBATION = "probation"
-    COMMITTED = "committed"
-    ROLLED_BACK = "rolled-back"
-    REJECTED = "rejected"
-
-
-SETTLED: Final = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.ROLLED_BACK, Phase.REJECTED})
-"""Nothing is under way."""
+Phase = UpdateState
+"""Where an update stands; reported and stored as it is."""
+SETTLED: Final = update_state.SETTLED
 ON_TRIAL: Final = frozenset({Phase.ACTIVATING, Phase.PROBATION})
 """The target's slot is the one that runs."""
 _COUNTED: Final = frozenset({Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION})

@@ -37,7 +37,7 @@ class UpdateReport:
             device=self._device,
             session=self._session,
             active=active,
-            state=state.phase.value,
+            state=state.phase,
             target=target.model if target is not None else None,
             revision=revision,
             progress=progress if target is not None else 0.0,

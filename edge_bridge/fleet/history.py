@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from edge_bridge.fleet import record
 from edge_bridge.fleet.state import FleetState
+from edge_contract.metrics import DeviceGauge
 
 EVERY_S: Final = 5.0
 """Between two samples; devices send a window about as often."""
@@ -62,9 +63,9 @@ class History:
                 for label, count in counts.items():
                     emotions[label] = emotions.get(label, 0) + count
         fps = {
-            each.id: each.gauges["fps"]
+            each.id: each.gauges[DeviceGauge.FPS]
             for each in devices
-            if "fps" in each.gauges and record.up(each, now, self._silent_after)
+            if DeviceGauge.FPS in each.gauges and record.up(each, now, self._silent_after)
         }
         self._samples.append(Sample(now, fps, whole, emotions))
 

@@ -5,13 +5,14 @@ the wire and are escaped; metric names never do. A device that is not up keeps `
 time; its other series end, so that Prometheus marks them stale and no panel shows a frozen value.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from edge_bridge.fleet import record
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram
+from edge_contract.metrics import DeviceCounter, DeviceGauge
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -21,42 +22,18 @@ class _Family(NamedTuple):
     help: str
 
 
-_COUNTERS: Final[Mapping[str, _Family]] = {
-    "frames": _Family("edgewise_frames_total", "Frames a device took in."),
-    "drops": _Family("edgewise_frames_dropped_total", "Frames that came while an earlier one was being worked on."),
-    "faces": _Family("edgewise_faces_total", "Faces found."),
-    "predictions": _Family("edgewise_predictions_total", "Predictions published: changes of a face's consensus."),
-    "predictions_capped": _Family(
-        "edgewise_predictions_capped_total", "Predictions held back by the device's rate cap."
-    ),
-    "errors": _Family("edgewise_errors_total", "Frames or answers that could not be used."),
-    "reconnects": _Family("edgewise_source_reconnects_total", "How often the camera had to be opened again."),
-    "connects": _Family("edgewise_broker_connects_total", "How often a device's connection to the broker stood."),
-    "spool_dropped": _Family("edgewise_spool_dropped_total", "Messages a full spool let go."),
-    "spool_dropped_predictions": _Family(
-        "edgewise_spool_dropped_predictions_total", "Predictions among the messages a full spool let go."
-    ),
-}
 _OTHER_COUNTERS: Final = _Family(
-    "edgewise_device_events_total", "What a device counts and this bridge has no name for."
+    "edgewise_device_events_total", "Errors by kind, and what else a device counts that has no metric of its own."
 )
-_GAUGES: Final[Mapping[str, _Family]] = {
-    "fps": _Family("edgewise_frames_per_second", "Frames per second over the last window."),
-    "rss_bytes": _Family("edgewise_resident_memory_bytes", "Memory the agent holds."),
-    "memory_available_bytes": _Family("edgewise_memory_available_bytes", "Memory the board has left."),
-    "cpu_share": _Family("edgewise_agent_cpu_ratio", "Processor time the agent takes; 1 is one core."),
-    "temperature_celsius": _Family("edgewise_temperature_celsius", "Temperature of the board."),
-    "throttled": _Family("edgewise_throttled", "1 while the board slows itself down."),
-    "spool_bytes": _Family("edgewise_spool_bytes", "Size of what waits to be acknowledged."),
-    "spool_rows": _Family("edgewise_spool_messages", "Messages that wait to be acknowledged."),
-}
-_OTHER_GAUGES: Final = _Family("edgewise_device_reading", "What a device measures and this bridge has no name for.")
-_UP: Final = _Family("edgewise_up", "1 while a device is connected and was heard of lately.")
-_SEEN: Final = _Family("edgewise_last_seen_timestamp_seconds", "When the bridge last heard of a device.")
+_OTHER_GAUGES: Final = _Family("edgewise_device_reading", "What a device measures that has no metric of its own.")
+_UP: Final = _Family("edgewise_up", "1 while a device is connected and sent something lately.")
+_SEEN: Final = _Family("edgewise_last_seen_timestamp_seconds", "When the bridge last received something of a device.")
 _INFO: Final = _Family("edgewise_device_info", "Inventory of a device.")
 _MODEL: Final = _Family("edgewise_device_model_info", "The model a device runs.")
-_STATE: Final = _Family("edgewise_device_update_info", "How far the model a device shall run has come.")
-_PROGRESS: Final = _Family("edgewise_device_update_progress_ratio", "Share of the wanted model's bytes a device holds.")
+_STATE: Final = _Family("edgewise_device_update_info", "How far the model that a device is to run has come.")
+_PROGRESS: Final = _Family(
+    "edgewise_device_update_progress_ratio", "Share of the bytes of the desired model that a device holds."
+)
 _EMOTIONS: Final = _Family("edgewise_classified_faces_total", "Faces classified, by the model's answer.")
 _STAGE: Final = _Family("edgewise_stage_duration_seconds", "Time per frame by stage, over the devices of a site.")
 _DEVICE_STAGE: Final = _Family("edgewise_device_stage_duration_seconds", "Time per frame by stage, device by device.")
@@ -87,8 +64,12 @@ def write(devices: Sequence[Device], sums: Mapping[Key, Sum], now: float, silent
     _simple(out, _MODEL, "gauge", ((f"{labels},{_model(each)}", 1) for each, labels in present if each.active))
     _simple(out, _STATE, "gauge", ((f"{labels},{_update(each)}", 1) for each, labels in present if each.reported))
     _simple(out, _PROGRESS, "gauge", ((labels, each.reported.progress) for each, labels in present if each.reported))
-    _named(out, _COUNTERS, _OTHER_COUNTERS, "counter", "event", present=present, values=lambda each: each.counters)
-    _named(out, _GAUGES, _OTHER_GAUGES, "gauge", "reading", present=present, values=lambda each: each.gauges)
+    counters, gauges = (
+        [(each.counters, labels) for each, labels in present],
+        [(each.gauges, labels) for each, labels in present],
+    )
+    _named(out, DeviceCounter, _OTHER_COUNTERS, "counter", "event", counters)
+    _named(out, DeviceGauge, _OTHER_GAUGES, "gauge", "reading", gauges)
     _emotions(out, present)
     _device_stages(out, present)
     _sums(out, sums)
@@ -131,22 +112,26 @@ def _simple(out: list[str], family: _Family, kind: str, samples: Iterable[tuple[
 
 def _named(
     out: list[str],
-    known: Mapping[str, _Family],
+    known: Iterable[DeviceCounter] | Iterable[DeviceGauge],
     other: _Family,
     kind: str,
     label: str,
-    *,
-    present: Sequence[tuple[Device, str]],
-    values: Callable[[Device], Mapping[str, float]],
+    devices: Sequence[tuple[Mapping[str, float], str]],
 ) -> None:
-    """One family for each name this bridge knows, and one with the name as a label for the rest."""
-    for name, family in known.items():
-        _simple(out, family, kind, ((labels, values(each)[name]) for each, labels in present if name in values(each)))
+    """One family for each metric with a series of its own, and one with the name as a label for the rest.
+
+    `devices`: the values of each device by name, and its labels.
+    """
+    named = {metric for metric in known if metric.series}
+    for metric in known:
+        if metric in named:
+            family = _Family(metric.series, metric.help)
+            _simple(out, family, kind, ((labels, values[metric]) for values, labels in devices if metric in values))
     rest = (
         (f'{labels},{label}="{escape(name)}"', value)
-        for each, labels in present
-        for name, value in values(each).items()
-        if name not in known
+        for values, labels in devices
+        for name, value in values.items()
+        if name not in named
     )
     _simple(out, other, kind, rest)
 

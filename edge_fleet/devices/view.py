@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from edge_contract import topics
 from edge_contract.errors import MessageError
-from edge_contract.messages import Availability, Info, ModelRef, Reported, UpdateState, decode
+from edge_contract.messages import Availability, Info, ModelRef, Reported, decode
 from edge_contract.scope import Scope
+from edge_contract.update_state import ENDED, UpdateState
 
-SETTLED: frozenset[UpdateState] = frozenset({"committed", "rejected", "rolled-back"})
 Outcome = Literal["pending", "done", "refused"]
 
 
@@ -34,11 +34,10 @@ class Device:
     def outcome(self, model: ModelRef, revision: int) -> Outcome:
         """How far the device has come with a desired state: it runs the model, refused it, or neither yet."""
         reported = self.reported
-        if reported is None or reported.revision < revision or reported.state not in SETTLED:
+        if reported is None or reported.revision < revision or reported.state not in ENDED:
             return "pending"
-        if reported.state == "committed" and reported.active is not None and reported.active.digest == model.digest:
-            return "done"
-        return "refused"
+        runs = reported.active is not None and reported.active.digest == model.digest
+        return "done" if runs and reported.state is UpdateState.COMMITTED else "refused"
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from edge_contract.messages import (
     Reported,
     Telemetry,
 )
+from edge_contract.update_state import UpdateState
 
 MODEL = ModelRef(name="emotion", release=2, digest="ab" * 32)
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -102,13 +103,14 @@ def reported(device: str, session: int, **changed: Any) -> Reported:
         "device": device,
         "session": session,
         "active": MODEL,
-        "state": "committed",
+        "state": UpdateState.COMMITTED,
         "target": MODEL,
         "revision": 3,
         "progress": 1.0,
         "time": time.time(),
     }
-    return Reported(**{**fields, **changed})
+    fields |= changed
+    return Reported(**{**fields, "state": UpdateState(fields["state"])})
 
 
 class Publisher:

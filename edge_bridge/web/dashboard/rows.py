@@ -1,4 +1,4 @@
-"""What the page's tables and numbers say, worked out of the fleet's records: plain values in, plain values out."""
+"""What the page's tables and numbers show, worked out of the fleet's records: plain values in, plain values out."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -8,24 +8,14 @@ from edge_bridge.fleet import record
 from edge_bridge.fleet.history import MIX_S, History
 from edge_bridge.fleet.record import Device
 from edge_bridge.storage.store import LoggedPrediction
+from edge_contract.metrics import DeviceGauge
+from edge_contract.throttling import throttling
+from edge_contract.update_state import REFUSED, UpdateState
 
 SHOWN: Final = 500
-"""Devices in the table; those that need somebody come first. A browser and a phone's line have limits too."""
+"""Devices in the table; those in trouble come first. A browser and a phone's line have limits too."""
 NOTHING: Final = "\N{EN DASH}"
 """Where there is no value."""
-_SAID: Final = {
-    "idle": "",
-    "offered": "offered",
-    "downloading": "downloading",
-    "verifying": "verifying",
-    "staged": "staged",
-    "selftest": "self-test",
-    "activating": "activating",
-    "probation": "on probation",
-    "committed": "up to date",
-    "rolled-back": "rolled back",
-    "rejected": "rejected",
-}
 _TROUBLE: Final = {"silent": 0, "offline": 1, "unknown": 2, "stopped": 3, "online": 5}
 
 Row = dict[str, Any]
@@ -43,15 +33,23 @@ class Numbers(NamedTuple):
 def device_rows(devices: Iterable[Device], now: float, silent_after: float) -> list[Row]:
     """One row a device, the ones in trouble first; at most `SHOWN`."""
     rows = [_device_row(each, now, silent_after) for each in devices]
-    rows.sort(key=lambda row: (4 if row["trouble"] else _TROUBLE[row["state"]], row["device"]))
+    rows.sort(key=lambda row: (_urgency(row), row["device"]))
     return rows[:SHOWN]
+
+
+def _urgency(row: Row) -> int:
+    """0 is the most urgent."""
+    return min(_TROUBLE[row["state"]], 4 if row["refused"] or row["slowed"] else 5)
 
 
 def _device_row(device: Device, now: float, silent_after: float) -> Row:
     up = record.up(device, now, silent_after)
     state = "silent" if device.presence == "online" and not up else device.presence
     model, p95 = device.active, record.quantile(device.latency, 0.95)
-    update, trouble = _update(device)
+    update, refused = _update(device)
+    gauges = device.gauges if up else {}
+    fps, temperature = gauges.get(DeviceGauge.FPS), gauges.get(DeviceGauge.TEMPERATURE_CELSIUS)
+    slowed = throttling(gauges.get(DeviceGauge.THROTTLED, 0)).now
     return {
         "device": device.id,
         "site": device.site,
@@ -59,29 +57,27 @@ def _device_row(device: Device, now: float, silent_after: float) -> Row:
         "model": model.name if model is not None else NOTHING,
         "release": model.release if model is not None else None,
         "update": update,
-        "trouble": trouble,
-        "fps": round(device.gauges["fps"], 1) if up and "fps" in device.gauges else None,
+        "slowed": ", ".join(slowed),
+        "refused": refused,
+        "fps": round(fps, 1) if fps is not None else None,
         "p95": round(p95 * 1000, 1) if up and p95 is not None else None,
-        "temperature": round(device.gauges["temperature_celsius"])
-        if up and "temperature_celsius" in device.gauges
-        else None,
+        "temperature": round(temperature) if temperature is not None else None,
         "seen": ago(now - device.last_seen) if device.last_seen else "never",
     }
 
 
 def _update(device: Device) -> tuple[str, bool]:
-    """How far the wanted model has come, and whether somebody should look."""
+    """How far the desired model has come, in words, and whether the device refused it."""
     reported = device.reported
     if reported is None:
         return "", False
-    said = _SAID[reported.state]
-    if reported.state == "downloading":
-        said = f"{said} {reported.progress:.0%}"
-    if reported.target is not None and reported.state not in {"idle", "committed"}:
-        said = f"{record.short(reported.target)} {said}"
+    state = reported.state
+    text = f"{state.text} {reported.progress:.0%}" if state is UpdateState.DOWNLOADING else state.text
+    if reported.target is not None and state not in {UpdateState.IDLE, UpdateState.COMMITTED}:
+        text = f"{record.short(reported.target)} {text}"
     if reported.reason:
-        said = f"{said}: {reported.reason}" if said else reported.reason
-    return said, reported.state in {"rejected", "rolled-back"}
+        text = f"{text}: {reported.reason}" if text else reported.reason
+    return text, state in REFUSED
 
 
 def prediction_rows(recent: Sequence[LoggedPrediction], limit: int) -> list[Row]:
@@ -103,7 +99,7 @@ def prediction_rows(recent: Sequence[LoggedPrediction], limit: int) -> list[Row]
 def numbers(devices: Sequence[Device], history: History, now: float, silent_after: float) -> Numbers:
     """The figures at the top."""
     present = [each for each in devices if record.up(each, now, silent_after)]
-    fps = [each.gauges["fps"] for each in present if "fps" in each.gauges]
+    fps = [each.gauges[DeviceGauge.FPS] for each in present if DeviceGauge.FPS in each.gauges]
     latency = next((each.p95 for each in reversed(history.latency()) if each.p95 is not None), None)
     return Numbers(
         up=f"{len(present)} / {len(devices)}",

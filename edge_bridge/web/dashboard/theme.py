@@ -50,7 +50,8 @@ PHONE_CARD: Final = """
     <span v-if="props.row.p95 !== null">p95 {{ props.row.p95 }} ms</span>
     <span>{{ props.row.seen }}</span>
   </div>
-  <div class="text-sm" :class="props.row.trouble ? 'trouble' : 'muted'">{{ props.row.update }}</div>
+  <div class="text-sm" :class="props.row.refused ? 'trouble' : 'muted'">{{ props.row.update }}</div>
+  <div class="text-sm trouble" v-if="props.row.slowed">slowed by {{ props.row.slowed }}</div>
 </div>"""
 COLUMNS: Final[list[dict[str, Any]]] = [
     {"field": "device", "headerName": "Device", "minWidth": 130, "flex": 2},
@@ -59,9 +60,11 @@ COLUMNS: Final[list[dict[str, Any]]] = [
     {"field": "model", "headerName": "Model", "minWidth": 110, "flex": 1},
     {"field": "release", "headerName": "Release", "minWidth": 85, "flex": 1, "type": "numericColumn"},
     {"field": "update", "headerName": "Update", "minWidth": 200, "flex": 3, "tooltipField": "update",
-     ":cellClass": "(params) => params.data.trouble ? 'trouble' : ''"},
+     ":cellClass": "(params) => params.data.refused ? 'trouble' : ''"},
     {"field": "fps", "headerName": "Frames/s", "minWidth": 95, "flex": 1, "type": "numericColumn"},
     {"field": "p95", "headerName": "p95 ms", "minWidth": 85, "flex": 1, "type": "numericColumn"},
     {"field": "temperature", "headerName": "°C", "minWidth": 65, "flex": 1, "type": "numericColumn"},
+    {"field": "slowed", "headerName": "Slowed by", "minWidth": 110, "flex": 1, "tooltipField": "slowed",
+     "cellClass": "trouble"},
     {"field": "seen", "headerName": "Last seen", "minWidth": 100, "flex": 1, "sortable": False},
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """A process that keeps and sends numbered predictions as the agent does, until it is killed. Run by test_delivery.
 
-Prints each number once the spool holds its message: only then does anybody have a right to it.
+Prints each number once the spool holds its message: only then is it owed.
 """
 
 import sys
@@ -12,7 +12,7 @@ from edge_agent.settings import BrokerSettings, SpoolSettings
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.spool import Spool
-from edge_contract.messages import ModelRef, Prediction
+from edge_contract.messages import ModelRef, PredictionBody
 
 
 def main(state_dir: Path, port: int, session: int, first: int, last: int) -> None:
@@ -25,23 +25,20 @@ def main(state_dir: Path, port: int, session: int, first: int, last: int) -> Non
         on_connect=lambda: delivery.connected(),  # noqa: PLW0108  # it does not exist yet
     )
     spool = Spool(state_dir / "spool.db", settings, time.time)
-    delivery = Delivery(spool, link, "d", settings=settings, meter=Meter(), clock=time.monotonic)
+    delivery = Delivery(spool, link, "d", session=session, settings=settings, meter=Meter(), clock=time.monotonic)
     delivery.start()
     link.start()
     for number in range(first, last + 1):
-        delivery.send(numbered(session, number))
+        delivery.send(numbered(number))
         time.sleep(0.002)
     time.sleep(600)
 
 
-def numbered(session: int, number: int) -> Prediction:
+def numbered(number: int) -> PredictionBody:
     """A prediction that carries a number as its track."""
-    return Prediction(
+    return PredictionBody(
         device="d",
         site="s",
-        session=session,
-        sequence=0,
-        oldest=(0, 0),
         time=1.0,
         track=number,
         label="happy",

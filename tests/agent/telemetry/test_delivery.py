@@ -18,13 +18,12 @@ from demo.broker import Broker
 from edge_agent.inference import events
 from edge_agent.mqtt.link import Link
 from edge_agent.settings import BrokerSettings, SpoolSettings
-from edge_agent.telemetry import delivery as delivery_module
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
 from edge_agent.telemetry.spool import Spool
 from edge_contract import messages, topics
-from edge_contract.messages import Ack, Key, Prediction, Telemetry, decode, encode
+from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode, encode
 from tests.agent.telemetry.delivering_process import numbered
 from tests.agent.telemetry.test_spool import telemetry
 
@@ -93,7 +92,9 @@ class Device:
             on_connect=lambda: self.delivery.connected(),  # noqa: PLW0108  # it does not exist yet
             jitter=lambda: 0.0,
         )
-        self.delivery = Delivery(self.spool, self.link, "d", settings=settings, meter=self.meter, clock=time.monotonic)
+        self.delivery = Delivery(
+            self.spool, self.link, "d", session=1, settings=settings, meter=self.meter, clock=time.monotonic
+        )
         self.delivery.start()
 
     def stop(self) -> None:
@@ -105,7 +106,7 @@ def test_everything_arrives_and_the_spool_empties(broker: Broker, tmp_path: Path
     bridge, device = KeepingBridge(broker.port), Device(tmp_path, broker.port)
     device.link.start()
     for number in range(200):
-        device.delivery.send(numbered(1, number))
+        device.delivery.send(numbered(number))
     eventually(lambda: len(bridge.kept) == 200 and device.spool.rows == 0)
     device.stop()
     bridge.link.stop()
@@ -117,7 +118,7 @@ def test_without_the_bridge_nothing_leaves_though_the_broker_takes_it_all(broker
     device = Device(tmp_path, broker.port, window=10)
     device.link.start()
     for number in range(30):
-        device.delivery.send(numbered(1, number))
+        device.delivery.send(numbered(number))
     eventually(lambda: device.spool.rows == 30 and device.link.connected)
     time.sleep(0.5)  # more than a resend: nothing may happen in it
     assert device.spool.rows == 30
@@ -136,7 +137,7 @@ def test_a_bridge_that_keeps_but_does_not_answer_gets_no_more_than_a_window_befo
     eventually(lambda: bridge.link.connected)
     device = Device(tmp_path, broker.port, window=5, resend_s=3600.0)
     for number in range(50):
-        device.delivery.send(numbered(1, number))
+        device.delivery.send(numbered(number))
     device.link.start()
     eventually(lambda: bridge.received >= 5)
     time.sleep(0.3)
@@ -149,9 +150,9 @@ def test_a_gap_that_dropping_left_is_overcome(broker: Broker, tmp_path: Path) ->
     """The bridge waits for what was dropped until a message says that nothing older will come."""
     device = Device(tmp_path, broker.port, max_bytes=12_000)
     for number in range(15):
-        device.delivery.send(numbered(1, number))
-        device.delivery.send(telemetry(1, number))
-        device.delivery.send(telemetry(1, number))
+        device.delivery.send(numbered(number))
+        device.delivery.send(telemetry(number))
+        device.delivery.send(telemetry(number))
     eventually(lambda: device.spool.dropped["telemetry"] > 5)
     bridge = KeepingBridge(broker.port)
     device.link.start()
@@ -163,7 +164,7 @@ def test_a_gap_that_dropping_left_is_overcome(broker: Broker, tmp_path: Path) ->
 
 def test_a_malformed_acknowledgement_is_counted_and_ignored(broker: Broker, tmp_path: Path) -> None:
     device = Device(tmp_path, broker.port)
-    device.delivery.send(numbered(1, 1))
+    device.delivery.send(numbered(1))
     device.link.start()
     eventually(lambda: device.link.connected)
     device.link.publish(topics.device("d", "ack"), b'{"session": 1}')
@@ -175,9 +176,9 @@ def test_a_malformed_acknowledgement_is_counted_and_ignored(broker: Broker, tmp_
 def test_a_message_this_broker_never_takes_does_not_hold_back_the_rest(tmp_path: Path) -> None:
     with Broker(tmp_path / "small", extra="max_packet_size 2000") as broker:
         bridge, device = KeepingBridge(broker.port), Device(tmp_path, broker.port)
-        large = msgspec.structs.replace(numbered(1, 1), probabilities=(0.1234567,) * 500)
+        large = msgspec.structs.replace(numbered(1), probabilities=(0.1234567,) * 500)
         device.delivery.send(large)
-        device.delivery.send(numbered(1, 2))
+        device.delivery.send(numbered(2))
         device.link.start()
         eventually(lambda: bridge.kept and device.spool.rows == 0)
         device.stop()
@@ -246,7 +247,18 @@ def _mentions(hint: Any, wanted: tuple[str, ...]) -> bool:
     return any(word in str(hint) for word in wanted)
 
 
-@pytest.mark.parametrize("kind", [Prediction, Telemetry, messages.Histogram, messages.ModelRef, events.PredictionEvent])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        PredictionBody,
+        TelemetryBody,
+        Prediction,
+        Telemetry,
+        messages.Histogram,
+        messages.ModelRef,
+        events.PredictionEvent,
+    ],
+)
 def test_no_field_on_the_way_out_could_hold_an_image(kind: type) -> None:
     assert _fields(kind)
     for name, hint in _fields(kind).items():
@@ -254,8 +266,7 @@ def test_no_field_on_the_way_out_could_hold_an_image(kind: type) -> None:
 
 
 def test_what_delivers_takes_only_the_two_message_types_and_what_reports_takes_no_picture() -> None:
-    assert _fields(Delivery.send)["message"] == Prediction | Telemetry
-    assert delivery_module.Spooled == Prediction | Telemetry
+    assert _fields(Delivery.send)["body"] == PredictionBody | TelemetryBody
     for name, method in inspect.getmembers(MetricsObserver, inspect.isfunction):
         for hint in _fields(method).values():
             assert not _mentions(hint, ("Pixels", "ndarray", "bytes", "Frame")), name

@@ -1,4 +1,4 @@
-"""Telemetry: counters that only grow, windows that lose nothing, gauges a board can be asked for, exact percentiles."""
+"""What a device counts and measures: histograms, gauges a board can be asked for, exact percentiles, errors."""
 
 from bisect import bisect_left
 from pathlib import Path
@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.telemetry.board import Board
-from edge_agent.telemetry.meter import Buckets, Meter, Windows
+from edge_agent.telemetry.meter import Buckets, Meter
 from edge_agent.telemetry.observer import MetricsObserver
 from edge_contract.messages import (
     CONFIDENCE_BOUNDS,
     STAGE_BOUNDS,
-    STAGES,
     ModelRef,
-    Prediction,
-    Telemetry,
+    PredictionBody,
     decode,
     encode,
 )
@@ -42,45 +40,6 @@ def test_a_value_on_a_bound_belongs_below_it_as_prometheus_has_it() -> None:
     buckets = Buckets(CONFIDENCE_BOUNDS)
     buckets.observe(0.5)
     assert buckets.snapshot().counts[bisect_left(CONFIDENCE_BOUNDS, 0.5)] == 1
-
-
-def test_windows_are_cumulative_and_fps_is_of_the_window() -> None:
-    meter = Meter()
-    windows = Windows(meter, device="d", site="s", session=3, now=100.0)
-    for _ in range(30):
-        meter.frame(1)
-    first = windows.cut(102.0, None, {}, {})
-    for _ in range(10):
-        meter.frame(0)
-    second = windows.cut(112.0, MODEL, {"spool_dropped": 4}, {"rss_bytes": 5.0})
-    assert (first.counters["frames"], first.counters["drops"], first.gauges["fps"]) == (30, 30, 15.0)
-    assert (second.counters["frames"], second.gauges["fps"], second.counters["spool_dropped"]) == (40, 1.0, 4)
-    assert (second.start, second.end, second.session, second.model) == (102.0, 112.0, 3, MODEL)
-    assert set(second.stages) == set(STAGES)
-    assert decode(encode(second), Telemetry) == second
-
-
-def test_the_first_window_says_zero_for_what_has_not_happened_so_that_rates_have_a_start() -> None:
-    counters = Windows(Meter(), device="d", site="s", session=1, now=0.0).cut(1.0, None, {}, {}).counters
-    assert counters.keys() >= {"frames", "drops", "faces", "predictions", "errors", "reconnects"}
-    assert set(counters.values()) == {0}
-
-
-def test_a_clock_that_was_set_back_makes_an_empty_window_not_a_negative_one() -> None:
-    windows = Windows(Meter(), device="d", site="s", session=1, now=100.0)
-    window = windows.cut(50.0, None, {}, {})
-    assert (window.start, window.end) == (100.0, 100.0)
-    assert decode(encode(window), Telemetry) == window
-
-
-def test_names_of_counters_cannot_grow_past_what_a_message_holds() -> None:
-    meter = Meter()
-    for number in range(500):
-        meter.count(f"errors_{number}")
-    window = Windows(meter, device="d", site="s", session=1, now=0.0).cut(1.0, None, {"a": 1, "b": 2}, {})
-    assert len(window.counters) <= 64
-    assert sum(value for name, value in window.counters.items() if name.startswith(("errors_", "other"))) == 500
-    assert decode(encode(window), Telemetry) == window
 
 
 def test_percentiles_are_exact_and_in_milliseconds() -> None:
@@ -135,13 +94,12 @@ class Reporting:
     """An observer whose clock a test sets."""
 
     def __init__(self, per_minute: float = 60.0) -> None:
-        self.time, self.sent, self.meter = 100.0, list[Prediction](), Meter()
+        self.time, self.sent, self.meter = 100.0, list[PredictionBody](), Meter()
         self.observer = MetricsObserver(
             self.meter,
             self.sent.append,
             device="d",
             site="s",
-            session=7,
             per_minute=per_minute,
             clock=lambda: self.time,
             now=lambda: 1e9 + self.time,
@@ -160,8 +118,8 @@ def test_a_prediction_carries_latency_from_capture_and_goes_through_the_contract
     reporting.observer.prediction(event())
     (sent,) = reporting.sent
     assert sent.latency == pytest.approx(0.1)
-    assert (sent.session, sent.time) == (7, 1e9 + 100.0)
-    assert decode(encode(sent), Prediction) == sent
+    assert sent.time == 1e9 + 100.0
+    assert decode(encode(sent), PredictionBody) == sent
 
 
 def test_past_the_cap_predictions_are_counted_and_not_sent() -> None:

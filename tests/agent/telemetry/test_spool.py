@@ -1,33 +1,47 @@
 """The spool: what leaves it, what goes first when it is full, and what a damaged or full disk does."""
 
+import json
+import re
 import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from edge_agent.settings import SpoolSettings
 from edge_agent.telemetry.spool import Spool
 from edge_contract.errors import EdgewiseError
-from edge_contract.messages import Ack, Histogram, ModelRef, Prediction, Telemetry
+from edge_contract.messages import (
+    Ack,
+    Histogram,
+    ModelRef,
+    Prediction,
+    PredictionBody,
+    Telemetry,
+    TelemetryBody,
+    decode,
+)
 
+GOLDEN = Path(__file__).parents[2] / "contract" / "golden_messages"
 MODEL = ModelRef(name="m", release=1, digest="0" * 64)
 
 
-def prediction(session: int = 1, label: str = "happy") -> Prediction:
-    return Prediction(
-        device="d", site="s", session=session, sequence=0, oldest=(0, 0), time=1.0, track=1, label=label,
+def prediction(label: str = "happy") -> PredictionBody:
+    return PredictionBody(
+        device="d", site="s", time=1.0, track=1, label=label,
         confidence=0.5, probabilities=(0.5, 0.5), box=(0.0, 0.0, 1.0, 1.0), model=MODEL, latency=0.001,
     )  # fmt: skip
 
 
-def telemetry(session: int = 1, frames: int = 0) -> Telemetry:
-    return Telemetry(
-        device="d", site="s", session=session, sequence=0, oldest=(0, 0), start=1.0, end=2.0, model=None,
+def telemetry(frames: int = 0) -> TelemetryBody:
+    return TelemetryBody(
+        device="d", site="s", start=1.0, end=2.0, model=None,
         counters={"frames": frames}, emotions={}, stages={}, confidence=Histogram(counts=(), sum=0.0), gauges={},
     )  # fmt: skip
 
@@ -51,19 +65,76 @@ def opened(tmp_path: Path, clock: Clock, **options: Any) -> Spool:
 
 def test_messages_come_out_in_order_with_their_key_and_the_oldest_held(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock)
-    for message in (prediction(7), telemetry(7), prediction(8)):
-        spool.put(message)
+    for body, session in ((prediction(), 7), (telemetry(), 7), (prediction(), 8)):
+        spool.put(body, session)
     rows = spool.after(0, 10)
     assert [row.key for row in rows] == [(7, 1), (7, 2), (8, 3)]
     assert [row.kind for row in rows] == ["prediction", "telemetry", "prediction"]
-    assert [(row.message.sequence, row.message.oldest) for row in rows] == [(1, (7, 1)), (2, (7, 1)), (3, (7, 1))]
+    sent = [decode(row.payload, {"telemetry": Telemetry, "prediction": Prediction}[row.kind]) for row in rows]
+    assert [(each.session, each.sequence, each.oldest) for each in sent] == [
+        (7, 1, (7, 1)),
+        (7, 2, (7, 1)),
+        (8, 3, (7, 1)),
+    ]
     assert spool.after(1, 1)[0].key == (7, 2)
+    spool.acknowledge(Ack(session=7, sequence=1))
+    assert decode(spool.after(2, 1)[0].payload, Prediction).oldest == (7, 2)
+
+
+@pytest.mark.parametrize("kind", ["prediction", "telemetry"])
+def test_a_message_is_sent_with_every_field_it_was_made_with_and_no_field_twice(
+    tmp_path: Path, clock: Clock, kind: str
+) -> None:
+    spool, body = opened(tmp_path, clock), telemetry(5) if kind == "telemetry" else prediction()
+    spool.put(body, 7)
+    fields = json.loads(spool.after(0, 1)[0].payload, object_pairs_hook=list)
+    assert len(fields) == len(dict(fields))
+    assert dict(fields).keys() == msgspec.json.decode((GOLDEN / f"0.1.0-{kind}.json").read_bytes()).keys()
+    assert (dict(fields)["session"], dict(fields)["sequence"], dict(fields)["oldest"]) == (7, 1, [7, 1])
+    sent = decode(spool.after(0, 1)[0].payload, Telemetry if kind == "telemetry" else Prediction)
+    assert all(getattr(sent, name) == getattr(body, name) for name in body.__struct_fields__)
+
+
+def test_a_spool_of_the_version_before_is_sent_with_its_keys(tmp_path: Path, clock: Clock) -> None:
+    """Rows as 0.1.0 wrote them: the whole message, its key as zeros behind the ids of device and site."""
+    opened(tmp_path, clock).close()
+    database = sqlite3.connect(tmp_path / "spool.db")
+    for kind, session in (("prediction", 7), ("telemetry", 8)):
+        written = (GOLDEN / f"0.1.0-{kind}.json").read_bytes()
+        row = re.sub(
+            rb'"session":7,"sequence":\d+,"oldest":\[7,3\]',
+            b'"session":%d,"sequence":0,"oldest":[0,0]' % session,
+            written,
+        )
+        assert row != written
+        database.execute(
+            "INSERT INTO message (session, kind, created, body) VALUES (?, ?, 1.0, ?)", (session, kind, row)
+        )
+    database.commit()
+    database.close()
+    spool = opened(tmp_path, clock)
+    spool.put(prediction(), 9)
+    old_prediction, old_telemetry, new = spool.after(0, 9)
+    golden = decode((GOLDEN / "0.1.0-prediction.json").read_bytes(), Prediction)
+    assert decode(old_prediction.payload, Prediction) == replace(golden, sequence=1, oldest=(7, 1))
+    golden_window = decode((GOLDEN / "0.1.0-telemetry.json").read_bytes(), Telemetry)
+    assert decode(old_telemetry.payload, Telemetry) == replace(golden_window, session=8, sequence=2, oldest=(7, 1))
+    assert decode(new.payload, Prediction).sequence == 3
+
+
+def test_the_version_before_can_read_what_this_one_stores(tmp_path: Path, clock: Clock) -> None:
+    """A device whose agent is taken back to an older version: that decodes each row and sets the key."""
+    spool = opened(tmp_path, clock)
+    spool.put(prediction(), 7)
+    (row,) = sqlite3.connect(tmp_path / "spool.db").execute("SELECT body FROM message").fetchone()
+    stored = decode(row, Prediction)
+    assert (stored.session, stored.sequence, stored.oldest) == (7, 0, (0, 0))
 
 
 def test_only_the_bridges_acknowledgement_lets_a_message_go(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock)
     for _ in range(5):
-        spool.put(prediction(7))
+        spool.put(prediction(), 7)
     spool.after(0, 10)
     assert spool.rows == 5
     assert spool.acknowledge(Ack(session=7, sequence=3)) == 3
@@ -75,19 +146,19 @@ def test_only_the_bridges_acknowledgement_lets_a_message_go(tmp_path: Path, cloc
 def test_an_acknowledgement_of_an_earlier_life_lets_nothing_of_this_one_go(tmp_path: Path, clock: Clock) -> None:
     """A device whose spool was lost counts from 1 again; its sessions go on."""
     spool = opened(tmp_path, clock)
-    spool.put(prediction(session=9))
+    spool.put(prediction(), 9)
     assert spool.acknowledge(Ack(session=8, sequence=5000)) == 0
     assert spool.rows == 1
 
 
 def test_a_sequence_is_never_used_again_even_when_all_were_acknowledged(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock)
-    spool.put(prediction(7))
-    spool.put(prediction(7))
+    spool.put(prediction(), 7)
+    spool.put(prediction(), 7)
     spool.acknowledge(Ack(session=7, sequence=2))
     spool.close()
     again = opened(tmp_path, clock)
-    assert again.put(prediction(8)) == 3
+    assert again.put(prediction(), 8) == 3
 
 
 def test_the_oldest_telemetry_goes_first_and_is_counted_and_predictions_only_when_none_is_left(
@@ -95,37 +166,38 @@ def test_the_oldest_telemetry_goes_first_and_is_counted_and_predictions_only_whe
 ) -> None:
     spool = opened(tmp_path, clock, max_bytes=32_000)
     for number in range(60):
-        spool.put(prediction(1, f"p{number}"))
-        spool.put(telemetry(1, number))
+        spool.put(prediction(f"p{number}"), 1)
+        spool.put(telemetry(number), 1)
     kinds = [row.kind for row in spool.after(0, 1000)]
     assert kinds.count("prediction") == 60
     assert spool.dropped["telemetry"] > 0
     assert spool.dropped["prediction"] == 0
     assert kinds.count("telemetry") + spool.dropped["telemetry"] == 60
-    held = [row.message.counters["frames"] for row in spool.after(0, 1000) if isinstance(row.message, Telemetry)]
+    windows = [decode(row.payload, Telemetry) for row in spool.after(0, 1000) if row.kind == "telemetry"]
+    held = [window.counters["frames"] for window in windows]
     assert held == list(range(60 - len(held), 60))
     for number in range(200):
-        spool.put(prediction(1, f"q{number}"))
+        spool.put(prediction(f"q{number}"), 1)
     rows = spool.after(0, 1000)
     assert {row.kind for row in rows} == {"prediction"}
     assert spool.dropped["prediction"] == 260 - len(rows) > 0
-    assert rows[-1].message.label == "q199"  # type: ignore[union-attr]
+    assert decode(rows[-1].payload, Prediction).label == "q199"
 
 
 def test_the_file_on_disk_stays_near_the_bound(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock, max_bytes=1 << 20)
     for number in range(12_000):
-        spool.put(prediction(1, f"{number}" + "x" * 60))
+        spool.put(prediction(f"{number}" + "x" * 60), 1)
     assert spool.bytes <= 1 << 20
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4 << 20
 
 
 def test_what_is_too_old_is_dropped_and_counted(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock, max_age_s=100.0)
-    spool.put(prediction())
-    spool.put(telemetry())
+    spool.put(prediction(), 1)
+    spool.put(telemetry(), 1)
     clock.now += 90
-    spool.put(prediction())
+    spool.put(prediction(), 1)
     clock.now += 20
     spool.expire()
     assert spool.rows == 1
@@ -134,7 +206,7 @@ def test_what_is_too_old_is_dropped_and_counted(tmp_path: Path, clock: Clock) ->
 
 def test_a_message_no_broker_takes_is_given_up_and_counted(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock)
-    spool.put(prediction())
+    spool.put(prediction(), 1)
     spool.refuse(spool.after(0, 1)[0])
     assert spool.rows == 0
     assert spool.dropped["prediction"] == 1
@@ -144,14 +216,14 @@ def test_a_message_no_broker_takes_is_given_up_and_counted(tmp_path: Path, clock
 def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path, clock: Clock, damage: bytes) -> None:
     (tmp_path / "spool.db").write_bytes(damage)
     spool = opened(tmp_path, clock)
-    assert spool.put(prediction()) == 1
+    assert spool.put(prediction(), 1) == 1
     assert (tmp_path / "spool.db.damaged").exists() == bool(damage)
 
 
 def test_damage_inside_the_file_is_found_at_start(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock)
     for _ in range(200):
-        spool.put(prediction())
+        spool.put(prediction(), 1)
     spool.close()
     path = tmp_path / "spool.db"
     data = bytearray(path.read_bytes())
@@ -159,14 +231,14 @@ def test_damage_inside_the_file_is_found_at_start(tmp_path: Path, clock: Clock) 
     path.write_bytes(bytes(data))
     again = opened(tmp_path, clock)
     assert again.rows == 0
-    assert again.put(prediction()) is not None
+    assert again.put(prediction(), 1) is not None
 
 
 def test_a_full_disk_is_counted_and_stops_nothing(tmp_path: Path, clock: Clock) -> None:
     spool = opened(tmp_path, clock)
     pages = spool._database.execute("PRAGMA page_count").fetchone()[0]
     spool._database.execute(f"PRAGMA max_page_count = {pages + 1}")  # SQLite then says what a full disk makes it say
-    kept = sum(spool.put(prediction(1, "x" * 60)) is not None for _ in range(200))
+    kept = sum(spool.put(prediction("x" * 60), 1) is not None for _ in range(200))
     assert 0 < kept < 200
     assert spool.dropped["prediction"] == 200 - kept
     assert spool.rows == kept
@@ -197,7 +269,7 @@ class SpoolAgainstAList(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["telemetry", "prediction"]), count=st.integers(1, 12))
     def put(self, kind: str, count: int) -> None:
         for _ in range(count):
-            sequence = self.spool.put((telemetry if kind == "telemetry" else prediction)(self.session))
+            sequence = self.spool.put(telemetry() if kind == "telemetry" else prediction(), self.session)
             assert sequence is not None
             assert sequence > self.last
             self.last = sequence
