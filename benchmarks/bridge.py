@@ -154,7 +154,7 @@ def bridge(port: int, leaf: topics.DeviceLeaf, count: int, ready: Event, result:
         time.sleep(0.5)  # the subscriptions are answered
         last = count // DEVICES
         every = [f"cam-{number}" for number in range(DEVICES)]
-        progress = made.intake.progress
+        progress = made.commits.progress
 
         def done() -> bool:
             return all(name in progress and progress[name].mark >= (1000, last) for name in every)

@@ -1,4 +1,4 @@
-"""The bridge put together: link → intake → store and state, and the web server that shows them; started and stopped."""
+"""The bridge put together: link → intake → state and store, and the web server that shows them; started and stopped."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.state import FleetState
-from edge_bridge.ingest.intake import FILTERS, RECENT, Clock, Intake
+from edge_bridge.ingest.commit import Clock, Commits
+from edge_bridge.ingest.decoding import FILTERS
+from edge_bridge.ingest.intake import RECENT, Intake
 from edge_bridge.link import Arrival, Link
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import BridgeSettings
@@ -26,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Bridge:
-    """One process' parts. `start` and `stop` frame the web server's life."""
+    """The parts of one process. `start` before the web server, `stop` after it."""
 
     def __init__(self, settings: BridgeSettings, clock: Clock | None = None) -> None:
         """Opens the database and reads what it remembers.
@@ -44,7 +46,7 @@ class Bridge:
         self.history = History(settings.metrics.silent_after_s)
         self.metrics = BridgeMetrics(CollectorRegistry())
         self.link = Link(settings.broker, FILTERS, self._deliver)
-        self.intake = Intake(
+        self.commits = Commits(
             self.fleet,
             self.store,
             metrics=self.metrics,
@@ -52,6 +54,12 @@ class Bridge:
             clock=clock,
             acknowledge=self.link.publish_all,
             progress=remembered.progress,
+        )
+        self.intake = Intake(
+            self.fleet,
+            self.commits,
+            metrics=self.metrics,
+            clock=clock,
             on_round=lambda now: self.history.sample(self.fleet, now),
         )
         self.intake.recent.extend(reversed(self.store.recent(RECENT)))
@@ -76,7 +84,7 @@ class Bridge:
             link_alive=lambda: self.link.alive,
             intake_alive=lambda: self.intake.alive,
             connected=lambda: self.link.connected,
-            writable=lambda: self.intake.writable,
+            writable=lambda: self.commits.writable,
         )
         silent_after = self.settings.metrics.silent_after_s
         made = app.make_app(self.fleet, self.metrics, health, unix, silent_after)
@@ -87,7 +95,7 @@ class Bridge:
             clock=unix,
             silent_after=silent_after,
             connected=lambda: self.link.connected,
-            writable=lambda: self.intake.writable,
+            writable=lambda: self.commits.writable,
             broker=f"{self.settings.broker.host}:{self.settings.broker.port}",
         )
         page.mount(made, source)

@@ -86,7 +86,7 @@ class Reported(Message, frozen=True, kw_only=True):
     active: ModelRef | None
     state: UpdateState
     target: ModelRef | None = None
-    """The release that `state` speaks of; None while idle."""
+    """The release that `state` is of; None while idle."""
     revision: Count = 0
     """The newest desired-state revision this device accepted."""
     progress: Share = 0.0

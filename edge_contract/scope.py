@@ -1,4 +1,4 @@
-"""A scope: the devices that a desired state speaks to. One device or one group, `device/<id>` or `group/<id>` as text.
+"""A scope: the devices that a desired state is for. One device or one group, `device/<id>` or `group/<id>` as text.
 
 Desired states carry it as text, because it is part of what is signed; here it is read, written and checked.
 """

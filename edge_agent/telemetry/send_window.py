@@ -1,15 +1,15 @@
 """How much of the spool may be on the wire at once, and when to send it again. Pure: values in, values out.
 
 Sequences grow, so what was sent is one number: everything up to `sent_to`. The bridge acknowledges in order; a window
-that nobody acknowledges is sent again from its start, and the bridge drops what it already has. While nobody answers,
-fewer are sent and less often: a broker keeps copies of all of them for a bridge that is away.
+that is not acknowledged is sent again from its start, and the bridge drops what it already has. Without answers, fewer
+are sent and less often: a broker keeps copies of all of them for a bridge that is away.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 PROBE: Final = 10
-"""Messages on the wire at most while nobody answers."""
+"""Messages on the wire at most while no acknowledgement comes."""
 LONGEST_RESEND_S: Final = 120.0
 """The wait doubles up to this (or `resend_s`, where that is longer): a bridge that comes up is noticed within it."""
 
@@ -47,15 +47,15 @@ class Window:
         return replace(self, sent_to=sequence, in_flight=self.in_flight + 1, progress=progress)
 
     def acknowledged(self, remaining: int, now: float) -> "Window":
-        """After the bridge let us let go of some; `remaining` of those sent are still held."""
+        """After the bridge acknowledged some; `remaining` of those sent are still held."""
         return replace(self, in_flight=remaining, progress=now, misses=0)
 
     def restarted(self) -> "Window":
-        """From the start of the spool: a new connection, or a gap that the bridge has to hear of."""
+        """From the start of the spool: a new connection, or a gap that the bridge has to learn of."""
         return replace(self, sent_to=0, in_flight=0, misses=0)
 
     def missed(self) -> "Window":
-        """From the start of the spool: nobody answered."""
+        """From the start of the spool: no acknowledgement came in time."""
         return replace(self, sent_to=0, in_flight=0, misses=self.misses + 1)
 
     def overdue(self, now: float) -> bool:

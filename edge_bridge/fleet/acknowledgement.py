@@ -32,7 +32,7 @@ class Progress(Struct, frozen=True):
 
 
 def advance(progress: Progress, key: Key, oldest: Key) -> Progress:
-    """The progress after storing the message `key`, which said that `oldest` is the oldest its device still holds."""
+    """The progress after storing the message `key`; `oldest`: what its device still held then, at the least."""
     mark, sessions, ahead = progress.mark, progress.sessions, progress.ahead
     if key[0] not in sessions:
         if key[0] < mark[0]:

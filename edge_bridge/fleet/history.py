@@ -1,6 +1,6 @@
 """The last quarter of an hour of the fleet, sampled for the dashboard's charts and kept in memory.
 
-`History` is fed with the time and the fleet and asked for finished series; no clock and no drawing here.
+`History` is given the time and the fleet and returns finished series; no clock and no drawing here.
 """
 
 from collections import deque
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from edge_bridge.fleet import record
+from edge_bridge.fleet.histograms import quantile
 from edge_bridge.fleet.state import FleetState
 from edge_contract.metrics import DeviceGauge
 
@@ -81,7 +82,7 @@ class History:
             while samples[first].time < sample.time - LATENCY_S and first < last:
                 first += 1
             counts = _gain(samples[first].whole, sample.whole)
-            points.append(LatencyPoint(sample.time, record.quantile(counts, 0.5), record.quantile(counts, 0.95)))
+            points.append(LatencyPoint(sample.time, quantile(counts, 0.5), quantile(counts, 0.95)))
         return points
 
     def mix(self) -> dict[str, int]:

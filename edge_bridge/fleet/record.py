@@ -1,22 +1,24 @@
 """One device as its messages describe it: a frozen record, and a pure step for each kind of message.
 
 Rules:
-- A session is one run of the agent. A higher session supersedes; a session that was superseded says nothing any more,
-  so an old last will cannot bury a new connection. A lower session that was never seen is a device that was wiped while
-  its clock was behind: it is believed when it says `online`.
+- A session is one run of the agent. A higher session supersedes; messages of one that was superseded are ignored, so an
+  old last will cannot bury a new connection. A lower session that was never seen is a device that was wiped while its
+  clock was behind: it is accepted when it is `online`.
 - Counters are cumulative on the device since its session began. The record adds up differences, so its totals only
   grow: over restarts, over lost windows, over windows of an earlier run that the spool delivers late.
 
-Not here: sums over devices (`fleet`), what is stored (`store`), what is acknowledged (`progress`).
+Not here: sums over devices (`state`), what is stored (`storage`), what is acknowledged (`acknowledgement`).
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_contract.messages import STAGE_BOUNDS, Availability, Histogram, Info, ModelRef, Reported, Telemetry
+from edge_bridge.fleet.histograms import merged
+from edge_bridge.fleet.window import Difference, Window, difference, window_of
+from edge_contract.messages import Availability, Histogram, Info, ModelRef, Reported, Telemetry
 
 SESSIONS: Final = 16
 """Superseded sessions a record remembers, to know an old message from a wiped device."""
@@ -28,27 +30,6 @@ OTHER: Final = "other"
 V = TypeVar("V")
 
 Presence = Literal["online", "offline", "stopped", "unknown"]
-
-
-class Window(Struct, frozen=True):
-    """The newest window of one session: what the next one is compared with."""
-
-    session: int
-    sequence: int
-    end: float
-    counters: dict[str, int]
-    emotions: dict[str, int]
-    stages: dict[str, Histogram]
-    confidence: Histogram
-
-
-class Difference(NamedTuple):
-    """What happened between two windows of one session."""
-
-    counters: dict[str, int]
-    emotions: dict[str, int]
-    stages: dict[str, Histogram]
-    confidence: Histogram
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -88,12 +69,12 @@ def short(model: ModelRef | None) -> str:
 
 
 def up(device: Device, now: float, silent_after: float) -> bool:
-    """Whether the device is connected and was heard of lately."""
+    """Whether the device is connected and sent something within the last `silent_after` seconds."""
     return device.presence == "online" and now - device.last_seen <= silent_after
 
 
-def heard(device: Device, session: int, now: float) -> Device:
-    """Something of this session arrived: it may open a new session."""
+def received(device: Device, session: int, now: float) -> Device:
+    """A message of this session arrived: it may open a new session."""
     if session > device.session and session not in device.superseded:
         return replace(_succeeded(device, session), presence="online", last_seen=now)
     if session == device.session and device.presence == "unknown":
@@ -102,27 +83,27 @@ def heard(device: Device, session: int, now: float) -> Device:
 
 
 def available(device: Device, message: Availability, now: float) -> Device | None:
-    """The device, or its last will, says whether it is there; None when a superseded session speaks."""
+    """Whether the device is there, by its own message or its last will; None from a superseded session."""
     if message.session in device.superseded:
         return None
     if message.session < device.session and message.state != "online":
         return None  # an older will of a session that was never seen
     if message.session != device.session:
         device = _succeeded(device, message.session)
-    # A retained last will was said in the past: only a device that is there is seen now.
+    # A retained last will is of the past: only a device that is there is seen now.
     seen = now if message.state == "online" or device.presence == "online" else device.last_seen
     return replace(device, presence=message.state, last_seen=seen)
 
 
 def informed(device: Device, message: Info) -> Device | None:
-    """The device's inventory; None when a superseded session speaks."""
+    """The device's inventory; None from a superseded session."""
     if message.session in device.superseded:
         return None
     return replace(device, info=message, site=message.site)
 
 
 def reporting(device: Device, message: Reported) -> Device | None:
-    """The state of its model and update; None when a superseded session speaks."""
+    """The state of its model and update; None from a superseded session."""
     return None if message.session in device.superseded else replace(device, reported=message)
 
 
@@ -140,17 +121,8 @@ def measured(
         return None  # a session before the last one: its baseline is gone, and counting it again would bend a rate
     late = previous is not None and previous is not device.windows[0]
     superseded = message.session < device.session  # of an earlier run, delivered late by the spool
-    device = heard(device, message.session, now)
-    difference = _difference(previous, message)
-    window = Window(
-        session=message.session,
-        sequence=message.sequence,
-        end=message.end,
-        counters=message.counters,
-        emotions=message.emotions,
-        stages=message.stages,
-        confidence=message.confidence,
-    )
+    device = received(device, message.session, now)
+    gained, window = difference(previous, message), window_of(message)
     others = tuple(each for each in device.windows if each.session != message.session)
     windows = (others[0], window) if late else (window, *others[:1])
     model = short(message.model)
@@ -158,72 +130,26 @@ def measured(
         device,
         site=device.site if superseded and device.site else message.site,
         windows=windows,
-        counters=_added(device.counters, difference.counters),
-        emotions=_by_model(device.emotions, model, difference.emotions, emotions),
+        counters=_added(device.counters, gained.counters),
+        emotions=_by_model(device.emotions, model, gained.emotions, emotions),
     )
     if histograms:
-        device = replace(device, stages=_stages_by_model(device.stages, model, difference.stages))
+        device = replace(device, stages=_stages_by_model(device.stages, model, gained.stages))
     if not superseded:
-        whole = difference.stages.get("whole")
+        whole = gained.stages.get("whole")
         device = replace(
             device,
             model=message.model,
             gauges=message.gauges,
             latency=whole.counts if whole is not None else (),
         )
-    return device, difference
-
-
-def merged(left: Histogram | None, right: Histogram) -> Histogram:
-    """Two histograms of the same bounds added up."""
-    if left is None or len(left.counts) != len(right.counts):
-        return right
-    return Histogram(counts=tuple(map(int.__add__, left.counts, right.counts)), sum=left.sum + right.sum)
-
-
-def quantile(counts: tuple[int, ...], share: float) -> float | None:
-    """The latency in seconds that `share` of a histogram over `STAGE_BOUNDS` stays under; None without any count.
-
-    Linear within a bucket, as Prometheus' histogram_quantile; what is slower than the last bound counts as that bound.
-    """
-    rank = sum(counts) * share
-    if rank <= 0:
-        return None
-    below, total = 0.0, 0
-    for bound, count in zip(STAGE_BOUNDS, counts, strict=False):
-        if total + count >= rank and count:
-            return below + (bound - below) * (rank - total) / count
-        below, total = bound, total + count
-    return STAGE_BOUNDS[-1]
+    return device, gained
 
 
 def _succeeded(device: Device, session: int) -> Device:
     past = (device.session, *device.superseded) if device.session else device.superseded
     kept = tuple(each for each in past if each != session)[:SESSIONS]
     return replace(device, session=session, superseded=kept)
-
-
-def _difference(previous: Window | None, message: Telemetry) -> Difference:
-    if previous is None:
-        return Difference(message.counters, message.emotions, message.stages, message.confidence)
-    return Difference(
-        _grown(previous.counters, message.counters),
-        _grown(previous.emotions, message.emotions),
-        {stage: _histogram_growth(previous.stages.get(stage), now) for stage, now in message.stages.items()},
-        _histogram_growth(previous.confidence, message.confidence),
-    )
-
-
-def _grown(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
-    """What each counter gained; one that fell was reset, so all it shows is gain."""
-    return {name: value - old if value >= (old := before.get(name, 0)) else value for name, value in now.items()}
-
-
-def _histogram_growth(before: Histogram | None, now: Histogram) -> Histogram:
-    if before is None or len(before.counts) != len(now.counts):
-        return now
-    counts = tuple(map(int.__sub__, now.counts, before.counts))
-    return now if min(counts, default=0) < 0 else Histogram(counts=counts, sum=max(0.0, now.sum - before.sum))
 
 
 def _added(totals: Mapping[str, int], gains: Mapping[str, int]) -> dict[str, int]:

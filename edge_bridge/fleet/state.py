@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge_bridge.fleet import record
+from edge_bridge.fleet.histograms import merged
 from edge_bridge.fleet.record import OTHER, Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import (
@@ -41,7 +42,7 @@ class Outcome(enum.Enum):
 
     APPLIED = "applied"
     REPEATED = "repeated"
-    """Already counted, or said by a session that was superseded."""
+    """Already counted, or of a session that was superseded."""
     REFUSED_DEVICE = "device-limit"
     REFUSED_SHAPE = "shape"
     """A histogram has not one count per bucket."""
@@ -86,7 +87,7 @@ class FleetState:
         self._changed_sums: set[Key] = set()
 
     def apply(self, device_id: str, message: DeviceMessage, now: float) -> Outcome:
-        """Take in one decoded message of the device that its topic names; `now` is seconds since 1970."""
+        """Apply one decoded message of the device that its topic names; `now` is seconds since 1970."""
         known = self.devices.get(device_id)
         if known is None:
             if len(self.devices) >= self._limits.devices:
@@ -95,7 +96,7 @@ class FleetState:
         changed: Device | None
         match message:
             case Prediction():
-                changed = record.heard(known, message.session, now)
+                changed = record.received(known, message.session, now)
                 if not changed.site:
                     changed = replace(changed, site=message.site)
                 # When it was last seen is stored with the next thing that matters, not for every prediction.
@@ -129,7 +130,7 @@ class FleetState:
             self._changed_devices.add(device_id)
 
     def take_changes(self) -> Changes:
-        """What changed since the last call; the caller stores all of it together, or gives it back by `put_back`."""
+        """What changed since the last call; the caller stores all of it together, or returns it by `put_back`."""
         changes = Changes(
             {each: self.devices.get(each) for each in self._changed_devices},
             {key: self.sums[key] for key in self._changed_sums},
@@ -169,8 +170,8 @@ class FleetState:
         stages = dict(before.stages)
         for stage, gain in difference.stages.items():
             if stage in STAGES:
-                stages[stage] = record.merged(stages.get(stage), gain)
-        total = Sum(stages, record.merged(before.confidence, difference.confidence))
+                stages[stage] = merged(stages.get(stage), gain)
+        total = Sum(stages, merged(before.confidence, difference.confidence))
         with self.lock:
             self.devices[changed.id] = changed
             self.sums[key] = total

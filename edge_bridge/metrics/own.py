@@ -1,4 +1,4 @@
-"""What the bridge counts of itself, in a registry that is passed in; the fleet's own series are `exposition`'s."""
+"""What the bridge counts of its own work, in a registry that is passed in. Not here: the fleet (`exposition`)."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -14,9 +14,9 @@ class BridgeMetrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self.registry = registry
-        self.messages = Counter("edgewise_bridge_messages", "Messages taken in, by kind.", ["kind"], registry=registry)
+        self.messages = Counter("edgewise_bridge_messages", "Messages received, by kind.", ["kind"], registry=registry)
         self.refused = Counter(
-            "edgewise_bridge_messages_refused", "Messages left out, by reason.", ["reason"], registry=registry
+            "edgewise_bridge_messages_refused", "Messages refused, by reason.", ["reason"], registry=registry
         )
         self.predictions = Counter(
             "edgewise_bridge_predictions_committed",

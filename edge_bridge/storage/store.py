@@ -5,7 +5,7 @@ include those messages. So an acknowledgement sent after the commit is true, and
 every message counted exactly once. Predictions are unique by (device, session, sequence), so a
 repeated one changes nothing.
 
-Only this module knows SQL. Calls block; the writer's thread makes them, never the event loop.
+SQL is here alone. Calls block; the intake's thread makes them, never the event loop.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import ModelRef, Prediction
 
 LOCK_S: Final = 10
-"""What a statement waits for somebody else's lock (a backup, a person with a shell)."""
+"""Seconds a statement waits for a lock of another process: a backup, a shell."""
 DELETE_ROWS: Final = 20_000
 """Rows one retention step deletes, so that a step never holds the writer for long."""
 
 
 class StoreError(EdgewiseError):
-    """The database did not take or give something; the text says which database, without its password."""
+    """The database could not be written or read; the text names the database, without its password."""
 
 
 class LoggedPrediction(NamedTuple):
@@ -76,7 +76,8 @@ class Store:
             self._engine = _engine(self._url)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise UsageError(
-                f"{self.name} needs a driver that is not installed ({error}); run: pip install 'psycopg[binary]'"
+                f"{self.name} needs a driver that is not installed ({error})",
+                remedy="run: pip install 'psycopg[binary]'",
             ) from error
         insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
@@ -92,7 +93,8 @@ class Store:
             metadata.create_all(connection)
             newest = connection.execute(sa.select(sa.func.max(schema.c.version))).scalar()
             if newest is not None and newest > SCHEMA:
-                raise StoreError(f"{self.name} was written by a newer bridge (schema {newest}); upgrade this one.")
+                problem = f"{self.name} was written by a newer bridge (schema {newest})"
+                raise StoreError(problem, remedy="upgrade this one")
             self._touch(connection, now)
 
     def touch(self, now: float) -> None:
@@ -153,7 +155,8 @@ class Store:
                 {Key(row.site, row.model): msgspec.json.decode(row.record, type=Sum) for row in sum_rows},
             )
         except msgspec.MsgspecError as error:
-            raise StoreError(f"{self.name} holds a damaged record ({error}); restore it from a backup.") from error
+            problem = f"{self.name} holds a damaged record ({error})"
+            raise StoreError(problem, remedy="restore it from a backup") from error
 
     def recent(self, limit: int) -> list[LoggedPrediction]:
         """The predictions received last, newest first.
@@ -182,7 +185,7 @@ class Store:
             return max(connection.execute(sa.delete(predictions).where(predictions.c.received <= last)).rowcount, 0)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _touch(self, connection: Connection, now: float) -> None:
@@ -195,12 +198,12 @@ class Store:
                 yield connection
         except SQLAlchemyError as error:
             cause = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
-            raise StoreError(f"database {self.name}: {cause}; make it reachable and writable.") from error
+            raise StoreError(f"database {self.name}: {cause}", remedy="make it reachable and writable") from error
 
 
 def _engine(url: sa.URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        # Durable by default: synchronous_commit is on unless somebody turned it off for the whole server.
+        # Durable by default: synchronous_commit is on unless it is turned off for the whole server.
         options = f"-c lock_timeout={LOCK_S * 1000} -c statement_timeout={LOCK_S * 6000}"
         return sa.create_engine(
             url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": LOCK_S}, pool_size=2

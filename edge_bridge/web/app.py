@@ -49,7 +49,7 @@ def make_app(
         return _answer({"broker connected": health.connected(), "database writable": health.writable()})
 
     @app.middleware("http")
-    async def say_what_may_load(request: Request, call_next: Callable[..., object]) -> Response:
+    async def add_security_headers(request: Request, call_next: Callable[..., object]) -> Response:
         response: Response = await call_next(request)  # type: ignore[misc]  # starlette's own type is untyped here
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "SAMEORIGIN"

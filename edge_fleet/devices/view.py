@@ -60,7 +60,7 @@ class Fleet:
                 return None
 
     def in_scope(self, scope: Scope) -> list[Device]:
-        """The devices that a desired state for this scope speaks to."""
+        """The devices that a desired state of this scope is for."""
         name, known = scope.name, self.devices.values()
         if scope.kind == "device":
             return [device for device in known if device.id == name]

@@ -1,4 +1,4 @@
-"""Scopes: the one reading and the one spelling of what a desired state speaks to."""
+"""Scopes: the one reading and the one spelling of what a desired state is for."""
 
 import msgspec
 import pytest

@@ -59,7 +59,7 @@ class Source:
         if not self.connected():
             return (
                 f"Not connected to the MQTT broker at {self.broker}: start it, or name another with --broker. "
-                "What follows is what was last heard."
+                "What follows is what was last received."
             )
         if not self.writable():
             return "The database takes no writes. Devices keep their messages until it does; the log names the cause."
@@ -218,10 +218,10 @@ def _chart(title: str, options: charts.Options) -> ui.echart:
 
 
 def _first_steps(broker: str) -> ui.element:
-    """What a newcomer sees while no device was ever heard of."""
+    """What the page shows while no device has ever connected."""
     with ui.element("div").classes("panel w-full").style("counter-reset: step").mark("first-steps") as panel:
         ui.label("No device yet").classes("text-lg font-semibold")
-        ui.label("This page fills by itself as soon as the first one speaks.").classes("muted mb-4")
+        ui.label("This page fills by itself as soon as the first one connects.").classes("muted mb-4")
         with ui.column().classes("gap-4 w-full"):
             for text, words in (
                 (

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from edge_bridge.fleet import record
+from edge_bridge.fleet.histograms import quantile
 from edge_bridge.fleet.history import MIX_S, History
 from edge_bridge.fleet.record import Device
 from edge_bridge.storage.store import LoggedPrediction
@@ -45,7 +46,7 @@ def _urgency(row: Row) -> int:
 def _device_row(device: Device, now: float, silent_after: float) -> Row:
     up = record.up(device, now, silent_after)
     state = "silent" if device.presence == "online" and not up else device.presence
-    model, p95 = device.active, record.quantile(device.latency, 0.95)
+    model, p95 = device.active, quantile(device.latency, 0.95)
     update, refused = _update(device)
     gauges = device.gauges if up else {}
     fps, temperature = gauges.get(DeviceGauge.FPS), gauges.get(DeviceGauge.TEMPERATURE_CELSIUS)

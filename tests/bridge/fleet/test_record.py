@@ -10,8 +10,8 @@ from edge_bridge.fleet import record
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Outcome
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_contract.messages import STAGE_BOUNDS, Availability, Histogram, ModelRef
-from tests.bridge.publisher import MODEL, histogram, info, prediction, reported, telemetry
+from edge_contract.messages import Availability, Histogram, ModelRef
+from tests.bridge.publisher import MODEL, info, prediction, reported, telemetry
 
 
 def _fleet(**limits: int) -> FleetState:
@@ -213,19 +213,6 @@ def test_totals_never_shrink_and_never_exceed_what_was_counted(runs: list[tuple[
         assert total >= before
         before = total
     assert before <= sum(length * gain for length, gain in runs)
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"), [(0.5, 0.0025), (0.95, STAGE_BOUNDS[5] * 0.95 + STAGE_BOUNDS[4] * 0.05), (1.0, 0.003)]
-)
-def test_quantile_interpolates_within_a_bucket_as_prometheus_does(share: float, expected: float) -> None:
-    assert record.quantile(histogram(len(STAGE_BOUNDS), 5, 100).counts, share) == pytest.approx(expected)
-
-
-def test_quantile_without_frames_and_beyond_the_last_bucket() -> None:
-    assert record.quantile((), 0.5) is None
-    assert record.quantile((0,) * (len(STAGE_BOUNDS) + 1), 0.5) is None
-    assert record.quantile(histogram(len(STAGE_BOUNDS), len(STAGE_BOUNDS), 10).counts, 0.5) == STAGE_BOUNDS[-1]
 
 
 def test_the_model_is_the_one_reported_or_else_measured() -> None:

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from edge_bridge.fleet.state import FleetState
-from edge_bridge.ingest import intake
-from edge_bridge.ingest.intake import Clock, Intake
+from edge_bridge.ingest import commit
+from edge_bridge.ingest.commit import Clock, Commits
+from edge_bridge.ingest.decoding import KINDS
+from edge_bridge.ingest.intake import Intake
 from edge_bridge.link import Arrival
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
@@ -29,15 +31,17 @@ class _Pipeline:
         self.store.open(self.now)
         self.metrics = BridgeMetrics(CollectorRegistry())
         self.fleet = FleetState(LimitSettings(), MetricSettings())
-        self.intake = Intake(
+        clock = Clock(lambda: self.now, lambda: self.now)
+        self.commits = Commits(
             self.fleet,
             self.store,
             metrics=self.metrics,
             settings=LogSettings(),
-            clock=Clock(lambda: self.now, lambda: self.now),
+            clock=clock,
             acknowledge=self._acknowledged,
             progress={},
         )
+        self.intake = Intake(self.fleet, self.commits, metrics=self.metrics, clock=clock)
 
     def say(self, *said: tuple[topics.DeviceLeaf, Message]) -> None:
         self.intake.take_in([Arrival(topics.device("cam", leaf), messages.encode(each)) for leaf, each in said])
@@ -48,8 +52,8 @@ class _Pipeline:
             connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
 
     def commit(self) -> None:
-        self.now += 2 * intake.RETRY_S
-        self.intake.commit()
+        self.now += 2 * commit.RETRY_S
+        self.commits.commit()
 
     def _acknowledged(self, said: Sequence[tuple[str, bytes]]) -> None:
         self.acks += [messages.decode(payload, Ack) for _, payload in said]
@@ -68,25 +72,25 @@ def test_what_the_database_refused_is_committed_and_acknowledged_later(tmp_path:
     pipeline.refuse(refusing=True)
     pipeline.say(("prediction", prediction("cam", (5, 1))), ("telemetry", telemetry("cam", (5, 2), 9, oldest=(5, 1))))
     pipeline.commit()
-    assert (pipeline.acks, pipeline.intake.writable) == ([], False)
+    assert (pipeline.acks, pipeline.commits.writable) == ([], False)
     assert pipeline.fleet.devices["cam"].counters["frames"] == 9
     pipeline.refuse(refusing=False)
     pipeline.say(("prediction", prediction("cam", (5, 3), oldest=(5, 1))))
     pipeline.commit()
-    assert (pipeline.acks, pipeline.intake.writable) == ([Ack(session=5, sequence=3)], True)
+    assert (pipeline.acks, pipeline.commits.writable) == ([Ack(session=5, sequence=3)], True)
     assert [each.message.sequence for each in pipeline.store.recent(9)] == [3, 1]
     (device,) = pipeline.store.remembered().devices
     assert device.counters["frames"] == 9
 
 
-def test_what_is_let_go_is_not_acknowledged_and_comes_again(tmp_path: Path) -> None:
+def test_what_is_dropped_is_not_acknowledged_and_comes_again(tmp_path: Path) -> None:
     pipeline = _Pipeline(tmp_path)
     pipeline.refuse(refusing=True)
-    many = [("prediction", prediction("cam", (5, each), oldest=(5, 1))) for each in range(1, intake.UNSAVED + 2)]
+    many = [("prediction", prediction("cam", (5, each), oldest=(5, 1))) for each in range(1, commit.UNSAVED + 2)]
     pipeline.say(*many)  # type: ignore[arg-type]
     pipeline.commit()
     pipeline.refuse(refusing=False)
-    pipeline.say(("prediction", prediction("cam", (5, intake.UNSAVED + 2), oldest=(5, 1))))
+    pipeline.say(("prediction", prediction("cam", (5, commit.UNSAVED + 2), oldest=(5, 1))))
     pipeline.commit()
     assert pipeline.acks == [Ack(session=5, sequence=0)]  # nothing of it: the device sends all again
     pipeline.say(*many[:10])  # type: ignore[arg-type]
@@ -103,20 +107,27 @@ def test_an_idle_pipeline_commits_nothing(tmp_path: Path) -> None:
     assert pipeline.metrics.commits.collect() == before
 
 
-_SHARED = Intake(
-    FleetState(LimitSettings(), MetricSettings()),
-    Store("sqlite://"),
-    metrics=BridgeMetrics(CollectorRegistry()),
-    settings=LogSettings(),
-    clock=Clock(lambda: 1.0, lambda: 1.0),
-    acknowledge=lambda _: None,
-    progress={},
-)
+def _without_a_store() -> Intake:
+    fleet, metrics = FleetState(LimitSettings(), MetricSettings()), BridgeMetrics(CollectorRegistry())
+    clock = Clock(lambda: 1.0, lambda: 1.0)
+    commits = Commits(
+        fleet,
+        Store("sqlite://"),
+        metrics=metrics,
+        settings=LogSettings(),
+        clock=clock,
+        acknowledge=lambda _: None,
+        progress={},
+    )
+    return Intake(fleet, commits, metrics=metrics, clock=clock)
+
+
+_SHARED = _without_a_store()
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.one_of(st.text(max_size=40), st.sampled_from([f"edgewise/v1/device/cam/{leaf}" for leaf in intake.KINDS])),
+    st.one_of(st.text(max_size=40), st.sampled_from([f"edgewise/v1/device/cam/{leaf}" for leaf in KINDS])),
     st.one_of(
         st.binary(max_size=200),
         st.recursive(

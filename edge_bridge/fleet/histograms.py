@@ -1,0 +1,34 @@
+"""Histograms of a device, as arithmetic: what one gained, two added up, and the quantile of one."""
+
+from edge_contract.messages import STAGE_BOUNDS, Histogram
+
+
+def growth(before: Histogram | None, now: Histogram) -> Histogram:
+    """What a cumulative histogram gained; one that fell in any bucket was reset, so all it shows is gain."""
+    if before is None or len(before.counts) != len(now.counts):
+        return now
+    counts = tuple(map(int.__sub__, now.counts, before.counts))
+    return now if min(counts, default=0) < 0 else Histogram(counts=counts, sum=max(0.0, now.sum - before.sum))
+
+
+def merged(left: Histogram | None, right: Histogram) -> Histogram:
+    """Two histograms of the same bounds added up."""
+    if left is None or len(left.counts) != len(right.counts):
+        return right
+    return Histogram(counts=tuple(map(int.__add__, left.counts, right.counts)), sum=left.sum + right.sum)
+
+
+def quantile(counts: tuple[int, ...], share: float) -> float | None:
+    """The latency in seconds that `share` of a histogram over `STAGE_BOUNDS` stays under; None without any count.
+
+    Linear within a bucket, as Prometheus' histogram_quantile; what is slower than the last bound counts as that bound.
+    """
+    rank = sum(counts) * share
+    if rank <= 0:
+        return None
+    below, total = 0.0, 0
+    for bound, count in zip(STAGE_BOUNDS, counts, strict=False):
+        if total + count >= rank and count:
+            return below + (bound - below) * (rank - total) / count
+        below, total = bound, total + count
+    return STAGE_BOUNDS[-1]

@@ -1,0 +1,60 @@
+"""Windows of telemetry, one compared with the one before it: what happened between them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from edge_bridge.fleet import histograms
+from edge_contract.messages import Histogram, Telemetry
+
+
+class Window(Struct, frozen=True):
+    """The newest window of one session: what the next one is compared with. Counts are cumulative."""
+
+    session: int
+    sequence: int
+    end: float
+    counters: dict[str, int]
+    emotions: dict[str, int]
+    stages: dict[str, Histogram]
+    confidence: Histogram
+
+
+class Difference(NamedTuple):
+    """What happened between two windows of one session."""
+
+    counters: dict[str, int]
+    emotions: dict[str, int]
+    stages: dict[str, Histogram]
+    confidence: Histogram
+
+
+def window_of(message: Telemetry) -> Window:
+    """What of a message is kept for the next comparison."""
+    return Window(
+        session=message.session,
+        sequence=message.sequence,
+        end=message.end,
+        counters=message.counters,
+        emotions=message.emotions,
+        stages=message.stages,
+        confidence=message.confidence,
+    )
+
+
+def difference(previous: Window | None, message: Telemetry) -> Difference:
+    """What happened since `previous`; without one, all that the message counts."""
+    if previous is None:
+        return Difference(message.counters, message.emotions, message.stages, message.confidence)
+    return Difference(
+        _grown(previous.counters, message.counters),
+        _grown(previous.emotions, message.emotions),
+        {stage: histograms.growth(previous.stages.get(stage), now) for stage, now in message.stages.items()},
+        histograms.growth(previous.confidence, message.confidence),
+    )
+
+
+def _grown(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    """What each counter gained; one that fell was reset, so all it shows is gain."""
+    return {name: value - old if value >= (old := before.get(name, 0)) else value for name, value in now.items()}

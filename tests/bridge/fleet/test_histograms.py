@@ -1,0 +1,20 @@
+"""Quantiles of a histogram, as Prometheus has them."""
+
+import pytest
+
+from edge_bridge.fleet.histograms import quantile
+from edge_contract.messages import STAGE_BOUNDS
+from tests.bridge.publisher import histogram
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.5, 0.0025), (0.95, STAGE_BOUNDS[5] * 0.95 + STAGE_BOUNDS[4] * 0.05), (1.0, 0.003)]
+)
+def test_quantile_interpolates_within_a_bucket_as_prometheus_does(share: float, expected: float) -> None:
+    assert quantile(histogram(len(STAGE_BOUNDS), 5, 100).counts, share) == pytest.approx(expected)
+
+
+def test_quantile_without_frames_and_beyond_the_last_bucket() -> None:
+    assert quantile((), 0.5) is None
+    assert quantile((0,) * (len(STAGE_BOUNDS) + 1), 0.5) is None
+    assert quantile(histogram(len(STAGE_BOUNDS), len(STAGE_BOUNDS), 10).counts, 0.5) == STAGE_BOUNDS[-1]
