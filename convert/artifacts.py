@@ -1,6 +1,5 @@
 """The files that pass between quantize, gate and package, all in one folder (`build/convert`)."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,14 +77,3 @@ def read(folder: Path) -> Converted:
         raise UsageError(
             f"{folder} does not hold a conversion ({error})", remedy="run `make quantize` again"
         ) from error
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; missing folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -17,6 +17,7 @@ from convert.checks.comparison import Comparison
 from convert.lineage import trace
 from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
 from edge_contract import package
+from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, GateRefusedError, UsageError
 from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
 from edge_contract.package import ModelPackage
@@ -73,7 +74,7 @@ def write(packaged: ModelPackage, folder: Path) -> Path:
             remedy="raise package.release in params.yaml (a release number is never used twice) or delete the file",
         )
     if not path.exists():
-        artifacts.write_file(path, data)
+        write_file(path, data)
     return path
 
 

@@ -20,6 +20,7 @@ from convert.tflite.candidate import describe
 from convert.tflite.flatbuffer import parse
 from convert.tflite.layer_report import draw, table, to_markdown
 from convert.tflite.runtimes import LITERT, ask
+from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget, FaceCrop, digest_of, encode
 from train.data.dataset import Dataset, load, write_archive
@@ -97,14 +98,14 @@ def _check_float(float_model: bytes, network: object, data: Dataset, crop: FaceC
 
 
 def _write(done: artifacts.Converted, folder: Path) -> None:
-    artifacts.write_file(folder / artifacts.FLOAT, done.float_model)
-    artifacts.write_file(folder / artifacts.INT8, done.int8_model)
-    artifacts.write_file(folder / artifacts.CANDIDATE, encode(done.candidate))
+    write_file(folder / artifacts.FLOAT, done.float_model)
+    write_file(folder / artifacts.INT8, done.int8_model)
+    write_file(folder / artifacts.CANDIDATE, encode(done.candidate))
     write_archive(folder / artifacts.REFERENCE, done.reference)
-    artifacts.write_file(folder / "layers.md", to_markdown(done.record.layers).encode())
-    artifacts.write_file(folder / "layers.png", draw(done.record.layers))
+    write_file(folder / "layers.md", to_markdown(done.record.layers).encode())
+    write_file(folder / "layers.png", draw(done.record.layers))
     record = msgspec.json.format(msgspec.json.encode(done.record), indent=1)
-    artifacts.write_file(folder / artifacts.RECORD, record + b"\n")
+    write_file(folder / artifacts.RECORD, record + b"\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

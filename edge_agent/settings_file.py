@@ -23,7 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from edge_agent.settings import RELOADABLE, Settings
-from edge_agent.system.durable import write_file
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 
 PASSWORD_VARIABLE: Final = "EDGEWISE_BROKER_PASSWORD"  # noqa: S105  # the variable's name, not a password

@@ -13,14 +13,10 @@ import numpy as np
 
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import digest_of
+from edge_vision.detector_file import YUNET_SHA256
 from edge_vision.picture import Box, Pixels, as_gray
 
 __all__ = ["Box", "Face", "FaceDetector", "HaarDetector", "YuNetDetector", "open_detector", "working_copy"]
-
-YUNET_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-"""face_detection_yunet_2023mar.onnx of opencv/opencv_zoo, MIT."""
-
-YUNET_BYTES: Final = 232_589
 
 WORKING_SIDE: Final = 320
 """Longer side, in pixels, of the copy that is searched: a quarter of the cost of 640, and faces from about 20 pixels

@@ -1,24 +1,20 @@
 """Fetches the YuNet face detector from its public home: `python -m edge_vision.fetch_detector [PATH]`.
 
-The file is not ours to ship with the package; its digest is pinned here, so it does not matter who hands it over.
+The file is not ours to ship with the package; its digest is pinned, so it does not matter who hands it over.
 """
 
 import argparse
-import os
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Final
 
+from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import digest_of
-from edge_vision.faces import YUNET_BYTES, YUNET_SHA256
+from edge_vision.detector_file import HOME, YUNET_BYTES, YUNET_SHA256
 
-HOME: Final = (
-    "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
-)
 DEFAULT_PATH: Final = Path("data/face_detection_yunet_2023mar.onnx")
 _TIMEOUT: Final = 30.0  # seconds of silence
 
@@ -44,11 +40,7 @@ def fetch(path: Path, url: str = HOME) -> bool:
     if digest_of(data) != YUNET_SHA256:
         raise TrustError(f"what {url} answered does not have the pinned digest of the face detector: not written.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)  # noqa: PTH105 - Path.replace hides that this is the atomic one
+        write_file(path, data, mode=0o644)
     except OSError as error:
         raise EdgewiseError(f"{path} cannot be written ({error.strerror})", remedy="choose another place") from error
     return True

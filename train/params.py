@@ -10,6 +10,7 @@ import msgspec
 import ruamel.yaml
 import yaml
 
+from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
 
 LONGEST_LINE = 4096  # nothing is wrapped that was not
@@ -42,10 +43,8 @@ def write_values(path: Path, section: str, values: dict[str, Any]) -> None:
     keeping.preserve_quotes, keeping.width = True, LONGEST_LINE
     document = keeping.load(path.read_text())
     document[section].update(values)
-    part = path.with_suffix(".part")
-    with part.open("w") as file:
+    with replacing(path) as file:
         keeping.dump(document, file)
-    part.replace(path)
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from convert import artifacts
 from convert.checks.measurements import Measurements
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from edge_contract.manifest import GateResult
 
@@ -39,4 +40,4 @@ def read(folder: Path) -> GateRecord:
 def write(record: GateRecord, folder: Path) -> None:
     """Leave the record beside the model it judges."""
     data = msgspec.json.format(msgspec.json.encode(record), indent=1)
-    artifacts.write_file(folder / artifacts.GATE, data + b"\n")
+    write_file(folder / artifacts.GATE, data + b"\n", parents=True)

@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 
 from edge_agent.mqtt.link import Link
-from edge_agent.system.durable import write_file
 from edge_agent.trust.verifier import UnansweredError
 from edge_contract import topics
+from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import CommandResult, encode
 from edge_contract.trust import SignedCommand

@@ -17,8 +17,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from edge_agent.system.durable import point_link, sync_directory, sync_file, write_file
 from edge_contract import limits, package
+from edge_contract.durable import point_link, sync_directory, sync_file, write_file
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 from edge_contract.messages import ModelRef

@@ -24,9 +24,9 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Root, TargetFile, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from edge_agent.system.durable import sync_directory, sync_file
 from edge_agent.trust.listed import TrustedMetadata
 from edge_contract import limits
+from edge_contract.durable import sync_directory, sync_file
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.trust import ISSUED_FIELD, ListedRelease, blob_of_target
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from edge_contract import durable
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
-from edge_fleet.releases.repository import write_durably
+from edge_fleet.releases.repository import PUBLIC
 
 app = typer.Typer(name="keys", help="Signing keys: make, list, rotate.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ def init(
     repository = context.open_repository(directory, None, passphrase_file)
     repository.create(root_keys=root_keys, threshold=threshold)
     root = directory / "root.json"
-    write_durably(root, repository.first_root())
+    durable.write_file(root, repository.first_root(), mode=PUBLIC)
     files = [path for name, _, path in repository.key_files() if name == "root" and path is not None]
     lines = [
         f"Made {root_keys} root keys ({threshold} must sign), a release key and an online key in {directory / 'keys'}.",
@@ -81,5 +82,5 @@ def root(
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
 ) -> None:
     """Write the public root metadata that a device is installed with."""
-    write_durably(output, context.open_repository(directory, None, None).first_root())
+    durable.write_file(output, context.open_repository(directory, None, None).first_root(), mode=PUBLIC)
     typer.echo(f"Wrote {output}.")

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from edge_contract.durable import make_directory, sync_directory
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import Seconds, Sha256, Text
@@ -51,7 +52,7 @@ class Ledger:
             EdgewiseError: the file cannot be written.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path.parent)
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(0)
@@ -69,6 +70,8 @@ class Ledger:
                 file.write(msgspec.json.encode(entry, order="sorted") + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+                if not entries:
+                    sync_directory(self.path.parent)  # the file is new
         except OSError as error:
             raise EdgewiseError(
                 f"the ledger {self.path} cannot be written ({error.strerror})", remedy="name another with --ledger"

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edge_contract import durable
 from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError
 from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState
-from edge_fleet.releases.repository import Repository, write_durably
+from edge_fleet.releases.repository import PUBLIC, Repository
 
 LIFE: Final = 30 * 24 * 3600.0  # seconds a device may be away and still accept what was desired; refresh prolongs it
 
@@ -61,7 +62,7 @@ class DesiredStates:
             retry=revision if retry else retried,
         )
         issued = Issued(state, seal(state, DESIRED_TYPE, self.repository.online_signer()))
-        write_durably(self._path(scope), issued.envelope)
+        durable.write_file(self._path(scope), issued.envelope, mode=PUBLIC)
         return issued
 
     def all(self) -> list[Issued]:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
+from edge_contract.durable import sync_directory
 from edge_contract.errors import EdgewiseError, UsageError
 
 PASSPHRASE_VARIABLE: Final = "EDGEWISE_PASSPHRASE"  # noqa: S105  # the variable's name, not a passphrase
@@ -53,6 +54,7 @@ class KeyStore:
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
+        sync_directory(folder)
         return signer
 
     def find(self, name: str, key: Key) -> Path | None:

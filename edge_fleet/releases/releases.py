@@ -10,7 +10,7 @@ from typing import Final
 
 from tuf.api.metadata import TargetFile
 
-from edge_contract import limits
+from edge_contract import durable, limits
 from edge_contract.errors import GateRefusedError, TrustError, UsageError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef
@@ -26,7 +26,7 @@ from edge_contract.trust import (
     model_path,
     release_path,
 )
-from edge_fleet.releases.repository import Repository, write_durably
+from edge_fleet.releases.repository import PUBLIC, Repository
 
 _FILES: Final = "models"
 _MODEL, _RELEASE = ".tflite", ".json"
@@ -54,7 +54,7 @@ class Releases:
         release = Release(manifest=manifest, chunks=Chunks.of(package.model), notes=notes)
         taken = self._is_taken(release)
         # Both files stand before the list names them. Of a listed release they are written again: one may be lost.
-        write_durably(self._path(manifest.digest, _MODEL), package.model)
+        durable.write_file(self._path(manifest.digest, _MODEL), package.model, mode=PUBLIC)
         described = self.keep_release_file(release)
         if not taken:
             model = TargetFile.from_data(model_path(manifest.ref), package.model, ["sha256"])
@@ -150,7 +150,7 @@ class Releases:
                 f"more than {limits.RELEASE_BYTES}",
                 remedy="package the model with fewer goldens",
             )
-        write_durably(self._path(digest_of(data), _RELEASE), data)
+        durable.write_file(self._path(digest_of(data), _RELEASE), data, mode=PUBLIC)
         file = TargetFile.from_data(release_path(release.manifest.ref), data, ["sha256"])
         if (custom := file_custom(Chunks.of(data))) is not None:
             file.unrecognized_fields["custom"] = custom

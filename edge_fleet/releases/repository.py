@@ -8,8 +8,6 @@ commands apart. What a release is, and how it travels, is not known here.
 
 import contextlib
 import fcntl
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,13 +19,16 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization import DeserializationError
 
-from edge_contract import limits, messages, trust
+from edge_contract import durable, limits, messages, trust
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_fleet.releases.keys import KeyStore
 
 ROOT_LIFE: Final = timedelta(days=730)  # re-signed by people with the offline keys: rarely
 TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with every release
 ONLINE_LIFE: Final = timedelta(days=14)  # how long a device can be kept from news unnoticed; `release refresh` renews
+
+PUBLIC: Final = 0o644
+"""Permissions of all that is written here but keys, whatever the umask: anyone may read it, and nobody alter it."""
 
 Role = Literal["root", "targets", "snapshot", "timestamp"]
 KEY_NAMES: Final[Mapping[Role, str]] = {
@@ -276,7 +277,7 @@ class Repository:
                 f"{name} would have {len(data):,} bytes and gateways pass {limits.METADATA_BYTES:,} in one packet",
                 remedy="withdraw releases that no device runs (`edgewise release withdraw NAME RELEASE`)",
             )
-        write_durably(self._metadata / name, data)
+        durable.write_file(self._metadata / name, data, mode=PUBLIC)
 
     def _expiry(self, life: timedelta) -> datetime:
         return (self._now().astimezone(UTC) + life).replace(microsecond=0)
@@ -292,24 +293,3 @@ class Repository:
                     f"another command works on {self.directory}", remedy="try again after it"
                 ) from error
             yield
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file so that after a power cut it holds the old bytes or the new ones, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)  # all of this is public: what it must not be is altered
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -6,7 +6,6 @@ FER+), `source_digest` unicode. Training reads `train` and `selection` only; `te
 """
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
 
 SPLITS = ("train", "selection", "test", "private")
@@ -87,20 +87,14 @@ def save(dataset: Dataset, path: Path) -> None:
 
 
 def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> None:
-    """Write a NumPy archive with fixed times (same arrays, same bytes) through a temporary file and a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    """Write a NumPy archive, whole or not at all, with fixed times: same arrays, same bytes."""
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    with part.open("wb") as file:
-        with zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
-            for name, array in arrays.items():
-                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                entry.compress_type = method
-                with archive.open(entry, "w", force_zip64=True) as out:
-                    np.lib.format.write_array(out, np.asarray(array, order="C"), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with replacing(path) as file, zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = method
+            with archive.open(entry, "w", force_zip64=True) as out:
+                np.lib.format.write_array(out, np.asarray(array, order="C"), allow_pickle=False)
 
 
 def load(path: Path) -> Dataset:

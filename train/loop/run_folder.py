@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract.durable import move
 from edge_contract.errors import UsageError
 from train.loop.settings import TrainParams
 from train.scoring import plots, scores
@@ -46,7 +47,7 @@ def write_outputs(
     output.mkdir(parents=True, exist_ok=True)
     part = output / "model.part.keras"
     model.save(part)
-    part.replace(output / MODEL)
+    move(part, output / MODEL)
     (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     result = scores.score(labels, probabilities)
     plots.learning_curve(history, output / "learning_curve.png")

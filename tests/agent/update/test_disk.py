@@ -1,6 +1,5 @@
 """What updates keep on the disk, partial downloads, slots, the state database, as power cuts and bad cards leave it."""
 
-import os
 import random
 import sqlite3
 import tempfile
@@ -13,10 +12,10 @@ from hypothesis import strategies as st
 
 from edge_agent.models.chunks import AHEAD, SILENCE_S, Download, PartFile
 from edge_agent.models.slots import Slot, Slots, read_slot
-from edge_agent.system.durable import point_link, write_file
 from edge_agent.update.machine import Phase, State
 from edge_agent.update.store import Failure, StateStore
 from edge_contract import topics
+from edge_contract.durable import point_link
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import Need, decode
@@ -227,23 +226,6 @@ def test_a_damaged_factory_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EdgewiseError, match="damaged"):
         Slots(tmp_path, file).load_factory()
     assert Slots(tmp_path).load_factory() is None
-
-
-def test_files_and_links_are_synced_before_and_after_they_take_their_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[str] = []
-    sync, rename = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), sync(fd))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("rename"), rename(self, to))[1])
-    write_file(tmp_path / "file", b"new")
-    assert order == ["sync", "rename", "sync"]
-    order.clear()
-    point_link(tmp_path / "link", "file")
-    assert order == ["rename", "sync"]
-    order.clear()
-    point_link(tmp_path / "link", "file")
-    assert order == []
 
 
 def test_a_session_grows_even_when_the_clock_goes_back(tmp_path: Path) -> None:

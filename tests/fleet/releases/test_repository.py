@@ -1,6 +1,5 @@
 """The TUF repository and the keys on disk: what is written, in which order, and what a damaged disk must not become."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,9 +7,11 @@ import pytest
 from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface, Updater
 
+from edge_contract import durable
+from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_fleet.releases.keys import KeyStore, read_passphrase
-from edge_fleet.releases.repository import ONLINE_LIFE, Repository, write_durably
+from edge_fleet.releases.repository import ONLINE_LIFE, Repository
 
 
 class Clock:
@@ -111,15 +112,15 @@ def test_a_change_that_was_killed_is_not_there_and_is_written_over(
 ) -> None:
     written: list[str] = []
 
-    def failing(path: Path, data: bytes) -> None:
+    def failing(path: Path, data: bytes, *, mode: int) -> None:
         if len(written) == 2:
             raise OSError(28, "No space left on device")
         written.append(path.name)
-        write_durably(path, data)
+        write_file(path, data, mode=mode)
 
     before = repository.files()
     with monkeypatch.context() as patch:
-        patch.setattr("edge_fleet.releases.repository.write_durably", failing)
+        patch.setattr(durable, "write_file", failing)
         repository.refresh()
         with pytest.raises(OSError, match="No space"):
             repository.refresh()
@@ -135,11 +136,11 @@ def test_the_timestamp_is_written_after_everything_it_names(
 ) -> None:
     order: list[str] = []
 
-    def noting(path: Path, data: bytes) -> None:
+    def noting(path: Path, data: bytes, *, mode: int) -> None:
         order.append(path.name)
-        write_durably(path, data)
+        write_file(path, data, mode=mode)
 
-    monkeypatch.setattr("edge_fleet.releases.repository.write_durably", noting)
+    monkeypatch.setattr(durable, "write_file", noting)
     with repository.editing():
         pass
     assert order == ["2.targets.json", "2.snapshot.json", "timestamp.json"]
@@ -214,15 +215,3 @@ def test_a_passphrase_comes_from_a_file_or_the_environment(tmp_path: Path) -> No
         read_passphrase(None, {"EDGEWISE_PASSPHRASE": ""})
     with pytest.raises(UsageError, match="cannot be read"):
         read_passphrase(tmp_path / "absent", {})
-
-
-def test_a_file_is_replaced_whole_and_synced_before_and_after_the_rename(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[str] = []
-    sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), sync(fd))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("rename"), replace(self, to))[1])
-    write_durably(tmp_path / "file", b"new")
-    assert order == ["sync", "rename", "sync"]
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
