@@ -10,10 +10,10 @@ import numpy as np
 
 from demo.clip import portrait
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import SourceSettings
-from edge_agent.inference.consensus import ConsensusSettings
-from edge_agent.inference.locate import FaceLocator, LocateSettings
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.inference.locate import FaceLocator
 from edge_agent.inference.recognize import Recognizer
+from edge_agent.inference.settings import ConsensusSettings, LocateSettings
 from edge_contract.package import ModelPackage
 from edge_vision.classifier import Classifier
 from edge_vision.faces import open_detector

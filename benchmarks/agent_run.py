@@ -20,7 +20,7 @@ import psutil
 from benchmarks.agent_memory import Memory, Sample, read
 from demo.broker import Broker
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.messages import Ack, Prediction, Telemetry, decode, encode
 

@@ -21,12 +21,13 @@ from demo.broker import Broker
 from edge_agent.models.chunks import Download, PartFile
 from edge_agent.mqtt import link as agent_link
 from edge_agent.mqtt.link import Link as DeviceLink
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.trust.subscription import Subscription
 from edge_contract import topics
 from edge_contract.manifest import digest_of
 from edge_contract.trust import Blob, Chunks, pieces
-from edge_fleet.link import Arrived, BrokerAddress, Link
+from edge_fleet.link import Arrived, Link
+from edge_mqtt.address import BrokerAddress
 
 PLAIN_TOPIC = f"{topics.PREFIX}/benchmark/plain"
 GIVE_UP_S = 120.0

@@ -7,9 +7,9 @@ from edge_agent.models.fixed import FixedModel
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
+from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
-from edge_agent.update.work import UpdateSettings
 from edge_contract.errors import UsageError
 from edge_contract.messages import ModelRef, Reported
 from edge_vision.classifier import runtime

@@ -1,21 +1,14 @@
-"""From a TOML file, the environment and the operator's overrides to checked `Settings`.
+"""The agent's settings file, completed by the machine and by what the operator changed from afar.
 
-Rules: an unknown key is refused with the nearest known one, a wrong type or range with the key's name. Secrets come
-from the environment or from systemd's credentials, never from the file. A relative path means a credential of that
-name if there is one, otherwise it is relative to the file. The environment is read nowhere else.
-
-Overrides are what signed `set-config` commands changed: a small JSON file in the state directory, applied over the
-file, so they outlive a restart and never touch what a person wrote.
+The rules for files, paths and secrets are every role's (`edge_contract.settings_file`). Here is what is the device's
+own: its id and state directory, the camera's address, and overrides. These are what signed `set-config` commands
+changed: a small JSON file in the state directory, applied over the settings file, so that they outlive a restart and
+never touch what a person wrote. The environment is read nowhere else.
 """
 
 import dataclasses
-import difflib
 import os
-import platform
 import re
-import tomllib
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,16 +18,16 @@ import msgspec
 from edge_agent.settings import RELOADABLE, Settings
 from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
+from edge_contract.settings_file import Secret, check, nearest, read_toml
+from edge_mqtt.address import PASSWORD
 
-PASSWORD_VARIABLE: Final = "EDGEWISE_BROKER_PASSWORD"  # noqa: S105  # the variable's name, not a password
-PASSWORD_CREDENTIAL: Final = "broker-password"  # noqa: S105  # the credential's name
-SOURCE_VARIABLE: Final = "EDGEWISE_SOURCE_URL"
-SOURCE_CREDENTIAL: Final = "source-url"
+SOURCE: Final = Secret("EDGEWISE_SOURCE_URL", "source-url")
+"""A camera's address with a password in it; without one it may stand in the file."""
 OVERRIDES: Final = "set-config.json"
 UNSET: Final = "unset"
 """As a value of `set-config`: the key is again what the file says."""
 
-_LARGEST: Final = 1 << 20  # bytes of a settings file
+_EXAMPLE: Final = "start from deploy/agent.example.toml"
 Scalar = str | int | float | bool
 
 
@@ -59,18 +52,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, *, hostname: str |
     Raises:
         UsageError: the file cannot be read, or a key of it cannot be used; the text names it.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise UsageError(f"{path} is larger than a settings file can be; name the right file.")
-        document = tomllib.loads(text.decode())
-    except OSError as error:
-        raise UsageError(
-            f"the settings {path} cannot be read ({error.strerror}); start from deploy/agent.example.toml."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}.") from error
+    document = read_toml(path, remedy=_EXAMPLE)
     settings = from_document(document, path, environ, hostname=hostname)
     overrides = read_overrides(settings.device.state_dir)
     if not overrides:
@@ -94,24 +76,8 @@ def from_document(
         UsageError: a key of it cannot be used.
     """
     base = (base or name.parent).absolute()
-    _refuse_unknown(document, Settings, "", name)
-
-    def path_of(kind: type, value: Any) -> Any:
-        if kind is not Path or not isinstance(value, str):
-            raise ValueError(f"Expected `path`, got `{type(value).__name__}`")
-        return _located(value, base, environ)
-
-    try:
-        settings = msgspec.convert(document, Settings, dec_hook=path_of)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        raise UsageError(f"{name}: {where.strip('.`') or 'the file'}: {what[:1].lower()}{what[1:]}.") from error
-    if settings.broker.password is not None:
-        raise UsageError(
-            f"{name}: broker.password does not belong in a file; set ${PASSWORD_VARIABLE} or the systemd credential "
-            f"{PASSWORD_CREDENTIAL}."
-        )
-    return _completed(settings, base, environ, hostname or platform.node(), name)
+    settings = check(document, Settings, name=name, base=base, environ=environ, secrets={"broker.password": PASSWORD})
+    return _completed(settings, base, environ, hostname or os.uname().nodename)
 
 
 def reloaded(running: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]:
@@ -133,11 +99,12 @@ def override(state_dir: Path, changes: Mapping[str, Scalar], settings_path: Path
     """
     for key in changes:
         if key not in RELOADABLE:
-            near = _nearest(key, RELOADABLE)
-            raise UsageError(f"set-config cannot change {key!r}{near}; it may change: {', '.join(sorted(RELOADABLE))}.")
+            near = nearest(key, RELOADABLE)
+            remedy = f"write {near} if that was meant" if near else f"it may change: {', '.join(sorted(RELOADABLE))}"
+            raise UsageError(f"set-config cannot change {key}", remedy=remedy)
     merged = {**read_overrides(state_dir), **changes}
     merged = {key: value for key, value in merged.items() if value != UNSET}
-    document = tomllib.loads(settings_path.read_text())
+    document = read_toml(settings_path, remedy=_EXAMPLE)
     for key, value in merged.items():
         _set(document, key, value)
     from_document(document, Path("set-config"), environ, base=settings_path.parent)
@@ -153,25 +120,20 @@ def read_overrides(state_dir: Path) -> dict[str, Scalar]:
     return {key: value for key, value in found.items() if key in RELOADABLE}
 
 
-def _completed(settings: Settings, base: Path, environ: Mapping[str, str], hostname: str, name: Path) -> Settings:
-    """Fill in what depends on the machine: id, state directory, secrets, and the source's path."""
-    device, broker, source = settings.device, settings.broker, settings.source
+def _completed(settings: Settings, base: Path, environ: Mapping[str, str], hostname: str) -> Settings:
+    """Fill in what depends on the machine: id, state directory, and the source's path or secret address."""
+    device, source = settings.device, settings.source
     if not device.id:
         device = dataclasses.replace(
             device, id=re.sub(r"[^a-z0-9-]+", "-", hostname.lower())[:64].strip("-") or "device"
         )
     if device.state_dir == Path():
         device = dataclasses.replace(device, state_dir=_state_directory(environ))
-    password = environ.get(PASSWORD_VARIABLE) or _credential(PASSWORD_CREDENTIAL, environ)
-    secret_url = environ.get(SOURCE_VARIABLE) or _credential(SOURCE_CREDENTIAL, environ)
-    if secret_url:
+    if secret_url := SOURCE.read(environ):
         source = dataclasses.replace(source, url=secret_url)
-    broker = dataclasses.replace(broker, password=password)
-    if broker.certificate is not None and not broker.tls:
-        raise UsageError(f"{name}: broker.certificate is only shown over TLS; set broker.tls = true.")
     if (base / source.url).exists() and not source.url.isdecimal():
         source = dataclasses.replace(source, url=str(base / source.url))
-    return dataclasses.replace(settings, device=device, broker=broker, source=source)
+    return dataclasses.replace(settings, device=device, source=source)
 
 
 def _state_directory(environ: Mapping[str, str]) -> Path:
@@ -179,53 +141,6 @@ def _state_directory(environ: Mapping[str, str]) -> Path:
         return Path(given.partition(":")[0])
     home = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "state")
     return Path(home) / "edgewise-agent"
-
-
-def _credential(name: str, environ: Mapping[str, str]) -> str | None:
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        return None
-    try:
-        return (Path(folder) / name).read_text().strip() or None
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the credential {name} cannot be read ({error}); check LoadCredential= of the unit."
-        ) from error
-
-
-def _located(value: str, base: Path, environ: Mapping[str, str]) -> Path:
-    path = Path(value).expanduser()
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if folder and len(path.parts) == 1 and (Path(folder) / path).exists():
-        return Path(folder) / path
-    return base / path
-
-
-def _sections(kind: Any) -> dict[str, Any]:
-    """Field name → type of a dataclass, with Annotated and Optional taken off."""
-    return {name: _bare(hint) for name, hint in typing.get_type_hints(kind).items()}
-
-
-def _bare(hint: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        return next((_bare(part) for part in typing.get_args(hint) if part is not type(None)), hint)
-    return hint
-
-
-def _refuse_unknown(table: Mapping[str, Any], kind: Any, where: str, name: Path) -> None:
-    known = _sections(kind)
-    for key, value in table.items():
-        if key not in known:
-            raise UsageError(f"{name}: {where}{key} is no setting{_nearest(key, known)}.")
-        if dataclasses.is_dataclass(known[key]) and isinstance(value, Mapping):
-            _refuse_unknown(value, known[key], f"{where}{key}.", name)
-
-
-def _nearest(key: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, list(known), 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _set(document: dict[str, Any], key: str, value: Scalar) -> None:

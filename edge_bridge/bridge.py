@@ -96,7 +96,7 @@ class Bridge:
             silent_after=silent_after,
             connected=lambda: self.link.connected,
             writable=lambda: self.commits.writable,
-            broker=f"{self.settings.broker.host}:{self.settings.broker.port}",
+            broker=self.settings.broker.where,
         )
         page.mount(made, source)
         return made

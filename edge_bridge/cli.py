@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_bridge import settings
 from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.version import version
+from edge_mqtt.address import PASSWORD
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="serve until interrupted",
-        epilog=f"Secrets come from the environment: {settings.PASSWORD_VARIABLE} for the broker, "
-        f"{settings.DATABASE_VARIABLE} for a database URL with a password.",
+        epilog=f"Secrets come from the environment: {PASSWORD.variable} for the broker, "
+        f"{settings.DATABASE.variable} for a database URL with a password.",
     )
     run.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; options win over it")
     run.add_argument("--broker", metavar="URL", help="mqtt://[user@]host[:port] or mqtts://… (mqtt://127.0.0.1:1883)")

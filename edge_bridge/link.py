@@ -28,8 +28,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_bridge.settings import BrokerSettings
-from edge_bridge.tls import tls_context
 from edge_contract import limits
+from edge_mqtt.tls import tls_context
 
 RECONNECT_FIRST_S: Final = 0.5
 RECONNECT_LONGEST_S: Final = 15.0
@@ -203,8 +203,7 @@ class Link:
                 properties=properties,
             )
         except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
-            where = f"{self._settings.host}:{self._settings.port}"
-            _log.warning("broker %s cannot be reached (%s); trying again", where, error)
+            _log.warning("broker %s cannot be reached (%s); trying again", self._settings.where, error)
             return False
         began, accepted = time.monotonic(), False
         poll = select.poll()  # not select(): a server with many readers has descriptors past its 1,024

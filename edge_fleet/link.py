@@ -6,16 +6,12 @@ because a broker answers a larger packet by disconnecting and paho would send it
 
 import contextlib
 import queue
-import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -23,48 +19,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_contract.errors import EdgewiseError, MessageError, UsageError
+from edge_contract.errors import EdgewiseError, MessageError
+from edge_mqtt.address import BrokerAddress
+from edge_mqtt.tls import tls_context
 
 WAIT_S: Final = 15.0  # for the broker's answer to one packet; longer means that it is gone or overloaded
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """Where the broker is and how to be let in."""
-
-    host: str = "127.0.0.1"
-    port: int = 1883
-    tls: bool = False
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-    @classmethod
-    def parse(cls, url: str, **others: str | Path | None) -> "BrokerAddress":
-        """Read `mqtt://[USER@]HOST[:PORT]` or `mqtts://…`; `others` are the remaining fields.
-
-        Raises:
-            UsageError: not such an address, or it holds a password, which other users could read in the process list.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port or _PORTS.get(parts.scheme, 0)
-        except ValueError as error:
-            raise UsageError(f"{url!r} is no broker address ({error}); give mqtt://HOST:PORT.") from error
-        if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
-            raise UsageError(f"{url!r} is no broker address; give mqtt://HOST:PORT or mqtts://HOST:PORT.")
-        if parts.password is not None:
-            raise UsageError("a password does not belong in an address; set EDGEWISE_BROKER_PASSWORD.")
-        return cls(
-            host=parts.hostname,
-            port=port,
-            tls=parts.scheme == "mqtts",
-            username=parts.username,
-            **others,  # type: ignore[arg-type]  # the fields' own types, by name
-        )
 
 
 class Arrived(NamedTuple):
@@ -75,7 +34,7 @@ class Arrived(NamedTuple):
 
 
 class Link:
-    """A connection, usable as a context manager."""
+    """One connection, made and ended by a `with` block."""
 
     def __init__(self, address: BrokerAddress) -> None:
         """Nothing is connected before the `with` block.
@@ -95,7 +54,7 @@ class Link:
         if address.username is not None:
             client.username_pw_set(address.username, address.password)
         if address.tls:
-            client.tls_set_context(_tls_context(address))
+            client.tls_set_context(tls_context(address))
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_answer
         client.on_unsubscribe = self._on_answer
@@ -108,23 +67,27 @@ class Link:
         Raises:
             EdgewiseError: the broker cannot be reached or refuses; the text says which.
         """
-        where = f"{self._address.host}:{self._address.port}"
+        where = self._address.where
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         try:
             self._client.connect(self._address.host, self._address.port, properties=properties)
         except (OSError, ValueError) as error:
             raise EdgewiseError(
-                f"the broker {where} cannot be reached ({error}); start it or name it with --broker."
+                f"the broker {where} cannot be reached ({error})", remedy="start it or name it with --broker"
             ) from error
         self._client.loop_start()
         try:
             reason = self._connected.get(timeout=WAIT_S)
         except queue.Empty:
             self.__exit__(None, None, None)
-            raise EdgewiseError(f"{where} does not answer like an MQTT broker; check the address and port.") from None
+            raise EdgewiseError(
+                f"{where} does not answer like an MQTT broker", remedy="check the address and port"
+            ) from None
         if reason.is_failure:
             self.__exit__(None, None, None)
-            raise EdgewiseError(f"the broker {where} refused the connection ({reason}); check user and certificate.")
+            raise EdgewiseError(
+                f"the broker {where} refused the connection ({reason})", remedy="check user and certificate"
+            )
         return self
 
     def __exit__(
@@ -142,8 +105,8 @@ class Link:
         size = len(payload) + len(topic.encode()) + 10  # fixed header 5, topic length 2, packet id 2, no properties 1
         if self.largest_packet is not None and size > self.largest_packet:
             raise MessageError(
-                f"{topic} needs a packet of {size} bytes and this broker takes {self.largest_packet}; raise its "
-                "maximum packet size: 128 kB is enough for all that Edgewise sends."
+                f"{topic} needs a packet of {size} bytes and this broker takes {self.largest_packet}",
+                remedy="raise its maximum packet size: 128 kB is enough for all that Edgewise sends",
             )
 
     def publish(
@@ -194,7 +157,9 @@ class Link:
         deadline = time.monotonic() + WAIT_S
         while not info.is_published():
             if time.monotonic() > deadline:
-                raise EdgewiseError("the broker stopped acknowledging; check it, then run the same command again.")
+                raise EdgewiseError(
+                    "the broker stopped acknowledging", remedy="check it, then run the same command again"
+                )
             with contextlib.suppress(RuntimeError, ValueError):  # a lost connection: paho is reconnecting and resends
                 info.wait_for_publish(0.5)
         done(size)
@@ -203,10 +168,12 @@ class Link:
         with self._lock:  # so that the answer cannot come before it is waited for
             number = send()
             if number is None:
-                raise EdgewiseError("the connection to the broker was lost; run the same command again.")
+                raise EdgewiseError("the connection to the broker was lost", remedy="run the same command again")
             answered = self._acknowledged[number] = threading.Event()
         if not answered.wait(WAIT_S):
-            raise EdgewiseError("the broker does not answer a subscription; check it, then run the same command again.")
+            raise EdgewiseError(
+                "the broker does not answer a subscription", remedy="check it, then run the same command again"
+            )
         with self._lock:
             del self._acknowledged[number]
 
@@ -232,16 +199,3 @@ class Link:
         with self._lock:
             if number in self._acknowledged:
                 self._acknowledged[number].set()
-
-
-def _tls_context(address: BrokerAddress) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=address.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if address.certificate is not None:
-            context.load_cert_chain(address.certificate, address.key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"a certificate file cannot be used ({error}); check EDGEWISE_BROKER_CA and its like."
-        ) from error
-    return context

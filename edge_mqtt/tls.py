@@ -1,44 +1,33 @@
-"""The TLS context of a connection to the broker: one policy for every role."""
+"""TLS to the broker: one policy for every role. Not here: sockets; each role's link wraps its own."""
 
 import ssl
-from pathlib import Path
-from typing import Protocol
+from typing import Final
 
 from edge_contract.errors import UsageError
+from edge_mqtt.address import BrokerAddress
+
+OLDEST: Final = ssl.TLSVersion.TLSv1_2
 
 
-class TlsFiles(Protocol):
-    """The files of one client."""
-
-    @property
-    def ca(self) -> Path | None:
-        """Certificates that vouch for the broker; the system's own when absent."""
-
-    @property
-    def certificate(self) -> Path | None:
-        """The client's own."""
-
-    @property
-    def key(self) -> Path | None:
-        """The certificate's."""
-
-
-def tls_context(settings: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the broker's name checked; with the client's own certificate where the settings name one.
+def tls_context(address: BrokerAddress) -> ssl.SSLContext:
+    """TLS 1.2 or newer, the broker's name checked; with the role's own certificate where the address names one.
 
     Raises:
-        UsageError: a file cannot be read or is no certificate or key; the text names it.
+        UsageError: a file is missing, or is no certificate or key; the text names it.
     """
-    named = [path for path in (settings.ca, settings.certificate, settings.key) if path is not None]
-    for path in named:
+    files = {"CA file": address.ca, "certificate": address.certificate, "key": address.key}
+    named = {kind: path for kind, path in files.items() if path is not None}
+    for kind, path in named.items():
         if not path.is_file():
-            raise UsageError(f"{path} is missing; put the file there or change [broker] in the settings.")
+            raise UsageError(f"the broker's {kind} {path} is missing", remedy="put it there or name the right file")
     try:
-        context = ssl.create_default_context(cafile=settings.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.certificate is not None:
-            context.load_cert_chain(settings.certificate, settings.key)
+        context = ssl.create_default_context(cafile=address.ca)
+        context.minimum_version = OLDEST
+        if address.certificate is not None:
+            context.load_cert_chain(address.certificate, address.key)
     except (ssl.SSLError, OSError) as error:
-        files = ", ".join(map(str, named))
-        raise UsageError(f"the TLS files {files} cannot be used ({error}); check that they belong together.") from error
+        paths = ", ".join(map(str, named.values()))
+        raise UsageError(
+            f"the TLS files {paths} cannot be used ({error})", remedy="check that they are PEM and belong together"
+        ) from error
     return context

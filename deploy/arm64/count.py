@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import SourceSettings
+from edge_agent.camera.settings import SourceSettings
 from edge_agent.inference.events import PredictionEvent
-from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.inference.pipeline import Pipeline
+from edge_agent.inference.settings import PipelineSettings
 from edge_contract.messages import Stage
 from edge_contract.package import read_file
 from edge_vision.classifier import Classifier

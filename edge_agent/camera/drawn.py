@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from edge_agent.camera.files import Pace
-from edge_agent.camera.source import SourceSettings, SourceTraits
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceTraits
 from edge_vision.picture import Pixels, decode
 
 WIDTH: Final = 640

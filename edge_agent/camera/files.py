@@ -7,7 +7,8 @@ from typing import Final
 
 import cv2
 
-from edge_agent.camera.source import SourceError, SourceSettings, SourceTraits
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
 from edge_vision.picture import LARGEST_BYTES, Pixels, as_gray, as_picture, decode
 

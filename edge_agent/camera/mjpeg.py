@@ -11,7 +11,8 @@ import ssl
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from edge_agent.camera.source import SourceError, SourceSettings, SourceTraits, without_password
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceError, SourceTraits, without_password
 from edge_contract.errors import UsageError
 from edge_vision.picture import Pixels, decode
 

@@ -6,7 +6,8 @@ Each kind is imported where it is chosen: a device with a camera needs neither H
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_agent.camera.source import Source, SourceSettings
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import Source
 from edge_contract.errors import UsageError
 
 

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.camera.source import SourceError, SourceSettings, SourceTraits, without_password
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceError, SourceTraits, without_password
 from edge_contract.errors import UsageError
 from edge_vision.picture import Pixels, as_gray, as_picture, decode
 

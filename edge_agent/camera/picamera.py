@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_agent.camera.source import SourceError, SourceSettings, SourceTraits
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
 from edge_vision.picture import Pixels, as_picture
 

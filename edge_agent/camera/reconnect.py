@@ -9,7 +9,7 @@ only grows.
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.camera.source import SourceSettings
+from edge_agent.camera.settings import SourceSettings
 
 _STEADY: Final = 30.0
 """A connection that gave frames for this many seconds has proved itself: the next wait is the first one again."""

@@ -6,44 +6,16 @@ a module of its own (`opencv`, `files`, `mjpeg`, `picamera`, `drawn`); `open` ch
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from msgspec import Meta
-
+from edge_agent.camera.settings import SourceSettings
 from edge_contract.errors import EdgewiseError
 from edge_vision.picture import Pixels
 
 
 class SourceError(EdgewiseError):
     """A source cannot be opened or was lost; another try may succeed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSettings:
-    """Which camera, and how long to wait for it."""
-
-    url: str = "0"
-    """A V4L2 index or path (`0`, `/dev/video2`), `picamera2`, `http(s)://` of an MJPEG stream, `rtsp://`, a video file,
-    an image or a folder of images."""
-    width: Annotated[int, Meta(ge=16, le=16384)] = 640
-    """Asked of a camera, pixels; it may give another size."""
-    height: Annotated[int, Meta(ge=16, le=16384)] = 480
-    fps: Annotated[float, Meta(gt=0, le=1000)] = 30.0
-    """Asked of a camera; the pace of a folder of images and of a file that does not say its own."""
-    pace: Literal["real-time", "fast"] = "real-time"
-    """Files and folders: as a camera would show them, or each frame as soon as the last one was worked on."""
-    loop: bool = False
-    """Files and folders: begin again at the end."""
-    read_timeout: Annotated[float, Meta(gt=0, le=600)] = 5.0
-    """Seconds after which a read that has not returned is abandoned."""
-    open_timeout: Annotated[float, Meta(gt=0, le=600)] = 15.0
-    """The same for opening: cameras and RTSP servers take long."""
-    frozen_after: Annotated[float, Meta(ge=0)] = 10.0
-    """Seconds of bit-identical pictures from a camera after which it counts as lost; 0 never."""
-    first_wait: Annotated[float, Meta(gt=0, le=3600)] = 0.5
-    """Seconds before the first new connection; doubled for each further one."""
-    longest_wait: Annotated[float, Meta(gt=0, le=86400)] = 60.0
 
 
 class Stream(Protocol):

@@ -7,32 +7,11 @@ leader for a while. Times are seconds of any clock that only grows.
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsensusSettings:
-    """How much evidence a published label needs."""
-
-    window: Annotated[float, Meta(ge=0, le=3600)] = 0.8
-    """Age in seconds at which evidence weighs 1/e of new evidence; 0 takes every frame by itself."""
-    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.3
-    """Least mean probability of a label that is published, 0 to 1."""
-    margin: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    """How far a new label's mean probability must lead the published one's."""
-    evidence: Annotated[int, Meta(ge=1, le=10_000)] = 3
-    """Fewest classified frames before a face gets its first label."""
-    hold: Annotated[float, Meta(ge=0, le=3600)] = 0.4
-    """Seconds a new label must have led before it replaces the published one."""
-    repeat: Annotated[float, Meta(ge=0, le=86400)] = 10.0
-    """An unchanged label is announced again after this many seconds; 0 classifies every frame and announces each."""
-    relook: Annotated[float, Meta(ge=0, le=60)] = 0.06
-    """Least seconds between two looks at a settled face: every second frame of 30 a second, for neighbouring frames say
-    much the same. Others are looked at on every frame."""
+from edge_agent.inference.settings import ConsensusSettings
 
 
 @dataclass(frozen=True, slots=True)

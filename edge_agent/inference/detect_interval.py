@@ -6,24 +6,12 @@ classifier alone fills the budget, k is the largest allowed.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
-from msgspec import Meta
+from edge_agent.inference.settings import DetectIntervalSettings
 
 _SMOOTHING: Final = 0.2
 """Weight of the newest duration in the running means: about the last ten count."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CadenceSettings:
-    """Bounds of k, and the time a frame may take."""
-
-    detect_every: Annotated[int, Meta(ge=1, le=10_000)] = 5
-    """Smallest k: at 30 frames a second a new face is found within a sixth of a second."""
-    detect_at_least_every: Annotated[int, Meta(ge=1, le=10_000)] = 30
-    """Largest k."""
-    budget: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    """Share of the time between two frames that one frame's work may take on average, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +25,7 @@ class Cadence:
     rest: float = 0.0
     """A frame's work besides the detector."""
 
-    def every(self, settings: CadenceSettings) -> int:
+    def every(self, settings: DetectIntervalSettings) -> int:
         """The k for now: the smallest that keeps the average frame within the budget."""
         spare = settings.budget * self.interval - self.rest
         if spare <= 0:

@@ -5,30 +5,17 @@ Works on a small grey copy of the frame; boxes are in that copy's pixels. What a
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Annotated
-
-from msgspec import Meta
+from dataclasses import dataclass
 
 from edge_agent.inference import detect_interval, tracks
-from edge_agent.inference.detect_interval import Cadence, CadenceSettings
+from edge_agent.inference.detect_interval import Cadence
 from edge_agent.inference.motion import MotionGate
+from edge_agent.inference.settings import LocateSettings
 from edge_agent.inference.template_tracker import Template, follow, template_of
 from edge_agent.inference.tracks import Detected, Followed, SceneChanged, Track, Tracks
 from edge_contract.errors import EdgewiseError
 from edge_vision.faces import Face, FaceDetector
 from edge_vision.picture import Pixels, central_square
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocateSettings:
-    """When to look for faces."""
-
-    motion: Annotated[float, Meta(ge=0, le=255)] = 3.0
-    """Mean difference of a block of the frame, in grey levels, that wakes detector and classifier; 0 never sleeps."""
-    still_detect: Annotated[float, Meta(ge=0, le=86400)] = 2.0
-    """Seconds between detections while nothing moves."""
-    cadence: CadenceSettings = field(default_factory=CadenceSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,19 @@ nothing here blocks but the wait for a frame.
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Final
+from dataclasses import replace
+from typing import Final
 
 import cv2
-from msgspec import Meta
 
 from edge_agent.camera.capture import Capture
 from edge_agent.camera.mailbox import Frame, Mailbox, Taken
 from edge_agent.camera.source import Source, SourceError
-from edge_agent.inference.consensus import Announcement, ConsensusSettings
+from edge_agent.inference.consensus import Announcement
 from edge_agent.inference.events import ModelEvidence, PipelineObserver, PredictionEvent, Preview, ShownFace
-from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Located, LocateSettings
+from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Located
 from edge_agent.inference.recognize import Recognizer
+from edge_agent.inference.settings import ConsensusSettings, PipelineSettings
 from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import FaceDetector
@@ -29,16 +29,6 @@ from edge_vision.recognition import search_copy
 
 _POLL: Final = 0.25
 """Longest wait for a frame, seconds, before the camera's deadlines and the stop signal are looked at again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineSettings:
-    """How faces are found, followed and classified."""
-
-    max_faces: Annotated[int, Meta(ge=1, le=64)] = 4
-    """Faces classified in a frame, the largest first."""
-    locate: LocateSettings = field(default_factory=LocateSettings)
-    consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
 
 
 class Pipeline:

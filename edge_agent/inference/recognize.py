@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edge_agent.inference import consensus
-from edge_agent.inference.consensus import Announcement, Consensus, ConsensusSettings
+from edge_agent.inference.consensus import Announcement, Consensus
+from edge_agent.inference.settings import ConsensusSettings
 from edge_vision.classifier import Classifier
 from edge_vision.picture import Box, Pixels
 from edge_vision.recognition import answer

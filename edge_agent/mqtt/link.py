@@ -27,7 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.mqtt.backoff import LinkState, failures_after, reconnect_wait
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import limits
 from edge_contract.errors import MessageError
 from edge_mqtt.tls import tls_context
@@ -260,7 +260,7 @@ class Link:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 0 if self._clean_start else self._settings.session_expiry_s
         properties.MaximumPacketSize = LARGEST_INCOMING
-        where = f"{self._settings.host}:{self._settings.port}"
+        where = self._settings.where
         try:
             self._client.connect(
                 self._settings.host,

@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
-from edge_agent.settings import LogSettings
+from edge_agent.system.settings import LogSettings
 
 _OURS: Final = "edge_agent"
 """The logger that `log.level` sets; libraries stay at warning."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import SpoolSettings
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.send_window import Window
+from edge_agent.telemetry.settings import SpoolSettings
 from edge_agent.telemetry.spool import Body, Row, Spool
 from edge_contract import limits, topics
 from edge_contract.errors import MessageError

@@ -23,7 +23,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import json
 
-from edge_agent.settings import SpoolSettings
+from edge_agent.telemetry.settings import SpoolSettings
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Ack, Key, PredictionBody, TelemetryBody
 

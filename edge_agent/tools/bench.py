@@ -16,7 +16,8 @@ from typing import Final
 
 from edge_agent.camera.source import Source
 from edge_agent.inference.events import PredictionEvent
-from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.inference.pipeline import Pipeline
+from edge_agent.inference.settings import PipelineSettings
 from edge_agent.models.selftest import Verdict
 from edge_agent.telemetry.board import Board
 from edge_contract.errors import EdgewiseError

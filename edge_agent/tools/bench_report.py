@@ -7,7 +7,8 @@ from typing import Final
 
 from edge_agent.camera.drawn import DrawnSource
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import Source, SourceSettings
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import Source
 from edge_agent.models import selftest
 from edge_agent.models.slots import ActiveModel
 from edge_agent.settings import Settings

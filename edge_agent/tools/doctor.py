@@ -189,7 +189,7 @@ def disk(settings: Settings) -> Finding:
 
 def broker(settings: Settings) -> Finding:
     """Connect as this device; where an agent is running only to the port, for a second session would end its own."""
-    where = f"{settings.broker.host}:{settings.broker.port}"
+    where = settings.broker.where
     remedy = "check [broker] in the settings, the network, and the broker"
     how = "over TLS" if settings.broker.tls else "without TLS"
     if not liveness.trouble(settings.device.state_dir, time.time()):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from edge_agent.camera.source import Source
 from edge_agent.inference.events import PredictionEvent
-from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.inference.pipeline import Pipeline
+from edge_agent.inference.settings import PipelineSettings
 from edge_contract.messages import Stage
 from edge_vision.classifier import Classifier
 from edge_vision.faces import FaceDetector

@@ -24,8 +24,9 @@ from edge_agent.update.machine import SETTLED, Phase
 from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
 from edge_agent.update.runner import UpdateRunner
+from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
-from edge_agent.update.work import UpdateSettings, UpdateWork
+from edge_agent.update.work import UpdateWork
 from edge_contract import topics
 from edge_contract.messages import ModelRef, Reported
 from edge_contract.scope import Scope

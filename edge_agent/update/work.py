@@ -6,19 +6,17 @@ can be done again after it was cut short. A disk that refuses is an event too. C
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
 
 from edge_agent.models.chunks import PartFile
 from edge_agent.models.download import Fetch, read_release
-from edge_agent.models.selftest import COMMAND, SelfTest, Verdict
+from edge_agent.models.selftest import SelfTest, Verdict
 from edge_agent.models.slots import ActiveModel, Slots
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.subscription import Subscription
-from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
 from edge_agent.update import admission
 from edge_agent.update.events import (
     Activated,
@@ -33,33 +31,13 @@ from edge_agent.update.events import (
 )
 from edge_agent.update.inbox import Chunk, Inbox, Tested
 from edge_agent.update.machine import Phase, State, Work, running
-from edge_agent.update.probation import ANSWERS
+from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import ModelRef
 from edge_contract.trust import ListedRelease
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateSettings:
-    """What an installation says about updates."""
-
-    device: str
-    groups: Sequence[str]
-    root: bytes
-    """The release side's first root metadata."""
-    runtime: str
-    """What runs models here, such as "litert 2.3.0": a failure is remembered for it."""
-    factory: Path | None = None
-    """A `.ewm` that runs until a release is pushed."""
-    probation_answers: int = ANSWERS
-    """Faces that a new model must answer before it is committed."""
-    selftest_command: Sequence[str] = COMMAND
-    """What tests a slot, which is appended."""
-    verify_command: Sequence[str] = VERIFY_COMMAND
-    """What checks signatures."""
 
 
 NEEDS_METADATA: Final = frozenset({Work.ADMIT, Work.FETCH, Work.STAGE, Work.CONFIRM})

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge_fleet.link import BrokerAddress, Link
+from edge_fleet.link import Link
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.keys import KeyStore, read_passphrase
 from edge_fleet.releases.releases import Releases
 from edge_fleet.releases.repository import Repository
+from edge_mqtt.address import PASSWORD, BrokerAddress
 
 DirectoryOption = Annotated[
     Path, typer.Option("--repository", envvar="EDGEWISE_REPOSITORY", help="The release side's folder.")
@@ -63,7 +64,7 @@ def open_link(broker: str, environment: Mapping[str, str] = os.environ) -> Link:
     return Link(
         BrokerAddress.parse(
             broker,
-            password=environment.get("EDGEWISE_BROKER_PASSWORD"),
+            password=PASSWORD.read(environment),
             ca=path("EDGEWISE_BROKER_CA"),
             certificate=path("EDGEWISE_BROKER_CERTIFICATE"),
             key=path("EDGEWISE_BROKER_KEY"),

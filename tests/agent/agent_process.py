@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from demo import clip
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.messages import decode
 

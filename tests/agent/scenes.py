@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.camera.source import SourceSettings, SourceTraits
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceTraits
 
 Picture = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 

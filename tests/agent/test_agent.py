@@ -36,8 +36,8 @@ from edge_contract.messages import (
 )
 from edge_contract.trust import COMMAND_TYPE, SignedCommand
 from edge_fleet.devices.commands import DeviceCommands, arguments_of
-from edge_fleet.link import BrokerAddress
 from edge_fleet.link import Link as FleetLink
+from edge_mqtt.address import BrokerAddress
 from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Ear, eventually, render_clip
 from tests.agent.update.update_bench import ReleaseSide, tiny
 

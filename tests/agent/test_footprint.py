@@ -1,14 +1,21 @@
-"""Memory that starting needed and running does not: what may be forgotten, and that nothing breaks by it."""
+"""What parts of the agent load, and memory that starting needed and running does not.
+
+A device's health check runs `status --check` every half minute, so what that loads is pinned by name.
+"""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge_agent.system.liveness import Liveness
 from edge_agent.system.memory import Mapping, read_mappings
 
+REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny-1.ewm"
 SMAPS = """\
 5600-5700 rw-p 00000000 00:00 0                                  [heap]
@@ -69,3 +76,68 @@ def test_what_starting_needed_is_forgotten_and_everything_still_answers() -> Non
     assert found["size"] == [48, 48]
     assert found["dropped"] > 0
     assert found["after"] < found["before"] / 2
+
+
+PICTURES = {"cv2", "numpy", "ai_edge_litert", "tflite_runtime"}
+"""What is for frames and models alone: 40 MB and more."""
+OF_OTHER_ROLES = {"tensorflow", "keras", "mlflow", "dvc", "prometheus_client", "pandas", "sqlalchemy", "typer"}
+
+LOADED = """
+import importlib, json, pkgutil, sys
+before = set(sys.modules)
+for name in sys.argv[1:]:
+    module = importlib.import_module(name)
+    for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{name}."):
+        importlib.import_module(found.name)
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+CHECKED = """
+import json, sys
+before = set(sys.modules)
+from edge_agent import cli
+status = cli.main(["status", "--check", "--config", sys.argv[1]])
+print(json.dumps([status, sorted(set(sys.modules) - before)]))
+"""
+
+
+def said_by(code: str, *arguments: str) -> Any:
+    """What a Python process of its own prints, from JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=REPOSITORY,
+        env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("edge_agent.settings", "edge_agent.settings_file"),
+        ("edge_agent.mqtt", "edge_mqtt"),
+        ("edge_agent.system",),
+        tuple(f"edge_agent.{wing}.settings" for wing in ("camera", "inference", "telemetry", "update")),
+        ("edge_contract",),
+    ],
+    ids=lambda names: names[0],
+)
+def test_what_works_on_no_picture_loads_no_opencv_no_numpy_and_nothing_of_other_roles(names: tuple[str, ...]) -> None:
+    loaded = {module.partition(".")[0] for module in said_by(LOADED, *names)}
+    assert not loaded & (PICTURES | OF_OTHER_ROLES)
+
+
+def test_a_health_check_loads_the_settings_and_the_lock_and_nothing_else(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'[device]\nstate_dir = "{tmp_path}"\n')
+    running = Liveness(tmp_path)
+    status, loaded = said_by(CHECKED, str(config))
+    running.release()
+    assert status == 0
+    ours = {module for module in loaded if module.startswith("edge_agent.") and not module.endswith("settings")}
+    assert ours - {f"edge_agent.{wing}" for wing in ("camera", "inference", "mqtt", "system", "telemetry")} == {
+        "edge_agent.cli", "edge_agent.settings_file", "edge_agent.system.liveness"
+    }  # fmt: skip
+    others = {module.partition(".")[0] for module in loaded} - sys.stdlib_module_names
+    assert others <= {"edge_agent", "edge_contract", "edge_mqtt", "edge_vision", "msgspec", "typing_extensions"}
+    assert not set(loaded) & {"asyncio", "email", "importlib.metadata", "logging", "socket", "sqlite3", "ssl"}

@@ -18,7 +18,7 @@ import pytest
 from demo import clip as clip_of_a_face
 from demo.broker import Broker
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import messages, topics
 from edge_contract.messages import Availability, Info, Prediction, Telemetry
 from edge_contract.package import read_file

@@ -39,21 +39,36 @@ def test_secrets_come_from_the_environment_or_from_credentials(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lisen = '127.0.0.1:1'", "no setting lisen; did you mean listen?"),
-        ("[broker]\nkeepalives = 3", "did you mean broker.keepalive_s?"),
-        ("broker = 3", "broker is a table"),
-        ("[broker]\nport = 'x'", "$.broker.port"),
-        ("[broker]\nkeepalive_s = 1", "$.broker.keepalive_s"),
-        ("[broker]\npassword = 'x'", "EDGEWISE_BROKER_PASSWORD"),
-        ("[log]\nretention_days = 0", "$.log.retention_days"),
-        ("database = 'mysql://h/d'", "not on mysql"),
-        ("database = 'nonsense'", "named by a URL"),
-        ("database = 'postgresql://u:p@h/d'", "EDGEWISE_DATABASE"),
-        ("listen = '9108'", "give HOST:PORT"),
+        ("lisen = '127.0.0.1:1'", "bridge.toml: lisen is no setting; write listen if that was meant."),
+        (
+            "[broker]\nkeepalives = 3",
+            "bridge.toml: broker.keepalives is no setting; write broker.keepalive_s if",
+        ),
+        ("broker = 3", "bridge.toml: broker is a section; write it as [broker]."),
+        ("[broker]\nport = 'x'", "bridge.toml: broker.port: expected `int`, got `str`; correct this value."),
+        ("[broker]\nkeepalive_s = 1", "bridge.toml: broker.keepalive_s: expected `int` >= 5"),
+        (
+            "[broker]\npassword = 'x'",
+            "bridge.toml: broker.password does not belong in a file; set $EDGEWISE_BROKER",
+        ),
+        ("[broker]\nurl = 'http://h'", "bridge.toml: 'http://h' is no broker address; write it as mqtt://"),
+        ("[broker]\nurl = 3", "bridge.toml: '3' is no broker address"),
+        ("[log]\nretention_days = 0", "bridge.toml: log.retention_days: expected `float` > 0"),
+        ("database = 'mysql://h/d'", "bridge.toml: database is one of mysql; give a URL of sqlite or postgresql."),
+        ("database = 'nonsense'", "bridge.toml: database is no URL; give one such as sqlite:///"),
+        ("database = 7", "bridge.toml: database: expected `str`, got `int`"),
+        (
+            "database = 'postgresql://u:p@h/d'",
+            "bridge.toml: a database URL with a password belongs in no file or option",
+        ),
+        ("listen = '9108'", "bridge.toml: listen '9108' is no address; give HOST:PORT"),
         ("listen = '127.0.0.1:99999'", "give HOST:PORT"),
-        ("[broker]\nca = '/x'", "need TLS"),
-        ("[broker]\ntls = true\nkey = '/x'", "belong together"),
-        ("= 3", "no TOML"),
+        ("[broker]\nca = '/x'", "bridge.toml: broker.ca and broker.certificate need TLS; set broker.tls = true"),
+        (
+            "[broker]\ntls = true\nkey = '/x'",
+            "broker.certificate and broker.key belong together; give both",
+        ),
+        ("= 3", "bridge.toml is no TOML"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -70,7 +85,9 @@ def test_an_address_that_is_none_or_tells_a_secret_is_refused(url: str) -> None:
 
 def test_the_command_says_one_sentence_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--database", "mysql://h/d"]) == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("edgewise-bridge: the prediction log runs on")
+    assert (
+        capsys.readouterr().err.strip().splitlines()[-1].startswith("edgewise-bridge: database is one of mysql; give")
+    )
 
 
 def test_a_database_that_cannot_be_opened_is_named_with_exit_code_1(

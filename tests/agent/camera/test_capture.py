@@ -10,7 +10,8 @@ import pytest
 
 from edge_agent.camera.capture import Capture
 from edge_agent.camera.mailbox import Mailbox
-from edge_agent.camera.source import SourceError, SourceSettings, SourceTraits
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
 from tests.agent.scenes import PipeCamera
 

@@ -19,7 +19,7 @@ from edge_agent.camera.reconnect import (
     Tick,
     Waiting,
 )
-from edge_agent.camera.source import SourceSettings
+from edge_agent.camera.settings import SourceSettings
 
 SETTINGS = SourceSettings(read_timeout=5, open_timeout=15, frozen_after=10, first_wait=1, longest_wait=60)
 

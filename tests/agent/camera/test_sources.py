@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from edge_agent.camera.mjpeg import Multipart
 from edge_agent.camera.open import open_source
 from edge_agent.camera.opencv import CameraDevice, list_cameras, picture_of_raw
-from edge_agent.camera.source import Source, SourceError, SourceSettings, without_password
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import Source, SourceError, without_password
 from edge_contract.errors import UsageError
 from tests.agent.camera.rtsp_camera import RtspCamera
 from tests.agent.scenes import moving_face, write_clip

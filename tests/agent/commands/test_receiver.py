@@ -10,7 +10,7 @@ from securesystemslib.signer import CryptoSigner
 from demo.broker import Broker
 from edge_agent.commands.receiver import LONGEST_LIFE_S, Commands, accept
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.inference.consensus import Announcement, Consensus, ConsensusSettings, step
+from edge_agent.inference.consensus import Announcement, Consensus, step
+from edge_agent.inference.settings import ConsensusSettings
 
 SETTINGS = ConsensusSettings(window=0.8, threshold=0.4, margin=0.1, evidence=3, hold=0.4, repeat=10.0)
 HAPPY, SAD, UNSURE = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.36, 0.34, 0.3]

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from edge_agent.inference import detect_interval
-from edge_agent.inference.detect_interval import Cadence, CadenceSettings
-from edge_agent.inference.locate import DetectorFailedError, FaceLocator, LocateSettings
+from edge_agent.inference.detect_interval import Cadence
+from edge_agent.inference.locate import DetectorFailedError, FaceLocator
 from edge_agent.inference.motion import MotionGate
+from edge_agent.inference.settings import DetectIntervalSettings, LocateSettings
 from edge_agent.inference.template_tracker import follow, template_of
 from edge_agent.inference.tracks import overlap
 from edge_vision.faces import Face, HaarDetector, working_copy
 from edge_vision.picture import Box
 from tests.agent.scenes import moving_face
 
-SETTINGS = LocateSettings(cadence=CadenceSettings(detect_every=5, detect_at_least_every=30, budget=0.5))
+SETTINGS = LocateSettings(cadence=DetectIntervalSettings(detect_every=5, detect_at_least_every=30, budget=0.5))
 
 
 class Scripted:
@@ -188,7 +189,7 @@ def test_a_slow_change_adds_up_until_it_counts() -> None:
     ids=["fast board", "slow detector", "very slow detector", "no time left", "slow camera", "nothing known yet"],
 )
 def test_k_grows_with_what_the_detector_costs(detect: float, rest: float, interval: float, every: int) -> None:
-    assert Cadence(interval, detect, rest).every(CadenceSettings()) == every
+    assert Cadence(interval, detect, rest).every(DetectIntervalSettings()) == every
 
 
 def test_durations_are_learned_and_the_detectors_only_where_it_ran() -> None:

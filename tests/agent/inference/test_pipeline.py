@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import Source, SourceError, SourceSettings, SourceTraits
-from edge_agent.inference.consensus import ConsensusSettings
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import Source, SourceError, SourceTraits
 from edge_agent.inference.events import PredictionEvent, ShownFace
-from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.inference.pipeline import Pipeline
+from edge_agent.inference.settings import ConsensusSettings, PipelineSettings
 from edge_contract.manifest import FaceCrop
 from edge_contract.messages import STAGES, ModelRef
 from edge_contract.package import ModelPackage, read_file

@@ -25,7 +25,7 @@ from edge_agent.mqtt.backoff import (
     reconnect_wait,
 )
 from edge_agent.mqtt.link import Handler, Link
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.errors import MessageError, UsageError
 
 PATIENCE_S = 20.0
@@ -84,7 +84,7 @@ def test_the_will_is_retained_after_a_break_and_not_after_a_stop(broker: Broker)
         pass
     script = (
         "import sys, time\n"
-        "from edge_agent.mqtt.link import Link\nfrom edge_agent.settings import BrokerSettings\n"
+        "from edge_agent.mqtt.link import Link\nfrom edge_agent.mqtt.settings import BrokerSettings\n"
         "link = Link(BrokerSettings(port=int(sys.argv[1])), 'killed', clean_start=True,"
         " will=('will/killed', b'gone'))\n"
         "link.start()\n"

@@ -11,10 +11,10 @@ import pytest
 
 from edge_agent import settings_file
 from edge_agent.tools import doctor
-from edge_fleet.link import BrokerAddress
 from edge_fleet.link import Link as FleetLink
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.publish import Publisher
+from edge_mqtt.address import BrokerAddress
 
 pytest.importorskip("sqlalchemy", reason="the bridge's packages are not installed")
 

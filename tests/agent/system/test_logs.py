@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_agent.settings import LogSettings
 from edge_agent.system import logs
+from edge_agent.system.settings import LogSettings
 from tests.agent.agent_process import REPOSITORY
 
 
@@ -68,7 +68,7 @@ def test_what_a_c_library_prints_becomes_a_log_line_and_a_flood_of_it_blocks_nob
     script = (
         "import os, time, sys\n"
         "from edge_agent.system import logs, native_output\n"
-        "from edge_agent.settings import LogSettings\n"
+        "from edge_agent.system.settings import LogSettings\n"
         "logs.set_up(LogSettings(format='json'), native_output.capture())\n"
         "os.write(2, b'driver: no such sensor\\n')\n"
         "time.sleep(0.5)\n"

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import BrokerSettings, SpoolSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
+from edge_agent.telemetry.settings import SpoolSettings
 from edge_agent.telemetry.spool import Spool
 from edge_contract.messages import ModelRef, PredictionBody
 

@@ -17,10 +17,11 @@ import pytest
 from demo.broker import Broker
 from edge_agent.inference import events
 from edge_agent.mqtt.link import Link
-from edge_agent.settings import BrokerSettings, SpoolSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
+from edge_agent.telemetry.settings import SpoolSettings
 from edge_agent.telemetry.spool import Spool
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode, encode

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from edge_agent.settings import SpoolSettings
+from edge_agent.telemetry.settings import SpoolSettings
 from edge_agent.telemetry.spool import Spool
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import (

@@ -13,8 +13,8 @@ import pytest
 
 from edge_agent.camera.drawn import HEIGHT, WIDTH, DrawnSource
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import SourceSettings
-from edge_agent.inference.pipeline import PipelineSettings
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.inference.settings import PipelineSettings
 from edge_agent.models.selftest import Verdict
 from edge_agent.telemetry.board import Board
 from edge_agent.tools import bench

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import SourceSettings
+from edge_agent.camera.settings import SourceSettings
 from edge_agent.inference.events import PredictionEvent
-from edge_agent.inference.pipeline import PipelineSettings
+from edge_agent.inference.settings import PipelineSettings
 from edge_agent.tools import predict
 from edge_contract.package import ModelPackage
 from edge_vision.classifier import Classifier

@@ -13,8 +13,9 @@ import pytest
 
 from demo.broker import Broker
 from edge_agent.camera.open import open_source
-from edge_agent.camera.source import SourceSettings
-from edge_agent.inference.pipeline import Pipeline, PipelineSettings
+from edge_agent.camera.settings import SourceSettings
+from edge_agent.inference.pipeline import Pipeline
+from edge_agent.inference.settings import PipelineSettings
 from edge_agent.models.slots import ActiveModel
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver

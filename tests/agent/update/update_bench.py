@@ -14,21 +14,23 @@ from edge_agent.models import chunks
 from edge_agent.models.selftest import COMMAND
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link as DeviceLink
-from edge_agent.settings import BrokerSettings
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.trust import retained_metadata
 from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
 from edge_agent.update import desired_tracker, updater
+from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
-from edge_agent.update.updater import ModelUpdates, UpdateSettings
+from edge_agent.update.updater import ModelUpdates
 from edge_contract import package, topics
 from edge_contract.messages import ModelRef, Reported, encode
 from edge_contract.package import ModelPackage
-from edge_fleet.link import BrokerAddress, Link
+from edge_fleet.link import Link
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.releases.releases import Releases
 from edge_fleet.releases.repository import Repository
+from edge_mqtt.address import BrokerAddress
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 DEVICE, GROUP = "cam-1", "shop"

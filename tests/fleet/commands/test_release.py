@@ -24,8 +24,9 @@ from edge_contract.trust import Chunks, Release, model_path, release_path
 from edge_fleet.cli import app
 from edge_fleet.commands import context
 from edge_fleet.devices.view import Device, Fleet
-from edge_fleet.link import Arrived, BrokerAddress, Link
+from edge_fleet.link import Arrived, Link
 from edge_fleet.releases.releases import Releases
+from edge_mqtt.address import BrokerAddress
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 EDGEWISE = (sys.executable, "-c", "from edge_fleet.cli import main; main()")
