@@ -74,7 +74,7 @@ def write(packaged: ModelPackage, folder: Path) -> Path:
             remedy="raise package.release in params.yaml (a release number is never used twice) or delete the file",
         )
     if not path.exists():
-        write_file(path, data)
+        write_file(path, data, parents=True)
     return path
 
 

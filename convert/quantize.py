@@ -20,7 +20,7 @@ from convert.tflite.candidate import describe
 from convert.tflite.flatbuffer import parse
 from convert.tflite.layer_report import draw, table, to_markdown
 from convert.tflite.runtimes import LITERT, ask
-from edge_contract.durable import write_file
+from edge_contract.durable import make_directory, write_file
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget, FaceCrop, digest_of, encode
 from train.data.dataset import Dataset, load, write_archive
@@ -98,6 +98,7 @@ def _check_float(float_model: bytes, network: object, data: Dataset, crop: FaceC
 
 
 def _write(done: artifacts.Converted, folder: Path) -> None:
+    make_directory(folder)
     write_file(folder / artifacts.FLOAT, done.float_model)
     write_file(folder / artifacts.INT8, done.int8_model)
     write_file(folder / artifacts.CANDIDATE, encode(done.candidate))

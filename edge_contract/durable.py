@@ -12,27 +12,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Create or replace a file; afterwards `data` is on the disk under this name. `mode` as in `replacing`.
+def write_file(path: Path, data: bytes, *, mode: int | None = None, parents: bool = False) -> None:
+    """Create or replace a file; afterwards `data` is on the disk under this name. `mode`, `parents`: as in `replacing`.
 
     Raises:
-        OSError: the disk is full or broken; the old file is still there.
+        OSError: the disk is full or broken, or the directory is missing; the old file is still there.
     """
-    with replacing(path, mode=mode) as file:
+    with replacing(path, mode=mode, parents=parents) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int | None = None, parents: bool = False) -> Iterator[BinaryIO]:
     """A file to write to, which takes the name `path` when the block ends; an exception leaves what was there.
 
-    `mode`: its permissions, whatever the umask says; None leaves them to the umask. Missing directories are made. A
-    second writer of the same path waits for the first.
+    `mode`: its permissions, whatever the umask says; None leaves them to the umask. `parents`: missing directories are
+    made; not so where a missing one is a disk that is not mounted. A second writer of a path waits for the first.
 
     Raises:
-        OSError: the disk is full or broken.
+        OSError: the disk is full or broken, or the directory is missing.
     """
-    make_directory(path.parent)
+    if parents:
+        make_directory(path.parent)
     # One name for every try: what a killed writer leaves is written over, so a checkpoint never fills the disk.
     temporary = path.with_name(f".{path.name}.new")
     with os.fdopen(_claimed(temporary, mode), "w+b") as file:

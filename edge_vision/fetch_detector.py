@@ -40,7 +40,7 @@ def fetch(path: Path, url: str = HOME) -> bool:
     if digest_of(data) != YUNET_SHA256:
         raise TrustError(f"what {url} answered does not have the pinned digest of the face detector: not written.")
     try:
-        write_file(path, data, mode=0o644)
+        write_file(path, data, mode=0o644, parents=True)
     except OSError as error:
         raise EdgewiseError(f"{path} cannot be written ({error.strerror})", remedy="choose another place") from error
     return True

@@ -82,5 +82,5 @@ def root(
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
 ) -> None:
     """Write the public root metadata that a device is installed with."""
-    durable.write_file(output, context.open_repository(directory, None, None).first_root(), mode=PUBLIC)
+    durable.write_file(output, context.open_repository(directory, None, None).first_root(), mode=PUBLIC, parents=True)
     typer.echo(f"Wrote {output}.")

@@ -62,7 +62,7 @@ class DesiredStates:
             retry=revision if retry else retried,
         )
         issued = Issued(state, seal(state, DESIRED_TYPE, self.repository.online_signer()))
-        durable.write_file(self._path(scope), issued.envelope, mode=PUBLIC)
+        durable.write_file(self._path(scope), issued.envelope, mode=PUBLIC, parents=True)
         return issued
 
     def all(self) -> list[Issued]:

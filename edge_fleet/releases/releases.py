@@ -54,7 +54,7 @@ class Releases:
         release = Release(manifest=manifest, chunks=Chunks.of(package.model), notes=notes)
         taken = self._is_taken(release)
         # Both files stand before the list names them. Of a listed release they are written again: one may be lost.
-        durable.write_file(self._path(manifest.digest, _MODEL), package.model, mode=PUBLIC)
+        durable.write_file(self._path(manifest.digest, _MODEL), package.model, mode=PUBLIC, parents=True)
         described = self.keep_release_file(release)
         if not taken:
             model = TargetFile.from_data(model_path(manifest.ref), package.model, ["sha256"])
@@ -150,7 +150,7 @@ class Releases:
                 f"more than {limits.RELEASE_BYTES}",
                 remedy="package the model with fewer goldens",
             )
-        durable.write_file(self._path(digest_of(data), _RELEASE), data, mode=PUBLIC)
+        durable.write_file(self._path(digest_of(data), _RELEASE), data, mode=PUBLIC, parents=True)
         file = TargetFile.from_data(release_path(release.manifest.ref), data, ["sha256"])
         if (custom := file_custom(Chunks.of(data))) is not None:
             file.unrecognized_fields["custom"] = custom

@@ -277,7 +277,7 @@ class Repository:
                 f"{name} would have {len(data):,} bytes and gateways pass {limits.METADATA_BYTES:,} in one packet",
                 remedy="withdraw releases that no device runs (`edgewise release withdraw NAME RELEASE`)",
             )
-        durable.write_file(self._metadata / name, data, mode=PUBLIC)
+        durable.write_file(self._metadata / name, data, mode=PUBLIC, parents=True)
 
     def _expiry(self, life: timedelta) -> datetime:
         return (self._now().astimezone(UTC) + life).replace(microsecond=0)

@@ -58,8 +58,11 @@ def test_a_link_is_replaced_at_once_and_left_alone_where_it_points_there_already
     assert [(path.name, str(path.readlink())) for path in tmp_path.iterdir()] == [("link", "file")]
 
 
-def test_directories_that_were_made_are_synced_too(tmp_path: Path, order: list[str]) -> None:
-    durable.write_file(tmp_path / "a" / "b" / "file", b"new")
+def test_directories_are_made_only_where_that_is_asked_for_and_synced_then(tmp_path: Path, order: list[str]) -> None:
+    with pytest.raises(FileNotFoundError):
+        durable.write_file(tmp_path / "a" / "b" / "file", b"new")
+    assert (list(tmp_path.iterdir()), order) == ([], [])
+    durable.write_file(tmp_path / "a" / "b" / "file", b"new", parents=True)
     assert order == ["sync directory", "sync directory", "sync file", "rename", "sync directory"]
 
 

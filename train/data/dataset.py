@@ -89,7 +89,7 @@ def save(dataset: Dataset, path: Path) -> None:
 def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> None:
     """Write a NumPy archive, whole or not at all, with fixed times: same arrays, same bytes."""
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    with replacing(path) as file, zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
+    with replacing(path, parents=True) as file, zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = method

@@ -154,7 +154,7 @@ def test_the_certificate_must_name_this_device_and_still_hold(
     )
     path = tmp_path / "device.pem"
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    assert finding(changed(settings, "broker", tls=True, certificate=path), "certificate").outcome == outcome
+    assert finding(changed(settings, "broker", tls=True, certificate=path, key=path), "certificate").outcome == outcome
 
 
 def test_the_release_sides_root_is_read_and_junk_is_refused(settings: Settings, tmp_path: Path) -> None:

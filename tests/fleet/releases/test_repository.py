@@ -112,11 +112,11 @@ def test_a_change_that_was_killed_is_not_there_and_is_written_over(
 ) -> None:
     written: list[str] = []
 
-    def failing(path: Path, data: bytes, *, mode: int) -> None:
+    def failing(path: Path, data: bytes, *, mode: int, parents: bool) -> None:
         if len(written) == 2:
             raise OSError(28, "No space left on device")
         written.append(path.name)
-        write_file(path, data, mode=mode)
+        write_file(path, data, mode=mode, parents=parents)
 
     before = repository.files()
     with monkeypatch.context() as patch:
@@ -136,9 +136,9 @@ def test_the_timestamp_is_written_after_everything_it_names(
 ) -> None:
     order: list[str] = []
 
-    def noting(path: Path, data: bytes, *, mode: int) -> None:
+    def noting(path: Path, data: bytes, *, mode: int, parents: bool) -> None:
         order.append(path.name)
-        write_file(path, data, mode=mode)
+        write_file(path, data, mode=mode, parents=parents)
 
     monkeypatch.setattr(durable, "write_file", noting)
     with repository.editing():
