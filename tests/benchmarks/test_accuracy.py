@@ -133,7 +133,7 @@ def test_the_command_prints_measured_and_published_apart_and_ends_with_json(
     assert (tmp_path / "results" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert store_path(tmp_path / "store", "ours", "PTQ").exists()
     assert accuracy.main([*given, "--rerun-row", "our"]) == 2
-    assert "no row `our`: there are ours; theirs; absent" in capsys.readouterr().err
+    assert "no row `our`; name one of ours; theirs; absent" in capsys.readouterr().err
 
 
 def test_a_row_whose_files_are_gone_keeps_the_figures_of_the_last_run_and_the_words_of_the_rows_file(
