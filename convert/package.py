@@ -92,8 +92,9 @@ def _check_honest(settings: PackageSettings, *, synthetic: bool) -> None:
     }
     if synthetic and not (says_drawn["name"] and says_drawn["dataset"]):
         raise UsageError(
-            "this model was trained on drawn faces, and package.name and package.dataset in params.yaml must start "
-            f"with `{SYNTHETIC}`; they are `{settings.name}` and `{settings.dataset}`."
+            "this model was trained on drawn faces, and package.name and package.dataset in params.yaml are "
+            f"`{settings.name}` and `{settings.dataset}`",
+            remedy=f"begin both with `{SYNTHETIC}`",
         )
     wrong = [f"package.{key}" for key, says in says_drawn.items() if says]
     if not synthetic and wrong:

@@ -66,7 +66,7 @@ class Broker:
             time.sleep(0.02)
         self.kill()
         said = self.log.read_text()[-500:] if self.log.exists() else "nothing"
-        raise EdgewiseError(f"mosquitto did not start on port {self.port}; its log says: {said}")
+        raise EdgewiseError(f"mosquitto did not start on port {self.port} ({said})")
 
     def stop(self) -> None:
         """End it with SIGTERM; it saves its persistence."""

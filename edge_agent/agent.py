@@ -303,5 +303,5 @@ def _make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"the state directory {directory} cannot be made ({error.strerror}); set device.state_dir."
+            f"the state directory {directory} cannot be made ({error.strerror})", remedy="set device.state_dir"
         ) from error

@@ -115,7 +115,9 @@ def run(settings: BridgeSettings) -> None:
     try:
         sock = config.bind_socket()
     except SystemExit as error:
-        raise UsageError(f"{settings.listen} cannot be listened on; another process may have it.") from error
+        raise UsageError(
+            f"{settings.listen} is in use or not of this machine", remedy="give another address with --listen"
+        ) from error
     server = uvicorn.Server(config)
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server catches both while it serves and raises them again afterwards: by then they are dealt with.

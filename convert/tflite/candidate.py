@@ -76,7 +76,7 @@ def output_of(graph: Graph) -> Output:
     tensor = graph.output
     dtype = tensor.dtype.lower()
     if dtype not in ("uint8", "int8", "float32"):
-        raise UsageError(f"the model answers in {dtype}; a device reads uint8, int8 or float32.")
+        raise UsageError(f"the model answers in {dtype}, and a device reads uint8, int8 or float32.")
     if tensor.quantization is None:
         return Output(dtype="float32")
     return Output(

@@ -181,7 +181,7 @@ def _check_shapes(network: Any, path: Path) -> None:
     try:
         taken, given = network.input_shape, network.output_shape
     except AttributeError as error:
-        raise UsageError(f"the network in {path} has not one input and one output; it cannot be converted.") from error
+        raise UsageError(f"the network in {path} has not one input and one output: it cannot be converted.") from error
     if not isinstance(taken, tuple) or not isinstance(given, tuple):
         raise UsageError(
             f"the network in {path} has several inputs or outputs", remedy="give it one picture and one answer"

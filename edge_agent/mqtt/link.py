@@ -147,8 +147,8 @@ class Link:
         size = len(payload) + len(topic.encode()) + 10
         if self.largest_packet is not None and size > self.largest_packet:
             raise MessageError(
-                f"a message of {size} bytes to {topic} passes the broker's limit of {self.largest_packet}; "
-                "raise the broker's maximum packet size."
+                f"a message of {size} bytes to {topic} passes the broker's limit of {self.largest_packet}",
+                remedy="raise the broker's maximum packet size",
             )
         if not self.connected:
             return False

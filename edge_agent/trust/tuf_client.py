@@ -69,7 +69,7 @@ class Trust:
             self._root: Root = self._updater({})._trusted_set.root
         except (RepositoryError, OSError) as error:
             raise EdgewiseError(
-                f"the root metadata of this device cannot be used ({error}); install root.json again."
+                f"the root metadata of this device cannot be used ({error})", remedy="install root.json again"
             ) from error
 
     @property
@@ -95,7 +95,7 @@ class Trust:
         try:
             updater.refresh()
         except ExpiredMetadataError as error:
-            raise TrustError(f"{error}: holding what runs; run `edgewise release refresh` and heal.") from error
+            raise TrustError(f"{error}: holding what runs", remedy="run `edgewise release refresh` and heal") from error
         except BadVersionNumberError as error:
             raise TrustError(f"metadata older than what was seen before arrived ({error}): refused.") from error
         except UnsignedMetadataError as error:
@@ -103,9 +103,9 @@ class Trust:
         except RepositoryError as error:
             raise TrustError(f"metadata arrived that does not verify ({error}): refused.") from error
         except DownloadError as error:
-            raise EdgewiseError(f"signed metadata is missing ({error}); run `edgewise fleet heal`.") from error
+            raise EdgewiseError(f"signed metadata is missing ({error})", remedy="run `edgewise fleet heal`") from error
         except OSError as error:
-            raise EdgewiseError(f"verified metadata cannot be kept ({error}); check the disk.") from error
+            raise EdgewiseError(f"verified metadata cannot be kept ({error})", remedy="check the disk") from error
         finally:
             self._root = trusted.root  # new roots count even when what follows them does not
         self._keep()
@@ -143,7 +143,9 @@ def listed_releases(targets: Mapping[str, TargetFile]) -> dict[str, ListedReleas
             continue
         try:
             if (file := targets.get(name + _RELEASE)) is None:
-                raise TrustError(f"{name} is listed without its release file: refused; run `edgewise release refresh`.")
+                raise TrustError(
+                    f"{name} is listed without its release file: refused", remedy="run `edgewise release refresh`"
+                )
             blob = blob_of_target(file.length, file.hashes, file.custom)
             if (digest := model.hashes.get("sha256")) is None or model.length > limits.MODEL_BYTES:
                 raise TrustError(f"{name} is listed without a SHA-256 or with more bytes than a model has: refused.")

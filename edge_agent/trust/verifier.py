@@ -88,7 +88,7 @@ class Verifier:
         except (ValueError, TypeError, KeyError, RecursionError):
             kind = None
         if kind != "root":
-            raise EdgewiseError("the root metadata of this device cannot be used; install root.json again.")
+            raise EdgewiseError("the root metadata of this device cannot be used", remedy="install root.json again")
 
     def verify(self, now: float, files: Mapping[str, bytes], envelopes: Sequence[Sealed] = ()) -> Answer:
         """Ask, and wait for the answer: about a second on a Raspberry Pi.
@@ -156,11 +156,11 @@ def read_answer(status: int, output: bytes, envelopes: int) -> Answer:
         UnansweredError: any other.
     """
     if status != 0:
-        raise UnansweredError(f"verifying signatures ended with status {status} and no answer; it is tried again.")
+        raise UnansweredError(f"verifying signatures ended with status {status} and no answer: it is tried again.")
     try:
         answer = msgspec.msgpack.decode(output, type=Answer)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise UnansweredError("verifying signatures ended without a whole answer; it is tried again.") from error
+        raise UnansweredError("verifying signatures ended without a whole answer: it is tried again.") from error
     if len(answer.opened) != envelopes:
-        raise UnansweredError("verifying signatures ended without a whole answer; it is tried again.")
+        raise UnansweredError("verifying signatures ended without a whole answer: it is tried again.")
     return answer

@@ -27,7 +27,7 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
             raise TrustError(f"{what} differs from the one seen before under that number: refused.")
         return None
     if state.expires <= now:
-        raise TrustError(f"{what} has expired: refused; push again.")
+        raise TrustError(f"{what} has expired: refused", remedy="push again")
     return state
 
 

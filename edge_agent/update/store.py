@@ -61,7 +61,9 @@ class StateStore:
             self._database = _open(path)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
-                raise EdgewiseError(f"{path} cannot be opened ({error}); check the disk and its owner.") from error
+                raise EdgewiseError(
+                    f"{path} cannot be opened ({error})", remedy="check the disk and its owner"
+                ) from error
             path.replace(path.with_name(f"{path.name}.damaged"))
             for leftover in (f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(leftover).unlink(missing_ok=True)
@@ -158,7 +160,7 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = FULL")
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
-            raise EdgewiseError(f"{path} was written by a newer agent; install that one again.")
+            raise EdgewiseError(f"{path} was written by a newer agent", remedy="install that one again")
         damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)

@@ -10,22 +10,8 @@ from edge_contract.errors import EdgewiseError, UsageError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HELD = (
-    "edge_contract",
-    "edge_fleet/cli.py",
-    "edge_fleet/commands",
-    "edge_fleet/devices",
-    "edge_fleet/registry",
-    "edge_fleet/releases",
-    "edge_vision",
-    "edge_agent/camera",
-    "edge_agent/commands",
-    "edge_agent/models",
-    "edge_agent/system",
-    "edge_agent/tools",
-    "edge_agent/cli.py",
-    "edge_agent/model_source.py",
-    "edge_agent/preview.py",
-)
+    "edge_contract", "edge_mqtt", "edge_vision", "edge_agent", "edge_fleet", "edge_bridge", "train", "convert", "demo",
+)  # fmt: skip
 """Where the rule holds."""
 
 
