@@ -2,7 +2,7 @@
 
 Rules:
 - One thread connects, reads and writes. It empties the socket before it waits again and hands what came over as one
-  list, so the cost of waking somebody up is shared by a burst. `deliver` may block: that holds the broker back.
+  list, so the cost of waking a thread is shared by a burst. `deliver` may block: that holds the broker back.
 - What other threads want to publish waits in an outbox and leaves on this thread. A message that cannot leave because
   the broker is away is dropped: acknowledgements are repeated whenever a device repeats itself.
 - Subscriptions are asked for again on every connect, so retained state is said again even within a live session.

@@ -1,4 +1,4 @@
-"""The real agent as a process of its own, and an ear at the broker: what the tests of the whole agent share."""
+"""The real agent as a process of its own, and a subscriber at the broker: what the tests of the whole agent share."""
 
 import json
 import os
@@ -41,20 +41,20 @@ def render_clip(path: Path, seconds: float) -> int:
     return clip.render(path, seconds)
 
 
-class Ear:
-    """Everything that a topic tree said, in order."""
+class Subscriber:
+    """Keeps every message of a topic tree, in order."""
 
     def __init__(self, port: int, topic_filter: str = "#") -> None:
-        self.heard: list[tuple[str, bytes]] = []
-        self.link = Link(BrokerSettings(port=port), "ear", clean_start=True, jitter=lambda: 0.0)
-        self.link.subscribe(topic_filter, lambda topic, payload: self.heard.append((topic, payload)))
+        self.received: list[tuple[str, bytes]] = []
+        self.link = Link(BrokerSettings(port=port), "subscriber", clean_start=True, jitter=lambda: 0.0)
+        self.link.subscribe(topic_filter, lambda topic, payload: self.received.append((topic, payload)))
         self.link.start()
         eventually(lambda: self.link.connected)
 
     def messages(self, leaf: topics.DeviceLeaf, kind: type[M]) -> list[M]:
         """The device's messages of one leaf, read by the contract."""
         topic = topics.device(DEVICE, leaf)
-        return [decode(payload, kind) for said, payload in self.heard if said == topic]
+        return [decode(payload, kind) for said, payload in self.received if said == topic]
 
 
 class AgentProcess:

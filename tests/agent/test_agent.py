@@ -38,7 +38,7 @@ from edge_contract.trust import COMMAND_TYPE, SignedCommand
 from edge_fleet.devices.commands import DeviceCommands, arguments_of
 from edge_fleet.link import Link as FleetLink
 from edge_mqtt.address import BrokerAddress
-from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Ear, eventually, render_clip
+from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Subscriber, eventually, render_clip
 from tests.agent.update.update_bench import ReleaseSide, tiny
 
 OFTEN = "[telemetry]\ninterval_s = 1\n"
@@ -55,63 +55,63 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_clip_is_looked_at_to_its_end_and_every_frame_is_accounted_for(
     broker: Broker, tmp_path: Path, clip: Path
 ) -> None:
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with AgentProcess(tmp_path, broker.port, clip, extra='pace = "fast"\n') as agent:
         status, summary = agent.wait()
-    ear.link.stop()
+    subscriber.link.stop()
     assert status == 0, agent.log
     assert (summary["frames"], summary["dropped"], summary["errors"]) == (60, 0, 0)
     assert summary["releases"] == [f"tiny 1 {tiny(1).manifest.digest[:12]}"]
-    predictions = ear.messages("prediction", Prediction)
+    predictions = subscriber.messages("prediction", Prediction)
     assert len(predictions) == summary["predictions"] > 0
     assert predictions[0].model == tiny(1).manifest.ref
     assert predictions[0].label in tiny(1).manifest.labels
-    last = ear.messages("telemetry", Telemetry)[-1]
+    last = subscriber.messages("telemetry", Telemetry)[-1]
     assert last.counters["frames"] == 60
     assert sum(last.stages["whole"].counts) == 60
     assert sum(last.emotions.values()) == sum(last.confidence.counts) == sum(last.stages["invoke"].counts)
     assert last.gauges["rss_bytes"] > 1e6
-    states = [message.state for message in ear.messages("availability", Availability)]
+    states = [message.state for message in subscriber.messages("availability", Availability)]
     assert states == ["online", "stopped"]
-    (info,) = ear.messages("info", Info)
+    (info,) = subscriber.messages("info", Info)
     assert (info.device, info.groups, info.camera) == (DEVICE, ("shop",), "clip.avi")
-    assert ear.messages("reported", Reported)[-1].active == tiny(1).manifest.ref
+    assert subscriber.messages("reported", Reported)[-1].active == tiny(1).manifest.ref
     entries = [json.loads(line) for line in agent.log.splitlines()]  # one object a line, also what C libraries print
     assert all({"time", "level", "logger", "message"} <= entry.keys() for entry in entries)
 
 
 def test_an_interrupt_ends_it_cleanly_with_a_last_word(broker: Broker, tmp_path: Path, clip: Path) -> None:
     """SIGTERM does the same; the other tests end with it."""
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n") as agent:
-        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        eventually(lambda: subscriber.messages("prediction", Prediction), lambda: agent.log)
         agent.signal(signal.SIGINT)
         status, summary = agent.wait()
-    ear.link.stop()
+    subscriber.link.stop()
     assert status == 0
     assert summary["frames"] > 0
-    assert ear.messages("availability", Availability)[-1].state == "stopped"
+    assert subscriber.messages("availability", Availability)[-1].state == "stopped"
     assert "Traceback" not in agent.log
 
 
 def test_a_kill_leaves_the_will_and_the_next_run_has_a_newer_session_and_sends_what_was_left(
     broker: Broker, tmp_path: Path, clip: Path
 ) -> None:
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n" + OFTEN) as agent:
-        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        eventually(lambda: subscriber.messages("prediction", Prediction), lambda: agent.log)
         agent.signal(signal.SIGKILL)
         agent.process.wait()  # type: ignore[union-attr]
-        eventually(lambda: ear.messages("availability", Availability)[-1].state == "offline")
-        first = ear.messages("prediction", Prediction)[0]
-        before = len(ear.messages("prediction", Prediction))
+        eventually(lambda: subscriber.messages("availability", Availability)[-1].state == "offline")
+        first = subscriber.messages("prediction", Prediction)[0]
+        before = len(subscriber.messages("prediction", Prediction))
         agent.configure('pace = "fast"\n')
         status, summary = agent.start().wait()
-    ear.link.stop()
+    subscriber.link.stop()
     assert status == 0, agent.log
-    again = ear.messages("prediction", Prediction)[before:]
+    again = subscriber.messages("prediction", Prediction)[before:]
     assert (first.session, first.sequence) in {(message.session, message.sequence) for message in again}
-    sessions = [message.session for message in ear.messages("availability", Availability)]
+    sessions = [message.session for message in subscriber.messages("availability", Availability)]
     assert sessions[0] == sessions[1] < sessions[2]
     assert summary["spool_rows"] > 0  # nobody acknowledged anything
 
@@ -128,12 +128,12 @@ def test_a_real_bridge_empties_the_spool(broker: Broker, tmp_path: Path, clip: P
     try:
         eventually(lambda: ready(port))
         with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n" + OFTEN) as agent:
-            ear = Ear(broker.port)
-            eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
-            eventually(lambda: ear.messages("ack", Ack), lambda: agent.log)
+            subscriber = Subscriber(broker.port)
+            eventually(lambda: subscriber.messages("prediction", Prediction), lambda: agent.log)
+            eventually(lambda: subscriber.messages("ack", Ack), lambda: agent.log)
             eventually(lambda: held(tmp_path / "state" / "spool.db") == 0, lambda: agent.log)
             status, _ = agent.stop()
-            ear.link.stop()
+            subscriber.link.stop()
     finally:
         bridge.terminate()
         bridge.wait()
@@ -162,11 +162,11 @@ def test_two_releases_pushed_to_a_running_agent_become_active_and_no_frame_fails
     side = ReleaseSide(tmp_path / "fleet", broker.port)
     root = tmp_path / "root.json"
     root.write_bytes(_first_root(tmp_path / "fleet"))
-    ear = Ear(broker.port, topics.device(DEVICE, "reported"))
+    subscriber = Subscriber(broker.port, topics.device(DEVICE, "reported"))
     model = f"trust_root = {json.dumps(str(root))}"
 
     def committed(release: int) -> bool:
-        said = ear.messages("reported", Reported)
+        said = subscriber.messages("reported", Reported)
         ref = tiny(release).manifest.ref
         return bool(said) and said[-1].state == "committed" and said[-1].active == ref
 
@@ -175,7 +175,7 @@ def test_two_releases_pushed_to_a_running_agent_become_active_and_no_frame_fails
             side.push(tiny(release))
             eventually(lambda release=release: committed(release), lambda: agent.log)  # type: ignore[misc]
         status, summary = agent.stop()
-    ear.link.stop()
+    subscriber.link.stop()
     assert status == 0, agent.log
     assert [name.rpartition(" ")[0] for name in summary["releases"]] == ["tiny 1", "tiny 2"]
     assert summary["errors"] == 0
@@ -192,7 +192,7 @@ def test_signed_commands_are_done_once_and_answered_and_unsigned_ones_are_not(
     (tmp_path / "root.json").write_bytes(_first_root(tmp_path / "fleet"))
     stranger = ReleaseSide(tmp_path / "stranger", broker.port)
     model = f"trust_root = 'root.json'\nfactory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
 
     def send(number: str, name: Any, signer: ReleaseSide = side, **arguments: Any) -> None:
         now = time.time()
@@ -200,24 +200,24 @@ def test_signed_commands_are_done_once_and_answered_and_unsigned_ones_are_not(
             device=DEVICE, id=number, command=Command(name=name, arguments=arguments), issued=now, expires=now + 600
         )
         envelope = seal(command, COMMAND_TYPE, signer.repository.online_signer())
-        assert ear.link.publish(topics.command(DEVICE, number), envelope)
+        assert subscriber.link.publish(topics.command(DEVICE, number), envelope)
 
     def answer(number: str) -> CommandResult:
         topic = topics.command_result(DEVICE, number)
-        eventually(lambda: any(said == topic for said, _ in ear.heard), lambda: agent.log)
-        answers = [decode(payload, CommandResult) for said, payload in ear.heard if said == topic]
+        eventually(lambda: any(said == topic for said, _ in subscriber.received), lambda: agent.log)
+        answers = [decode(payload, CommandResult) for said, payload in subscriber.received if said == topic]
         assert len(answers) == 1
         return answers[0]
 
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n", model=model) as agent:
-        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        eventually(lambda: subscriber.messages("prediction", Prediction), lambda: agent.log)
         send("c1", "identify", stranger)
         send("c2", "identify")
         send("c2", "identify")
         assert DEVICE in answer("c2").detail
         send("c3", "set-config", **{"telemetry.interval_s": 1, "log.level": "debug"})
         assert answer("c3").ok
-        eventually(lambda: len(ear.messages("telemetry", Telemetry)) >= 2, lambda: agent.log)
+        eventually(lambda: len(subscriber.messages("telemetry", Telemetry)) >= 2, lambda: agent.log)
         send("c4", "set-config", **{"broker.host": "elsewhere"})
         assert not answer("c4").ok
         send("c5", "selftest")
@@ -232,17 +232,17 @@ def test_signed_commands_are_done_once_and_answered_and_unsigned_ones_are_not(
         send("c7", "rollback")
         assert answer("c7").ok
         status, _ = agent.stop()
-    ear.link.stop()
+    subscriber.link.stop()
     assert status == 0
-    assert not [topic for topic, _ in ear.heard if topic == topics.command_result(DEVICE, "c1")]
+    assert not [topic for topic, _ in subscriber.received if topic == topics.command_result(DEVICE, "c1")]
     assert answer("c2").ok  # the second delivery got no second answer
     assert json.loads((tmp_path / "state" / "set-config.json").read_text())["telemetry.interval_s"] == 2.5
 
 
 def test_sighup_reloads_what_is_safe_and_names_what_is_not(broker: Broker, tmp_path: Path, clip: Path) -> None:
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n[telemetry]\ninterval_s = 3600\n") as agent:
-        eventually(lambda: ear.messages("prediction", Prediction), lambda: agent.log)
+        eventually(lambda: subscriber.messages("prediction", Prediction), lambda: agent.log)
         agent.configure("loop = true\nfps = 15\n[telemetry]\ninterval_s = 1\n[log]\nlevel = 'debug'\n")
         agent.signal(signal.SIGHUP)
         eventually(lambda: "a restart is needed for source.fps" in agent.log, lambda: agent.log)
@@ -250,7 +250,7 @@ def test_sighup_reloads_what_is_safe_and_names_what_is_not(broker: Broker, tmp_p
         agent.signal(signal.SIGHUP)
         eventually(lambda: "the settings were not reloaded" in agent.log, lambda: agent.log)
         status, _ = agent.stop()
-    ear.link.stop()
+    subscriber.link.stop()
     assert status == 0
 
 
@@ -263,13 +263,13 @@ def test_the_service_manager_hears_ready_alive_and_stopping(broker: Broker, tmp_
             agent.process.kill()  # type: ignore[union-attr]
             agent.process.wait()  # type: ignore[union-attr]
             agent.start(NOTIFY_SOCKET=path, WATCHDOG_USEC="30000000")
-            heard = [manager.recv(1000).decode(), manager.recv(1000).decode()]
+            received = [manager.recv(1000).decode(), manager.recv(1000).decode()]
             status, _ = agent.stop()
-            while not heard[-1].startswith("STOPPING"):
-                heard.append(manager.recv(1000).decode())
+            while not received[-1].startswith("STOPPING"):
+                received.append(manager.recv(1000).decode())
     assert status == 0
-    assert heard[0].startswith("READY=1\nSTATUS=looking through")
-    assert heard[1] == "WATCHDOG=1"
+    assert received[0].startswith("READY=1\nSTATUS=looking through")
+    assert received[1] == "WATCHDOG=1"
 
 
 def test_without_a_broker_it_looks_and_keeps_and_ends_as_well(tmp_path: Path, clip: Path) -> None:

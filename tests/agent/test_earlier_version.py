@@ -12,7 +12,7 @@ from demo.broker import Broker, free_port
 from edge_contract.messages import Availability, CommandResult, Reported, decode
 from edge_vision.classifier import runtime
 from tests import earlier_version
-from tests.agent.agent_process import REPOSITORY, AgentProcess, Ear, eventually, render_clip
+from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, eventually, render_clip
 
 LEFT = earlier_version.retained_json("device/cam-1/reported")
 SESSION = LEFT["session"]
@@ -36,14 +36,14 @@ def agent(folder: Path, port: int, clip: Path, extra: str = SETTINGS) -> AgentPr
     return AgentProcess(folder, port, clip, extra=extra, model=f"trust_root = {json.dumps(str(earlier_version.ROOT))}")
 
 
-def reports(ear: Ear) -> list[Reported]:
+def reports(subscriber: Subscriber) -> list[Reported]:
     """What the device reported since the start of this version."""
-    return [report for report in ear.messages("reported", Reported) if report.session > SESSION]
+    return [report for report in subscriber.messages("reported", Reported) if report.session > SESSION]
 
 
-def runs(ear: Ear, release: int, state: str) -> bool:
+def runs(subscriber: Subscriber, release: int, state: str) -> bool:
     """Whether the last report has this release of tiny active in this state."""
-    last = reports(ear)[-1:]
+    last = reports(subscriber)[-1:]
     return bool(last) and last[0].state == state and last[0].active is not None and last[0].active.release == release
 
 
@@ -66,16 +66,16 @@ def test_the_device_reports_what_it_did_before_and_downloads_nothing(
     broker: Broker, tmp_path: Path, clip: Path
 ) -> None:
     earlier_version.publish_all(broker.port, WITHOUT_BLOBS)
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with agent(tmp_path, broker.port, clip) as running:
-        eventually(lambda: reports(ear), lambda: running.log)
+        eventually(lambda: reports(subscriber), lambda: running.log)
         running.stop()
-    ear.link.stop()
-    assert {(report.state, report.revision, report.active.release) for report in reports(ear) if report.active} == {
-        ("committed", LEFT["revision"], 2)
-    }
-    assert {report.target.digest for report in reports(ear) if report.target} == {LEFT["target"]["digest"]}
-    sessions = [message.session for message in ear.messages("availability", Availability)]
+    subscriber.link.stop()
+    assert {
+        (report.state, report.revision, report.active.release) for report in reports(subscriber) if report.active
+    } == {("committed", LEFT["revision"], 2)}
+    assert {report.target.digest for report in reports(subscriber) if report.target} == {LEFT["target"]["digest"]}
+    sessions = [message.session for message in subscriber.messages("availability", Availability)]
     assert sessions[0] == SESSION < sessions[1]
 
 
@@ -83,10 +83,12 @@ def test_messages_left_in_the_spool_are_sent_with_their_session_and_sequence(
     broker: Broker, tmp_path: Path, clip: Path
 ) -> None:
     left = earlier_version.spooled()
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
 
     def sent() -> dict[tuple[int, int], tuple[str, dict[str, Any]]]:
-        messages = [(topic.rpartition("/")[2], json.loads(payload)) for topic, payload in ear.heard if payload]
+        messages = [
+            (topic.rpartition("/")[2], json.loads(payload)) for topic, payload in subscriber.received if payload
+        ]
         return {
             (body["session"], body["sequence"]): (kind, body)
             for kind, body in messages
@@ -96,7 +98,7 @@ def test_messages_left_in_the_spool_are_sent_with_their_session_and_sequence(
     with agent(tmp_path, broker.port, clip) as running:
         eventually(lambda: any(session > SESSION for session, _ in sent()), lambda: running.log)
         running.stop()
-    ear.link.stop()
+    subscriber.link.stop()
     for message in left:
         kind, body = sent()[message.session, message.sequence]
         assert kind == message.kind
@@ -113,16 +115,16 @@ def test_a_release_that_failed_under_the_version_before_is_not_tried_again(
         pytest.skip("it failed under another runtime than the one installed here, which may try it again")
     earlier_version.publish_all(broker.port, WITHOUT_BLOBS)
     earlier_version.publish_all(broker.port, earlier_version.signed_later("the refused release again"))
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with agent(tmp_path, broker.port, clip) as running:
-        eventually(lambda: reports(ear) and reports(ear)[-1].state == "rejected", lambda: running.log)
+        eventually(lambda: reports(subscriber) and reports(subscriber)[-1].state == "rejected", lambda: running.log)
         running.stop()
-    ear.link.stop()
-    last = reports(ear)[-1]
+    subscriber.link.stop()
+    last = reports(subscriber)[-1]
     assert "known inputs were answered wrongly" in last.reason
     assert last.active is not None
     assert last.active.release == 2
-    assert not {"downloading", "selftest"} & {report.state for report in reports(ear)}
+    assert not {"downloading", "selftest"} & {report.state for report in reports(subscriber)}
 
 
 def test_a_signed_command_brings_back_the_release_before_from_its_slot(
@@ -131,15 +133,15 @@ def test_a_signed_command_brings_back_the_release_before_from_its_slot(
     earlier_version.publish_all(broker.port, WITHOUT_BLOBS)
     command = earlier_version.signed_later("roll back")
     answer = f"{next(iter(command))}/result"
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with agent(tmp_path, broker.port, clip) as running:
-        eventually(lambda: reports(ear), lambda: running.log)
+        eventually(lambda: reports(subscriber), lambda: running.log)
         earlier_version.publish_all(broker.port, command, retain=False)
-        eventually(lambda: runs(ear, 1, "rolled-back"), lambda: running.log)
-        eventually(lambda: any(topic == answer for topic, _ in ear.heard), lambda: running.log)
+        eventually(lambda: runs(subscriber, 1, "rolled-back"), lambda: running.log)
+        eventually(lambda: any(topic == answer for topic, _ in subscriber.received), lambda: running.log)
         _, summary = running.stop()
-    ear.link.stop()
-    (result,) = [decode(payload, CommandResult) for topic, payload in ear.heard if topic == answer]
+    subscriber.link.stop()
+    (result,) = [decode(payload, CommandResult) for topic, payload in subscriber.received if topic == answer]
     assert result.ok, result.detail
     assert [name.rpartition(" ")[0] for name in summary["releases"]] == ["tiny 2", "tiny 1"]
 
@@ -147,12 +149,12 @@ def test_a_signed_command_brings_back_the_release_before_from_its_slot(
 def test_a_desired_state_signed_for_the_version_before_is_followed(broker: Broker, tmp_path: Path, clip: Path) -> None:
     earlier_version.publish_all(broker.port, earlier_version.retained())
     earlier_version.publish_all(broker.port, earlier_version.signed_later("the release before"))
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with agent(tmp_path, broker.port, clip) as running:
-        eventually(lambda: runs(ear, 1, "committed"), lambda: running.log)
+        eventually(lambda: runs(subscriber, 1, "committed"), lambda: running.log)
         running.stop()
-    ear.link.stop()
-    assert reports(ear)[-1].revision > LEFT["revision"]
+    subscriber.link.stop()
+    assert reports(subscriber)[-1].revision > LEFT["revision"]
 
 
 def _status(agent: AgentProcess) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tests.agent.agent_process import FIXTURES, eventually
 
 
 class Manager:
-    """A service manager's ear."""
+    """A service manager's subscriber."""
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -29,7 +29,7 @@ class Manager:
         self.socket.setblocking(False)
         self.environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "60000000"}
 
-    def heard(self) -> list[str]:
+    def received(self) -> list[str]:
         """What was said since the last call."""
         words = []
         while True:
@@ -93,18 +93,18 @@ def test_a_pipeline_that_hangs_starves_the_watchdog_and_the_end_still_comes(
     thread = threading.Thread(target=agent.run)
     thread.start()
     assert detector.entered.wait(60)
-    eventually(lambda: "WATCHDOG=1" in manager.heard())
+    eventually(lambda: "WATCHDOG=1" in manager.received())
     clock.now += agent_module._STALLED_S
     hung = threading.Event()
     hung.wait(0.2)  # what was on its way when the clock jumped
-    manager.heard()
+    manager.received()
     hung.wait(0.3)  # fifteen looks around
-    assert manager.heard() == []
+    assert manager.received() == []
     assert trouble(tmp_path / "state", 1e12) != ""
     agent.stop()
     thread.join(60)
     assert not thread.is_alive()
-    assert "STOPPING=1" in manager.heard()
+    assert "STOPPING=1" in manager.received()
     detector.leave.set()
 
 
@@ -117,9 +117,9 @@ def test_a_moving_pipeline_keeps_feeding_it(tmp_path: Path, manager: Manager, mo
     thread = threading.Thread(target=agent.run)
     thread.start()
     for _ in range(3):
-        manager.heard()
+        manager.received()
         clock.now += agent_module._STALLED_S
-        eventually(lambda: "WATCHDOG=1" in manager.heard())
+        eventually(lambda: "WATCHDOG=1" in manager.received())
     agent.stop()
     thread.join(60)
     assert not thread.is_alive()
@@ -137,7 +137,7 @@ def test_a_pipeline_that_breaks_ends_the_run_with_its_reason(
     monkeypatch.setattr(agent._pipeline, "run", broken)
     with pytest.raises(RuntimeError, match="on fire"):
         agent.run()
-    assert "STOPPING=1" in manager.heard()
+    assert "STOPPING=1" in manager.received()
 
 
 def test_a_second_agent_on_the_same_state_is_refused(tmp_path: Path, manager: Manager) -> None:

@@ -86,8 +86,8 @@ def test_the_a76_runs_litert_with_its_dot_products(counts: Counts) -> None:
 
 
 @dataclass
-class Heard:
-    """What a subscriber on the host heard of one device."""
+class Received:
+    """What a subscriber on the host received of one device."""
 
     device: EmulatedDevice
     predictions: list[Prediction] = field(default_factory=list)
@@ -113,19 +113,19 @@ class Heard:
 
 
 @pytest.fixture
-def heard(device: EmulatedDevice, broker: Broker) -> Iterator[Heard]:
+def received(device: EmulatedDevice, broker: Broker) -> Iterator[Received]:
     """A subscriber that is connected before the device starts."""
-    heard, ready = Heard(device), threading.Event()
+    received, ready = Received(device), threading.Event()
     watcher = Link(BrokerSettings(port=broker.port), "watcher", clean_start=True, on_connect=ready.set)
-    watcher.subscribe(f"{topics.PREFIX}/device/emulated/#", heard)
+    watcher.subscribe(f"{topics.PREFIX}/device/emulated/#", received)
     watcher.start()
     assert ready.wait(20)
-    yield heard
+    yield received
     watcher.stop()
 
 
 def test_a_clip_becomes_predictions_and_telemetry_at_a_real_broker(
-    device: EmulatedDevice, broker: Broker, heard: Heard, scene: Scene, counts: Counts
+    device: EmulatedDevice, broker: Broker, received: Received, scene: Scene, counts: Counts
 ) -> None:
     yunet = f'face_detector = "{device.put(scene.detector)}"' if scene.detector is not None else ""
     settings = device.write(
@@ -148,23 +148,23 @@ def test_a_clip_becomes_predictions_and_telemetry_at_a_real_broker(
         agent.send_signal(signal.SIGKILL)
         raise
     assert agent.returncode == 0, log[-3000:]
-    assert heard.stopped.wait(20), log[-3000:]
+    assert received.stopped.wait(20), log[-3000:]
 
     frames = round(CLIP_SECONDS * clip_of_a_face.FRAMES_PER_SECOND)
     summary = json.loads(output.splitlines()[-1])
     assert (summary["frames"] + summary["dropped"], summary["errors"]) == (frames, 0)
     manifest = read_file(CHAMPION).manifest
-    assert {prediction.model for prediction in heard.predictions} == {manifest.ref}
-    assert {prediction.label for prediction in heard.predictions} <= set(manifest.labels)
-    assert len(heard.predictions) == summary["predictions"] > 0
-    last = heard.windows[-1][0]
+    assert {prediction.model for prediction in received.predictions} == {manifest.ref}
+    assert {prediction.label for prediction in received.predictions} <= set(manifest.labels)
+    assert len(received.predictions) == summary["predictions"] > 0
+    last = received.windows[-1][0]
     assert last.counters["frames"] + last.counters["drops"] == frames
     assert sum(last.emotions.values()) == sum(last.stages["invoke"].counts) > 0
-    assert heard.info is not None
-    assert heard.info.runtime.startswith(device.runtime)
-    assert (heard.states[0], heard.states[-1]) == ("online", "stopped")
+    assert received.info is not None
+    assert received.info.runtime.startswith(device.runtime)
+    assert (received.states[0], received.states[-1]) == ("online", "stopped")
 
-    working = [(window, number) for window, number in heard.windows if 0 < window.counters["frames"] < frames]
+    working = [(window, number) for window, number in received.windows if 0 < window.counters["frames"] < frames]
     if len(working) > 1:
         (first, then), (latest, now) = working[0], working[-1]
         seen = latest.counters["frames"] - first.counters["frames"]

@@ -104,7 +104,7 @@ def test_a_taken_port_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
         port = taken.getsockname()[1]
         status = cli.main(["run", "--database", f"sqlite:///{tmp_path}/x.db", "--listen", f"127.0.0.1:{port}"])
     assert status == 2
-    assert f"127.0.0.1:{port} cannot be listened on" in capsys.readouterr().err
+    assert f"127.0.0.1:{port} is in use or not of this machine" in capsys.readouterr().err
 
 
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Signed commands: which are believed, and that each is done once, also over a restart."""
+"""Signed commands: which are accepted, and that each is done once, also over a restart."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.messages import Command, CommandResult, decode
 from edge_contract.trust import COMMAND_TYPE, DESIRED_TYPE, SignedCommand
-from tests.agent.agent_process import Ear, eventually
+from tests.agent.agent_process import Subscriber, eventually
 
 SIGNER = CryptoSigner.generate_ed25519()
 STRANGER = CryptoSigner.generate_ed25519()
@@ -107,58 +107,58 @@ class Listener:
         self.link.stop()
 
 
-def send(ear: Ear, number: str, name: Any = "identify", **arguments: Any) -> None:
+def send(subscriber: Subscriber, number: str, name: Any = "identify", **arguments: Any) -> None:
     now = time.time()
     command = Command(name=name, arguments=arguments)
     envelope = SignedCommand(device="cam-1", id=number, command=command, issued=now, expires=now + 60)
-    ear.link.publish(topics.command("cam-1", number), seal(envelope, COMMAND_TYPE, SIGNER))
+    subscriber.link.publish(topics.command("cam-1", number), seal(envelope, COMMAND_TYPE, SIGNER))
 
 
-def answers(ear: Ear, number: str) -> list[CommandResult]:
+def answers(subscriber: Subscriber, number: str) -> list[CommandResult]:
     topic = topics.command_result("cam-1", number)
-    return [decode(payload, CommandResult) for said, payload in ear.heard if said == topic]
+    return [decode(payload, CommandResult) for said, payload in subscriber.received if said == topic]
 
 
 def test_each_is_done_once_also_when_it_comes_again_after_a_restart(broker: Broker, tmp_path: Path) -> None:
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     listener = Listener(broker.port, tmp_path / "commands.json")
-    send(ear, "c1", value=3)
-    eventually(lambda: answers(ear, "c1"))
+    send(subscriber, "c1", value=3)
+    eventually(lambda: answers(subscriber, "c1"))
     listener.close()
     again = Listener(broker.port, tmp_path / "commands.json")
-    repeated = next(payload for topic, payload in ear.heard if topic == topics.command("cam-1", "c1"))
-    ear.link.publish(topics.command("cam-1", "c1"), repeated)
-    send(ear, "c2")
-    eventually(lambda: answers(ear, "c2"))
+    repeated = next(payload for topic, payload in subscriber.received if topic == topics.command("cam-1", "c1"))
+    subscriber.link.publish(topics.command("cam-1", "c1"), repeated)
+    send(subscriber, "c2")
+    eventually(lambda: answers(subscriber, "c2"))
     again.close()
-    ear.link.stop()
+    subscriber.link.stop()
     assert listener.done == [{"value": 3}]
     assert again.done == [{}]
-    assert len(answers(ear, "c1")) == 1
+    assert len(answers(subscriber, "c1")) == 1
 
 
 def test_what_goes_wrong_and_what_is_unknown_is_answered_with_a_sentence(broker: Broker, tmp_path: Path) -> None:
-    ear, listener = Ear(broker.port), Listener(broker.port, tmp_path / "commands.json")
-    send(ear, "c1", "rollback")
-    send(ear, "c2", "restart")
-    eventually(lambda: answers(ear, "c2"))
+    subscriber, listener = Subscriber(broker.port), Listener(broker.port, tmp_path / "commands.json")
+    send(subscriber, "c1", "rollback")
+    send(subscriber, "c2", "restart")
+    eventually(lambda: answers(subscriber, "c2"))
     listener.close()
-    ear.link.stop()
-    assert answers(ear, "c1") == [CommandResult(ok=False, detail="there is nothing to go back to.")]
-    assert answers(ear, "c2") == [CommandResult(ok=False, detail="this agent has no command restart.")]
+    subscriber.link.stop()
+    assert answers(subscriber, "c1") == [CommandResult(ok=False, detail="there is nothing to go back to.")]
+    assert answers(subscriber, "c2") == [CommandResult(ok=False, detail="this agent has no command restart.")]
 
 
 def test_a_memory_that_cannot_be_written_means_that_nothing_is_done(
     broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise a replay after the restart would be done again. Sent once more, it is done."""
-    ear, listener = Ear(broker.port), Listener(broker.port, tmp_path / "missing" / "commands.json")
-    send(ear, "c1")
+    subscriber, listener = Subscriber(broker.port), Listener(broker.port, tmp_path / "missing" / "commands.json")
+    send(subscriber, "c1")
     eventually(lambda: "No such file" in caplog.text)
     assert listener.done == []
     (tmp_path / "missing").mkdir()
-    send(ear, "c1")
-    eventually(lambda: answers(ear, "c1"))
+    send(subscriber, "c1")
+    eventually(lambda: answers(subscriber, "c1"))
     listener.close()
-    ear.link.stop()
+    subscriber.link.stop()
     assert listener.done == [{}]

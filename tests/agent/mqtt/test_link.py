@@ -42,12 +42,12 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def linked(
-    broker: Broker, name: str, hears: Mapping[str, Handler] = MappingProxyType({}), **options: object
+    broker: Broker, name: str, handlers: Mapping[str, Handler] = MappingProxyType({}), **options: object
 ) -> Iterator[Link]:
-    """A started link with quick reconnects, whose subscriptions `hears` hold."""
+    """A started link with quick reconnects, whose subscriptions `handlers` hold."""
     options.setdefault("clean_start", True)
     link = Link(BrokerSettings(port=broker.port), name, jitter=lambda: 0.0, **options)  # type: ignore[arg-type]
-    for topic_filter, handler in hears.items():
+    for topic_filter, handler in handlers.items():
         link.subscribe(topic_filter, handler)
     link.start()
     try:
@@ -109,7 +109,7 @@ def test_after_a_broker_restart_it_reconnects_subscribes_again_and_calls_on_conn
         eventually(lambda: len(connected.messages) == 1)
         broker.kill()
         eventually(lambda: not link.connected)
-        assert not link.publish("t", b"nobody hears this")
+        assert not link.publish("t", b"nobody handlers this")
         broker.start()
         eventually(lambda: len(connected.messages) == 2)
         assert link.publish("t", b"again")
@@ -118,7 +118,7 @@ def test_after_a_broker_restart_it_reconnects_subscribes_again_and_calls_on_conn
 
 
 def test_connected_means_that_the_subscriptions_hold(broker: Broker) -> None:
-    """So whoever hears a device say `online` can command it at once; tried twenty times, for it is a race."""
+    """So whoever handlers a device say `online` can command it at once; tried twenty times, for it is a race."""
     with linked(broker, "sender") as sender:
         for number in range(20):
             seen = Seen()

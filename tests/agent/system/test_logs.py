@@ -59,9 +59,9 @@ def test_the_level_is_the_agents_own_and_can_change_while_it_runs() -> None:
     logger = logging.getLogger("edge_agent.test")
     logger.info("unheard")
     logs.set_level(LogSettings(level="debug"))
-    logger.debug("heard")
+    logger.debug("received")
     logging.getLogger("some.library").info("unheard too")
-    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["heard"]
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["received"]
 
 
 def test_what_a_c_library_prints_becomes_a_log_line_and_a_flood_of_it_blocks_nobody() -> None:

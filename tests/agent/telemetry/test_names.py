@@ -16,7 +16,7 @@ from edge_agent.telemetry.windows import Windows
 from edge_contract import topics
 from edge_contract.messages import ModelRef, PredictionBody, Telemetry, TelemetryBody
 from edge_contract.metrics import DeviceCounter, DeviceGauge, ErrorKind
-from tests.agent.agent_process import DEVICE, AgentProcess, Ear, eventually
+from tests.agent.agent_process import DEVICE, AgentProcess, Subscriber, eventually
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
@@ -25,16 +25,16 @@ def of_an_agent(broker: Broker, folder: Path) -> TelemetryBody:
     """The last window of a real agent that was sent an acknowledgement it cannot read."""
     (folder / "pictures").mkdir()
     cv2.imwrite(str(folder / "pictures" / "1.png"), np.full((48, 64), 99, np.uint8))
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     with AgentProcess(
         folder, broker.port, folder / "pictures", extra="loop = true\n[telemetry]\ninterval_s = 1\n"
     ) as agent:
-        eventually(lambda: ear.messages("telemetry", Telemetry), lambda: agent.log)
-        ear.link.publish(topics.device(DEVICE, "ack"), b"{}")
-        eventually(lambda: "errors_ack" in ear.messages("telemetry", Telemetry)[-1].counters, lambda: agent.log)
+        eventually(lambda: subscriber.messages("telemetry", Telemetry), lambda: agent.log)
+        subscriber.link.publish(topics.device(DEVICE, "ack"), b"{}")
+        eventually(lambda: "errors_ack" in subscriber.messages("telemetry", Telemetry)[-1].counters, lambda: agent.log)
         agent.stop()
-    ear.link.stop()
-    return ear.messages("telemetry", Telemetry)[-1]
+    subscriber.link.stop()
+    return subscriber.messages("telemetry", Telemetry)[-1]
 
 
 def of_what_seldom_happens(root: Path) -> TelemetryBody:

@@ -22,7 +22,7 @@ from edge_contract import limits, topics
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Reported
 from edge_contract.trust import DESIRED_TYPE, DesiredState
-from tests.agent.agent_process import AgentProcess, Ear, render_clip
+from tests.agent.agent_process import AgentProcess, Subscriber, render_clip
 from tests.agent.agent_process import eventually as eventually_of_process
 from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
@@ -153,7 +153,7 @@ def test_a_restart_with_nothing_new_verifies_nothing_again(
     starts = (tmp_path / "starts").read_text()
     with Device(tmp_path / "device", broker.port, root, verify_command=command) as device:
         eventually(lambda: device.control.connected and device.reports, "the restart")
-        side.say(topics.trust("index.json"), side.repository.files()["index.json"])  # heard after what was retained
+        side.say(topics.trust("index.json"), side.repository.files()["index.json"])  # received after what was retained
         second = side.push(tiny(1))
         eventually(lambda: device.reported.revision == side.desired.all()[0].state.revision, "the new revision")
         assert device.running == second.digest
@@ -264,18 +264,18 @@ def test_the_agent_that_carried_an_update_through_holds_nothing_that_checks_sign
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(REMEMBER_MODULES.format(file=str(modules)))
     (tmp_path / "root.json").write_bytes(side.repository.first_root())
-    ear = Ear(broker.port)
+    subscriber = Subscriber(broker.port)
     model = f"trust_root = 'root.json'\nfactory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n", model=model).start(
         PYTHONPATH=str(tmp_path / "site")
     ) as agent:
         side.push(tiny(2), f"group/{GROUP}")
-        said = lambda: [(r.state, r.active and r.active.release) for r in ear.messages("reported", Reported)]  # noqa: E731
+        said = lambda: [(r.state, r.active and r.active.release) for r in subscriber.messages("reported", Reported)]  # noqa: E731
         eventually_of_process(lambda: ("committed", 2) in said(), lambda: agent.log)
         agent.signal(signal.SIGUSR2)
         eventually_of_process(lambda: modules.exists() and modules.read_text(), lambda: agent.log)
         loaded = {name.partition(".")[0] for name in modules.read_text().split()}
         agent.stop()
-    ear.link.stop()
+    subscriber.link.stop()
     assert "edge_agent" in loaded
     assert not loaded & {"tuf", "cryptography", "securesystemslib", "urllib3", "requests"}

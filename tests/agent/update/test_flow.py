@@ -81,7 +81,7 @@ def test_a_devices_own_desired_state_overrides_its_groups_until_it_follows_again
     own = side.push(tiny(1), f"device/{DEVICE}")
     device.until("committed")
     group = side.push(tiny(2))
-    eventually(lambda: device.reported.revision == side.desired.all()[1].state.revision, "both heard")
+    eventually(lambda: device.reported.revision == side.desired.all()[1].state.revision, "both arrived")
     assert device.reported.active == own
     with side.publisher() as publisher:
         publisher.states([side.desired.issue(f"device/{DEVICE}", own, follow_group=True)])
@@ -253,13 +253,13 @@ def test_a_condemned_release_is_tried_again_only_when_that_is_asked_for_and_once
         side.push(tiny(2), retry=True)
         eventually(lambda: [r.state for r in device.reports].count("selftest") == 2, "a second self-test")
         device.until("rejected", "made to fail")
-        with side.publisher() as publisher:  # the same wish with a longer life asks for no third one
+        with side.publisher() as publisher:  # the same desired state with a longer life asks for no third one
             publisher.states(side.desired.reissue(side.desired.all()))
         device.until("rejected", "failed on this device before: made to fail")
         ill.unlink()
         side.push(tiny(2))
         revision = side.desired.all()[0].state.revision
-        eventually(lambda: device.reported.revision == revision, "the plain wish is heard")
+        eventually(lambda: device.reported.revision == revision, "the plain desired state arrived")
         device.until("rejected", "failed on this device before")
         asked = side.push(tiny(2), retry=True)
         eventually(lambda: device.reported.active == asked and device.reported.state == "committed", "tried again")

@@ -105,20 +105,20 @@ def test_a_refusal_keeps_the_committed_model_and_remembers_only_a_model_at_fault
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_a_newer_wish_supersedes_whatever_is_under_way_and_ends_a_trial(phase: Phase) -> None:
+def test_a_newer_desired_state_supersedes_whatever_is_under_way_and_ends_a_trial(phase: Phase) -> None:
     after, commands = step(replace(TRIAL, phase=phase, boots=2), Wanted(target(3, 2)))
     assert after == replace(BASE, phase=Phase.OFFERED, target=target(3, 2))
     assert commands == ((Run(), Work.ADMIT) if phase in ON_TRIAL else (Work.ADMIT,))
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in SETTLED] + [Phase.COMMITTED])
-def test_the_same_model_wished_again_does_not_disturb_what_is_under_way(phase: Phase) -> None:
+def test_the_same_model_desired_again_does_not_disturb_what_is_under_way(phase: Phase) -> None:
     state = replace(TRIAL, phase=phase)
     assert step(state, Wanted(target(2, 9))) == (replace(state, target=target(2, 9)), ())
 
 
 @pytest.mark.parametrize("phase", [Phase.REJECTED, Phase.ROLLED_BACK])
-def test_the_same_model_wished_again_after_a_refusal_is_judged_again(phase: Phase) -> None:
+def test_the_same_model_desired_again_after_a_refusal_is_judged_again(phase: Phase) -> None:
     assert step(replace(BASE, phase=phase), Wanted(target(2, 9)))[0].phase is Phase.OFFERED
 
 
@@ -151,7 +151,7 @@ def test_starts_after_a_clean_stop_do_not_count_against_a_model(phase: Phase) ->
     assert step(state, Booted())[0].boots == 2  # the next one followed a crash
 
 
-def test_a_damaged_committed_slot_gives_way_to_the_one_before_and_is_wished_for_anew() -> None:
+def test_a_damaged_committed_slot_gives_way_to_the_one_before_and_is_desired_anew() -> None:
     after, commands = step(replace(BASE, phase=Phase.COMMITTED), Damaged("bits"))
     assert (after.phase, after.committed, after.previous, after.target) == (Phase.IDLE, slot(0), None, None)
     assert commands == (Run(),)
@@ -214,7 +214,7 @@ def test_a_state_survives_the_database(state: State) -> None:
 
 
 class UpdateHistories(RuleBasedStateMachine):
-    """Any order of wishes, answers of the work, and power cuts; the "device" obeys the commands."""
+    """Any order of desired states, answers of the work, and power cuts; the "device" obeys the commands."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ class UpdateHistories(RuleBasedStateMachine):
             self.proven.add(before.trial.name)
 
     @rule(release=st.integers(1, 4), newer=st.booleans())
-    def wish(self, release: int, newer: bool) -> None:
+    def desire(self, release: int, newer: bool) -> None:
         self.revision += newer
         self._send(Wanted(target(release, self.revision)))
 
