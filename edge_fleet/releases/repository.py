@@ -28,7 +28,7 @@ TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with e
 ONLINE_LIFE: Final = timedelta(days=14)  # how long a device can be kept from news unnoticed; `release refresh` renews
 
 PUBLIC: Final = 0o644
-"""Permissions of all that is written here but keys, whatever the umask: all may read it, and its owner alone change it."""
+"""Permissions of all that is written here but keys, whatever the umask: all may read, its owner alone may change it."""
 
 Role = Literal["root", "targets", "snapshot", "timestamp"]
 KEY_NAMES: Final[Mapping[Role, str]] = {

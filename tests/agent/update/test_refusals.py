@@ -1,4 +1,4 @@
-"""What a device must not accept, published to one that runs a good model: each is refused by name and nothing changes."""
+"""What a device must not accept, while it runs a good model: each is refused by name, and nothing changes."""
 
 import time
 from collections.abc import Iterator
