@@ -63,7 +63,7 @@ class Camera:
             folder / "device", broker.port, side.repository.first_root(), feed=False, on_activate=self._activate
         )
         observer = MetricsObserver(
-            self.meter, lambda _: None, device="d", site="s", session=1, per_minute=1, clock=time.monotonic,
+            self.meter, lambda _: None, device="d", site="s", per_minute=1, clock=time.monotonic,
             now=time.time,
         )  # fmt: skip
         self._pipeline = Pipeline(
