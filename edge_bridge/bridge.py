@@ -41,7 +41,9 @@ class Bridge:
         self.settings = settings
         self.store = Store(settings.database)
         self.store.open(clock.unix())
-        remembered = self.store.remembered()
+        remembered = self.store.remembered(clock.unix())
+        for each in remembered.damaged:
+            _log.warning("a damaged record was put aside in the table `damaged`, and its counts begin anew: %s", each)
         self.fleet = FleetState(settings.limits, settings.metrics, remembered.devices, remembered.sums.items())
         self.history = History(settings.metrics.silent_after_s)
         self.metrics = BridgeMetrics(CollectorRegistry())

@@ -7,7 +7,7 @@ can carry an image. Times are seconds since 1970 (UTC) by the sender's clock, du
 Order and loss: every telemetry and prediction message has a key `(session, sequence)`. A session is one run of the
 agent; its number grows with every start. The sequence grows within the device's spool. `oldest` is the key of the
 oldest message the device still holds, so the bridge knows that nothing before it will come any more, and may
-acknowledge up to the first gap after it.
+acknowledge up to the first gap after it. Sequences begin at 1, and `oldest` never has a higher one than the message.
 """
 
 import base64
@@ -23,9 +23,19 @@ from edge_contract.update_state import UpdateState
 
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Sha256 = Annotated[str, Meta(pattern=SHA256_PATTERN)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Seconds = Annotated[float, Meta(ge=0)]
+LARGEST: Final = 2**63 - 1
+"""The largest whole number that every reader and database of the fleet can hold."""
+
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Seconds = Annotated[float, Meta(ge=0, le=2**37)]
+"""A time or a duration. The bound is the year 6325: a time in milliseconds passes it, and every calendar holds it."""
 Share = Annotated[float, Meta(ge=0, le=1)]
+Amount = Annotated[float, Meta(ge=0, le=2**53)]
+"""A sum of what was observed; small enough that any number of them added up stays finite."""
+Reading = Annotated[float, Meta(ge=-(2**53), le=2**53)]
+"""What a gauge shows; up to here a whole number is exact in a float."""
+Edge = Annotated[float, Meta(ge=-1000, le=1000)]
+"""One side of a box, as a share of the frame: a face may reach past the frame, not far past it."""
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(max_length=1024)]
 Key = tuple[Count, Count]
@@ -100,7 +110,7 @@ class Histogram(Struct, frozen=True, kw_only=True):
     """Counts since the session began, one per bucket (not summed up), and the sum of all observed values."""
 
     counts: Annotated[tuple[Count, ...], Meta(max_length=64)]
-    sum: float
+    sum: Amount
 
 
 class TelemetryBody(Message, frozen=True, kw_only=True):
@@ -122,7 +132,7 @@ class TelemetryBody(Message, frozen=True, kw_only=True):
     """Latency by stage over `STAGE_BOUNDS`."""
     confidence: Histogram
     """Top probability over `CONFIDENCE_BOUNDS`."""
-    gauges: Annotated[dict[Label, float], Meta(max_length=64)]
+    gauges: Annotated[dict[Label, Reading], Meta(max_length=64)]
     """By name: those of `metrics.DeviceGauge` that this board can measure, and what a newer device measures."""
 
 
@@ -148,7 +158,7 @@ class PredictionBody(Message, frozen=True, kw_only=True):
     confidence: Share
     probabilities: Annotated[tuple[Share, ...], Meta(max_length=limits.LABELS)]
     """In the order of the model's labels."""
-    box: tuple[float, float, float, float]
+    box: tuple[Edge, Edge, Edge, Edge]
     """Left, top, width, height as shares of the frame's width and height."""
     model: ModelRef
     latency: Seconds

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from edge_contract.messages import Key
+from edge_contract.messages import Count, Key
 
 SESSIONS: Final = 16
 """Sessions remembered, to tell a repeated message from a wiped device."""
@@ -25,7 +25,7 @@ class Progress(Struct, frozen=True):
     """Up to and including `mark`, all that a device sent is stored or will never come."""
 
     mark: Key = (0, 0)
-    sessions: tuple[int, ...] = ()
+    sessions: tuple[Count, ...] = ()
     """Sessions seen, newest last."""
     ahead: tuple[Key, ...] = ()
     """Stored keys past the first gap, in order."""
@@ -38,7 +38,7 @@ def advance(progress: Progress, key: Key, oldest: Key) -> Progress:
         if key[0] < mark[0]:
             mark, ahead = (0, 0), ()
         sessions = (*sessions, key[0])[-SESSIONS:]
-    never = (oldest[0], oldest[1] - 1)  # the greatest key that will not come
+    never = (oldest[0], max(0, oldest[1] - 1))  # the greatest key that will not come; sequences begin at 1
     mark = max(mark, never)
     if key > mark:
         if key[1] == mark[1] + 1:

@@ -1,6 +1,17 @@
 """Histograms of a device, as arithmetic: what one gained, two added up, and the quantile of one."""
 
-from edge_contract.messages import STAGE_BOUNDS, Histogram
+from edge_bridge.fleet.totals import added, added_sum
+from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram
+
+
+def of_stage(histogram: Histogram) -> bool:
+    """Whether it has one count for each bound of a stage's latency and one more."""
+    return len(histogram.counts) == len(STAGE_BOUNDS) + 1
+
+
+def of_confidence(histogram: Histogram) -> bool:
+    """Whether it has one count for each bound of confidence and one more."""
+    return len(histogram.counts) == len(CONFIDENCE_BOUNDS) + 1
 
 
 def growth(before: Histogram | None, now: Histogram) -> Histogram:
@@ -15,7 +26,7 @@ def merged(left: Histogram | None, right: Histogram) -> Histogram:
     """Two histograms of the same bounds added up."""
     if left is None or len(left.counts) != len(right.counts):
         return right
-    return Histogram(counts=tuple(map(int.__add__, left.counts, right.counts)), sum=left.sum + right.sum)
+    return Histogram(counts=tuple(map(added, left.counts, right.counts)), sum=added_sum(left.sum, right.sum))
 
 
 def quantile(counts: tuple[int, ...], share: float) -> float | None:

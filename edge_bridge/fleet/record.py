@@ -17,8 +17,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge_bridge.fleet.histograms import merged
+from edge_bridge.fleet.totals import added, added_by_name
 from edge_bridge.fleet.window import Difference, Window, difference, window_of
-from edge_contract.messages import Availability, Histogram, Info, ModelRef, Reported, Telemetry
+from edge_contract.messages import (
+    Availability,
+    Count,
+    Histogram,
+    Id,
+    Info,
+    ModelRef,
+    Reading,
+    Reported,
+    Seconds,
+    Telemetry,
+)
 
 SESSIONS: Final = 16
 """Superseded sessions a record remembers, to know an old message from a wiped device."""
@@ -35,12 +47,12 @@ Presence = Literal["online", "offline", "stopped", "unknown"]
 class Device(Struct, frozen=True, kw_only=True):
     """What is known of one device; a bridge that restarts goes on from here."""
 
-    id: str
+    id: Id
     site: str = ""
     presence: Presence = "unknown"
-    session: int = 0
-    superseded: tuple[int, ...] = ()
-    last_seen: float = 0.0
+    session: Count = 0
+    superseded: tuple[Count, ...] = ()
+    last_seen: Seconds = 0.0
     """By the bridge's clock, seconds since 1970."""
     info: Info | None = None
     reported: Reported | None = None
@@ -48,13 +60,13 @@ class Device(Struct, frozen=True, kw_only=True):
     """Of the newest window."""
     windows: tuple[Window, ...] = ()
     """The newest window of the two newest sessions, newest first."""
-    counters: dict[str, int] = {}
-    emotions: dict[str, dict[str, int]] = {}
+    counters: dict[str, Count] = {}
+    emotions: dict[str, dict[str, Count]] = {}
     """By model (short name), by label; the model used last stands last."""
     stages: dict[str, dict[str, Histogram]] = {}
     """By model, by stage; kept only for devices that are shown one by one."""
-    gauges: dict[str, float] = {}
-    latency: tuple[int, ...] = ()
+    gauges: dict[str, Reading] = {}
+    latency: tuple[Count, ...] = ()
     """Frames of the newest window by bucket of `STAGE_BOUNDS`, stage `whole`."""
 
     @property
@@ -130,7 +142,7 @@ def measured(
         device,
         site=device.site if superseded and device.site else message.site,
         windows=windows,
-        counters=_added(device.counters, gained.counters),
+        counters=added_by_name(device.counters, gained.counters),
         emotions=_by_model(device.emotions, model, gained.emotions, emotions),
     )
     if histograms:
@@ -152,17 +164,13 @@ def _succeeded(device: Device, session: int) -> Device:
     return replace(device, session=session, superseded=kept)
 
 
-def _added(totals: Mapping[str, int], gains: Mapping[str, int]) -> dict[str, int]:
-    return {**totals, **{name: totals.get(name, 0) + gain for name, gain in gains.items()}}
-
-
 def _by_model(
     totals: Mapping[str, dict[str, int]], model: str, gains: Mapping[str, int], limit: int
 ) -> dict[str, dict[str, int]]:
     labels = dict(totals.get(model, {}))
     for label, gain in gains.items():
         name = label if label in labels or len(labels) < limit else OTHER
-        labels[name] = labels.get(name, 0) + gain
+        labels[name] = added(labels.get(name, 0), gain)
     return _last(totals, model, labels)
 
 

@@ -16,12 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge_bridge.fleet import record
-from edge_bridge.fleet.histograms import merged
+from edge_bridge.fleet.histograms import merged, of_confidence, of_stage
 from edge_bridge.fleet.record import OTHER, Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import (
-    CONFIDENCE_BOUNDS,
-    STAGE_BOUNDS,
     STAGES,
     Availability,
     Histogram,
@@ -182,6 +180,4 @@ class FleetState:
 
 def _fits(message: Telemetry) -> bool:
     """Whether every histogram has one count per bound and one more."""
-    return len(message.confidence.counts) == len(CONFIDENCE_BOUNDS) + 1 and all(
-        len(each.counts) == len(STAGE_BOUNDS) + 1 for each in message.stages.values()
-    )
+    return of_confidence(message.confidence) and all(map(of_stage, message.stages.values()))

@@ -6,17 +6,17 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from edge_bridge.fleet import histograms
-from edge_contract.messages import Histogram, Telemetry
+from edge_contract.messages import Count, Histogram, Seconds, Telemetry
 
 
 class Window(Struct, frozen=True):
     """The newest window of one session: what the next one is compared with. Counts are cumulative."""
 
-    session: int
-    sequence: int
-    end: float
-    counters: dict[str, int]
-    emotions: dict[str, int]
+    session: Count
+    sequence: Count
+    end: Seconds
+    counters: dict[str, Count]
+    emotions: dict[str, Count]
     stages: dict[str, Histogram]
     confidence: Histogram
 

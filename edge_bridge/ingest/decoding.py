@@ -8,7 +8,7 @@ import msgspec
 from edge_bridge.fleet.state import DeviceMessage
 from edge_contract import limits, topics
 from edge_contract.errors import MessageError
-from edge_contract.messages import Availability, Info, Key, Prediction, Reported, Telemetry, decode
+from edge_contract.messages import Availability, Count, Info, Key, Prediction, Reported, Telemetry, decode
 
 KINDS: Final[dict[str, type[DeviceMessage]]] = {
     "availability": Availability,
@@ -25,7 +25,7 @@ FILTERS: Final = tuple(
 )
 """What the bridge subscribes to."""
 
-Refusal = Literal["topic", "empty", "size", "malformed", "device-mismatch", "device-limit", "shape"]
+Refusal = Literal["topic", "empty", "size", "malformed", "order", "device-mismatch", "device-limit", "shape"]
 """Label values of a metric."""
 
 _log = logging.getLogger(__name__)
@@ -40,9 +40,9 @@ class Place(NamedTuple):
 
 
 class _Keyed(msgspec.Struct):
-    session: int
-    sequence: int
-    oldest: tuple[int, int]
+    session: Count
+    sequence: Count
+    oldest: Key
 
 
 def read(device: str, kind: type[DeviceMessage], payload: bytes) -> DeviceMessage | Refusal:
@@ -58,6 +58,8 @@ def read(device: str, kind: type[DeviceMessage], payload: bytes) -> DeviceMessag
         return "device-mismatch"
     if isinstance(message, Prediction) and "\0" in message.label:  # PostgreSQL's text cannot hold it
         return "malformed"
+    if isinstance(message, Prediction | Telemetry) and not _ordered(message.sequence, message.oldest):
+        return "order"
     return message
 
 
@@ -72,6 +74,13 @@ def place_in(payload: bytes) -> Place | None:
         keyed = msgspec.json.decode(payload, type=_Keyed)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    if min(keyed.session, keyed.sequence, *keyed.oldest) < 0:
+    if keyed.sequence == 0:
         return None
-    return Place((keyed.session, keyed.sequence), keyed.oldest)
+    # An `oldest` that cannot be says nothing of what was before: then only this one message is passed over.
+    oldest = keyed.oldest if _ordered(keyed.sequence, keyed.oldest) else (0, 0)
+    return Place((keyed.session, keyed.sequence), oldest)
+
+
+def _ordered(sequence: int, oldest: Key) -> bool:
+    """Whether a spool can hold both: sequences begin at 1 and grow, over all sessions."""
+    return 1 <= oldest[1] <= sequence

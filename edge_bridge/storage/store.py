@@ -21,14 +21,19 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
-from edge_bridge.storage.tables import SCHEMA, devices, marks, metadata, predictions, schema, sums
+from edge_bridge.storage import records
+from edge_bridge.storage.records import DamagedError
+from edge_bridge.storage.tables import SCHEMA, damaged, devices, marks, metadata, predictions, schema, sums
 from edge_contract.errors import EdgewiseError, UsageError
-from edge_contract.messages import ModelRef, Prediction
+from edge_contract.messages import Prediction
 
 LOCK_S: Final = 10
 """Seconds a statement waits for a lock of another process: a backup, a shell."""
 DELETE_ROWS: Final = 20_000
 """Rows one retention step deletes, so that a step never holds the writer for long."""
+
+_DAMAGED_FILE: Final = ("malformed", "not a database")
+"""What SQLite says of a file whose pages are damaged."""
 
 
 class StoreError(EdgewiseError):
@@ -45,9 +50,11 @@ class LoggedPrediction(NamedTuple):
 class Remembered(NamedTuple):
     """What a bridge starts from."""
 
-    devices: tuple[Device, ...]
+    devices: list[Device]
     progress: dict[str, Progress]
     sums: dict[Key, Sum]
+    damaged: list[str]
+    """What could not be read, one sentence each; it was put aside."""
 
 
 class Batch(NamedTuple):
@@ -81,7 +88,7 @@ class Store:
             ) from error
         insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
-        self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, schema)}
+        self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, damaged, schema)}
 
     def open(self, now: float) -> None:
         """Create what is missing and prove that it can be written.
@@ -138,35 +145,39 @@ class Store:
                     ],
                 )
 
-    def remembered(self) -> Remembered:
-        """The records of the last commit.
+    def remembered(self, now: float) -> Remembered:
+        """The records of the last commit; a damaged one is moved to the table `damaged`, and the rest counts.
 
         Raises:
-            StoreError: the database is away or a record in it is damaged.
+            StoreError: the database is away.
         """
+        found = Remembered([], {}, {}, [])
         with self._transaction() as connection:
-            device_rows = connection.execute(sa.select(devices)).all()
-            mark_rows = connection.execute(sa.select(marks)).all()
-            sum_rows = connection.execute(sa.select(sums)).all()
-        try:
-            return Remembered(
-                tuple(msgspec.json.decode(row.record, type=Device) for row in device_rows),
-                {row.device: msgspec.json.decode(row.record, type=Progress) for row in mark_rows},
-                {Key(row.site, row.model): msgspec.json.decode(row.record, type=Sum) for row in sum_rows},
-            )
-        except msgspec.MsgspecError as error:
-            problem = f"{self.name} holds a damaged record ({error})"
-            raise StoreError(problem, remedy="restore it from a backup") from error
+            for name, record in connection.execute(sa.select(devices.c.device, _as_it_is(devices.c.record))).all():
+                with self._aside(connection, found, (devices, (name,), record), now):
+                    found.devices.append(records.device(name, record))
+            for name, record in connection.execute(sa.select(marks.c.device, _as_it_is(marks.c.record))).all():
+                with self._aside(connection, found, (marks, (name,), record), now):
+                    found.progress[name] = records.progress(name, record)
+            of_sums = sa.select(sums.c.site, sums.c.model, _as_it_is(sums.c.record))
+            for site, model, record in connection.execute(of_sums).all():
+                with self._aside(connection, found, (sums, (site, model), record), now):
+                    found.sums[records.key(site, model)] = records.total(record)
+        return found
 
     def recent(self, limit: int) -> list[LoggedPrediction]:
-        """The predictions received last, newest first.
+        """The predictions received last, newest first; a damaged one is left out.
 
         Raises:
             StoreError: the database is away.
         """
         with self._transaction() as connection:
             rows = connection.execute(sa.select(predictions).order_by(predictions.c.received.desc()).limit(limit)).all()
-        return [_logged(row) for row in rows]
+        found = []
+        for row in rows:
+            with contextlib.suppress(DamagedError):
+                found.append(_logged(row))
+        return found
 
     def forget(self, before: float, keep_rows: int) -> int:
         """Delete at most `DELETE_ROWS` predictions received before `before` or past the newest `keep_rows`.
@@ -188,6 +199,25 @@ class Store:
         """Close the connections."""
         self._engine.dispose()
 
+    @contextlib.contextmanager
+    def _aside(
+        self, connection: Connection, found: Remembered, row: tuple[sa.Table, tuple[Any, ...], Any], now: float
+    ) -> Iterator[None]:
+        """Read one row, given as its table, key and record; move it to `damaged` when that fails."""
+        table, key, record = row
+        try:
+            yield
+        except DamagedError as error:
+            name = "/".join(map(str, key))[:256]
+            kept = record if isinstance(record, bytes) else str(record).encode()
+            found.damaged.append(f"the record of {name!r} in table {table.name}: {error}")
+            connection.execute(
+                self._upserts["damaged"],
+                [{"kind": table.name, "name": name, "record": kept, "reason": str(error), "found": now}],
+            )
+            columns = zip(table.primary_key, key, strict=True)
+            connection.execute(sa.delete(table).where(*(column == value for column, value in columns)))
+
     def _touch(self, connection: Connection, now: float) -> None:
         connection.execute(self._upserts["edgewise_schema"], [{"version": SCHEMA, "written": now}])
 
@@ -198,7 +228,9 @@ class Store:
                 yield connection
         except SQLAlchemyError as error:
             cause = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
-            raise StoreError(f"database {self.name}: {cause}", remedy="make it reachable and writable") from error
+            whole = not any(text in cause for text in _DAMAGED_FILE)
+            remedy = "make it reachable and writable" if whole else "restore it from a backup, or move it away"
+            raise StoreError(f"database {self.name}: {cause}", remedy=remedy) from error
 
 
 def _engine(url: sa.URL) -> Engine:
@@ -211,6 +243,7 @@ def _engine(url: sa.URL) -> Engine:
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_S, "check_same_thread": False})
 
     def prepare(connection: Any, _record: object) -> None:
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")  # one damaged text fails no other row
         # FULL: with NORMAL a power cut may take back a commit that was already acknowledged to a device.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}").close()
@@ -248,19 +281,22 @@ def _row(logged: LoggedPrediction) -> dict[str, Any]:
 
 
 def _logged(row: Any) -> LoggedPrediction:
-    message = Prediction(
-        device=row.device,
-        site=row.site,
-        session=row.session,
-        sequence=row.sequence,
-        oldest=(row.session, row.sequence),
-        time=row.time,
-        track=row.track,
-        label=row.label,
-        confidence=row.confidence,
-        probabilities=msgspec.json.decode(row.probabilities, type=tuple[float, ...]),
-        box=msgspec.json.decode(row.box, type=tuple[float, float, float, float]),
-        model=ModelRef(name=row.model, release=row.release, digest=row.digest),
-        latency=row.latency,
-    )
-    return LoggedPrediction(message, row.received)
+    fields: dict[str, object] = {
+        "device": row.device,
+        "site": row.site,
+        "session": row.session,
+        "sequence": row.sequence,
+        "oldest": (row.session, row.sequence),
+        "time": row.time,
+        "track": row.track,
+        "label": row.label,
+        "confidence": row.confidence,
+        "model": {"name": row.model, "release": row.release, "digest": row.digest},
+        "latency": row.latency,
+    }
+    return LoggedPrediction(records.prediction(fields, row.probabilities, row.box), row.received)
+
+
+def _as_it_is(column: sa.Column[Any]) -> Any:
+    """The column without a conversion: where a disk changed a value's type, a conversion would fail for all rows."""
+    return sa.type_coerce(column, sa.types.NullType())

@@ -49,6 +49,15 @@ sums = sa.Table(
     sa.Column("model", sa.String(96), primary_key=True),
     sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of Sum"),
 )
+damaged = sa.Table(  # older bridges do not look for it
+    "damaged",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True, comment="the table it stood in"),
+    sa.Column("name", sa.String(256), primary_key=True, comment="its key there"),
+    sa.Column("record", sa.LargeBinary, nullable=False, comment="as it was found"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("found", sa.Double, nullable=False, comment="when it was put aside, seconds since 1970"),
+)
 schema = sa.Table(
     "edgewise_schema",
     metadata,

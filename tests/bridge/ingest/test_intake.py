@@ -79,7 +79,7 @@ def test_what_the_database_refused_is_committed_and_acknowledged_later(tmp_path:
     pipeline.commit()
     assert (pipeline.acks, pipeline.commits.writable) == ([Ack(session=5, sequence=3)], True)
     assert [each.message.sequence for each in pipeline.store.recent(9)] == [3, 1]
-    (device,) = pipeline.store.remembered().devices
+    (device,) = pipeline.store.remembered(2.0).devices
     assert device.counters["frames"] == 9
 
 

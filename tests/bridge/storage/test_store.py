@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Sum
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_bridge.storage.store import Batch, LoggedPrediction, Store, StoreError
-from edge_bridge.storage.tables import devices, predictions, schema
+from edge_bridge.storage.tables import damaged, devices, marks, predictions, schema, sums
 from edge_contract.errors import UsageError
 from edge_contract.messages import Count
 from tests.bridge.publisher import prediction, telemetry
@@ -55,7 +56,7 @@ def test_the_largest_numbers_a_message_may_hold_fit(database: str) -> None:
     message = prediction("d" * 64, (LARGEST, LARGEST), site="s" * 64, label="😮" * 64)
     key = Key("s" * 64, f"{'m' * 64}-{LARGEST}")
     store.write(Batch([LoggedPrediction(message, 1.0)], {}, {}, {key: Sum()}))
-    assert store.remembered().sums == {key: Sum()}
+    assert store.remembered(2.0).sums == {key: Sum()}
     store.close()
 
 
@@ -69,10 +70,11 @@ def test_records_and_progress_survive_and_are_kept_apart(database: str) -> None:
     store.write(Batch([], {}, {"other": Device(id="other")}, {}))
     store.close()
     again = _opened(database)
-    remembered = again.remembered()
+    remembered = again.remembered(2.0)
     assert {each.id: each for each in remembered.devices} == {**changes.devices, "other": Device(id="other")}
     assert remembered.progress == {"cam": Progress((5, 2), (5,), ((5, 4),))}
     assert remembered.sums == changes.sums
+    assert remembered.damaged == []
     again.close()
 
 
@@ -80,7 +82,7 @@ def test_a_forgotten_device_is_deleted_and_its_progress_is_not(database: str) ->
     store = _opened(database)
     store.write(Batch([], {"cam": Progress((5, 1), (5,))}, {"cam": Device(id="cam"), "other": Device(id="other")}, {}))
     store.write(Batch([], {}, {"cam": None}, {}))
-    remembered = store.remembered()
+    remembered = store.remembered(2.0)
     assert [each.id for each in remembered.devices] == ["other"]
     # Its session may speak again, and must not be counted twice.
     assert set(remembered.progress) == {"cam"}
@@ -94,7 +96,7 @@ def test_a_batch_that_fails_leaves_nothing_behind(database: str) -> None:
     with pytest.raises(StoreError):
         store.write(Batch(_predictions(1, 2), bad, too_long, {Key(None, "m"): Sum()}))  # type: ignore[arg-type]
     assert store.recent(10) == []
-    assert store.remembered().devices == ()
+    assert store.remembered(2.0).devices == []
     store.close()
 
 
@@ -118,14 +120,60 @@ def test_a_database_of_a_newer_bridge_is_refused(database: str) -> None:
     store.close()
 
 
-def test_a_damaged_record_is_named(database: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "record"),
+    [
+        (devices, b'{"id":'),
+        (devices, msgspec.json.encode(Device(id="other"))),
+        (devices, b'{"id":"cam","counters":{"frames":99999999999999999999999}}'),
+        (devices, b'{"id":"cam","stages":{"emotion-2":{"whole":{"counts":[1,2],"sum":0.1}}}}'),
+        (marks, b'{"mark":[5,-1]}'),
+        (marks, b"\xff"),
+        (sums, b'{"stages":{"whole":{"counts":[1],"sum":1.0}}}'),
+        (sums, b'{"confidence":{"counts":[0,0,0,0,0,0,0,0,0,1],"sum":null}}'),
+        (sums, b'{"stages":{"no such stage":{"counts":[],"sum":1.0}}}'),
+    ],
+)
+def test_a_damaged_record_is_put_aside_and_the_rest_counts(database: str, table: sa.Table, record: bytes) -> None:
     store = _opened(database)
-    store.write(Batch([], {}, {"cam": Device(id="cam")}, {}))
+    total = Sum()
+    store.write(Batch([], {"cam": Progress((5, 1))}, {"cam": Device(id="cam")}, {Key("home", "none"): total}))
+    store.write(Batch([], {"b": Progress((6, 1))}, {"b": Device(id="b")}, {Key("lab", "none"): total}))
+    names = {table.c.site: "home"} if table is sums else {table.c.device: "cam"}
+    (column, name), *_ = names.items()
     with store._engine.begin() as connection:
-        connection.execute(sa.update(devices).values(record=b'{"id":'))
-    with pytest.raises(StoreError, match="damaged record"):
-        store.remembered()
+        connection.execute(sa.update(table).where(column == name).values(record=record))
+    remembered = store.remembered(2.0)
+    (said,) = remembered.damaged
+    assert name in said
+    kept = len(remembered.devices) + len(remembered.progress) + len(remembered.sums)
+    assert kept == 5
+    with store._engine.begin() as connection:
+        aside = connection.execute(sa.select(damaged)).one()
+    assert (aside.kind, aside.record, aside.found) == (table.name, record, 2.0)
+    assert store.remembered(3.0).damaged == []
     store.close()
+
+
+def test_a_value_of_another_type_is_put_aside_too(tmp_path: Path) -> None:
+    """SQLite keeps any type in any column, and a flipped bit of a row's header changes one."""
+    store = _opened(f"sqlite:///{tmp_path / 'log.db'}")
+    store.write(Batch(_predictions(1, 2), {}, {each: Device(id=each) for each in "abcd"}, {}))
+    with store._engine.begin() as connection:
+        for name, value in (("a", "10000000000000"), ("b", "'text'"), ("c", "1.5")):
+            connection.exec_driver_sql(f"UPDATE devices SET record = {value} WHERE device = '{name}'")  # noqa: S608
+        connection.exec_driver_sql("UPDATE devices SET device = CAST(x'64ff' AS TEXT) WHERE device = 'd'")
+        connection.exec_driver_sql("UPDATE predictions SET time = 1e18 WHERE sequence = 1")
+    remembered = store.remembered(2.0)
+    assert (remembered.devices, len(remembered.damaged)) == ([], 4)
+    assert [each.message.sequence for each in store.recent(10)] == [2]
+    store.close()
+
+
+def test_a_damaged_file_says_what_helps(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"SQLite format 3\0" + b"\x55" * 5000)
+    with pytest.raises(StoreError, match="restore it from a backup"):
+        _opened(f"sqlite:///{tmp_path / 'log.db'}")
 
 
 def test_sqlite_commits_are_durable_before_they_are_acknowledged(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""Adding up what devices count: a total never falls, and never grows past what can be stored and read again.
+
+A counter at its bound stays there. What honest devices count in centuries does not come near it; one message with the
+largest numbers of the contract would otherwise make totals that no database and no reader takes.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from edge_contract.messages import LARGEST
+
+LARGEST_SUM: Final = 2.0**53
+"""Of observed seconds and shares; the bound of the contract's `Amount`."""
+
+
+def added(left: int, right: int) -> int:
+    """Two counts together."""
+    return min(left + right, LARGEST)
+
+
+def added_sum(left: float, right: float) -> float:
+    """Two sums of observations together."""
+    return min(left + right, LARGEST_SUM)
+
+
+def added_by_name(totals: Mapping[str, int], gains: Mapping[str, int]) -> dict[str, int]:
+    """Each total with what it gained."""
+    return {**totals, **{name: added(totals.get(name, 0), gain) for name, gain in gains.items()}}
