@@ -46,6 +46,12 @@ class LimitSettings:
     """(site, model) pairs with histograms of their own; further ones share the pair (other, other)."""
     emotions: Annotated[int, Meta(ge=1, le=1000)] = 64
     """Labels counted per device and model; further ones are counted as `other`."""
+    counters: Annotated[int, Meta(ge=1, le=1000)] = 64
+    """Names of counters per device, and names of gauges beside those of the table; further ones are left out."""
+    sites: Annotated[int, Meta(ge=1, le=1000)] = 8
+    """Sites that one device may have been at; at further ones it is shown as `other`."""
+    groups_per_device: Annotated[int, Meta(ge=1, le=100_000)] = 32
+    """(site, model) pairs of which one device was the first; further ones of it share the pair (other, other)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Rules:
 - A session is one run of the agent. A higher session supersedes; messages of one that was superseded are ignored, so an
   old last will cannot bury a new connection. A lower session that was never seen is a device that was wiped while its
   clock was behind: it is accepted when it is `online`.
+- What a device may invent has a limit of its own for each device: what passes it is counted and not kept.
 - Counters are cumulative on the device since its session began. The record adds up differences, so its totals only
   grow: over restarts, over lost windows, over windows of an earlier run that the spool delivers late.
 
@@ -11,15 +12,17 @@ Not here: sums over devices (`state`), what is stored (`storage`), what is ackno
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from edge_bridge.fleet.histograms import merged
-from edge_bridge.fleet.totals import added, added_by_name
+from edge_bridge.fleet.totals import added_by_name
 from edge_bridge.fleet.window import Difference, Window, difference, window_of
+from edge_bridge.settings import LimitSettings
 from edge_contract.messages import (
+    STAGES,
     Availability,
     Count,
     Histogram,
@@ -31,6 +34,7 @@ from edge_contract.messages import (
     Seconds,
     Telemetry,
 )
+from edge_contract.metrics import DeviceGauge
 
 SESSIONS: Final = 16
 """Superseded sessions a record remembers, to know an old message from a wiped device."""
@@ -38,6 +42,8 @@ MODELS: Final = 4
 """Models whose counts by emotion a record keeps; the one used longest ago goes first."""
 OTHER: Final = "other"
 """The label of what passed a limit."""
+
+_GAUGES: Final = frozenset(DeviceGauge)
 
 V = TypeVar("V")
 
@@ -49,6 +55,10 @@ class Device(Struct, frozen=True, kw_only=True):
 
     id: Id
     site: str = ""
+    sites: tuple[str, ...] = ()
+    """Where it was, in order; at further sites than its limit it is at `other`."""
+    groups: Count = 0
+    """Sums of which it was the first."""
     presence: Presence = "unknown"
     session: Count = 0
     superseded: tuple[Count, ...] = ()
@@ -66,6 +76,8 @@ class Device(Struct, frozen=True, kw_only=True):
     stages: dict[str, dict[str, Histogram]] = {}
     """By model, by stage; kept only for devices that are shown one by one."""
     gauges: dict[str, Reading] = {}
+    readings: tuple[str, ...] = ()
+    """Names of gauges it sent that are not in the table, up to its limit."""
     latency: tuple[Count, ...] = ()
     """Frames of the newest window by bucket of `STAGE_BOUNDS`, stage `whole`."""
 
@@ -107,11 +119,20 @@ def available(device: Device, message: Availability, now: float) -> Device | Non
     return replace(device, presence=message.state, last_seen=seen)
 
 
-def informed(device: Device, message: Info) -> Device | None:
-    """The device's inventory; None from a superseded session."""
+def informed(device: Device, message: Info, sites: int) -> Device | None:
+    """The device's inventory; None from a superseded session. `sites` limits where it may have been."""
     if message.session in device.superseded:
         return None
-    return replace(device, info=message, site=message.site)
+    return replace(at(device, message.site, sites), info=message)
+
+
+def at(device: Device, site: str, limit: int) -> Device:
+    """The device at this site, or at `other` when it has been at too many."""
+    if site in device.sites:
+        return device if device.site == site else replace(device, site=site)
+    if len(device.sites) >= limit:
+        return replace(device, site=OTHER)
+    return replace(device, site=site, sites=(*device.sites, site))
 
 
 def reporting(device: Device, message: Reported) -> Device | None:
@@ -119,12 +140,23 @@ def reporting(device: Device, message: Reported) -> Device | None:
     return None if message.session in device.superseded else replace(device, reported=message)
 
 
+class Measured(NamedTuple):
+    """A device after a window of telemetry."""
+
+    device: Device
+    gained: Difference
+    site: str
+    """Where the window was cut, or `other`."""
+    passed: dict[str, int]
+    """Names that were too many, by what they were."""
+
+
 def measured(
-    device: Device, message: Telemetry, now: float, *, histograms: bool, emotions: int
-) -> tuple[Device, Difference] | None:
+    device: Device, message: Telemetry, now: float, *, histograms: bool, limits: LimitSettings
+) -> Measured | None:
     """A window of telemetry; None when a window at least as new is already counted.
 
-    `histograms` keeps latency by stage for this device; `emotions` limits the labels kept for each model.
+    `histograms` keeps latency by stage for this device.
     """
     previous = next((each for each in device.windows if each.session == message.session), None)
     if previous is not None and message.sequence <= previous.sequence:
@@ -138,24 +170,38 @@ def measured(
     others = tuple(each for each in device.windows if each.session != message.session)
     windows = (others[0], window) if late else (window, *others[:1])
     model = short(message.model)
+    here = at(device, message.site, limits.sites)
+    counters, many_counters = added_by_name(device.counters, gained.counters, limits.counters)
+    labels, many_labels = added_by_name(device.emotions.get(model, {}), gained.emotions, limits.emotions, OTHER)
     device = replace(
         device,
-        site=device.site if superseded and device.site else message.site,
+        site=device.site if superseded and device.site else here.site,
+        sites=here.sites,
         windows=windows,
-        counters=added_by_name(device.counters, gained.counters),
-        emotions=_by_model(device.emotions, model, gained.emotions, emotions),
+        counters=counters,
+        emotions=_last(device.emotions, model, labels),
     )
+    many_gauges = 0
     if histograms:
         device = replace(device, stages=_stages_by_model(device.stages, model, gained.stages))
     if not superseded:
         whole = gained.stages.get("whole")
+        gauges, readings = _shown(device.readings, message.gauges, limits.counters)
+        many_gauges = len(message.gauges) - len(gauges)
         device = replace(
             device,
             model=message.model,
-            gauges=message.gauges,
+            gauges=gauges,
+            readings=readings,
             latency=whole.counts if whole is not None else (),
         )
-    return device, gained
+    passed = {
+        "counters": many_counters,
+        "emotions": many_labels,
+        "gauges": many_gauges,
+        "sites": int(here.site != message.site),
+    }
+    return Measured(device, gained, here.site, passed)
 
 
 def _succeeded(device: Device, session: int) -> Device:
@@ -164,14 +210,16 @@ def _succeeded(device: Device, session: int) -> Device:
     return replace(device, session=session, superseded=kept)
 
 
-def _by_model(
-    totals: Mapping[str, dict[str, int]], model: str, gains: Mapping[str, int], limit: int
-) -> dict[str, dict[str, int]]:
-    labels = dict(totals.get(model, {}))
-    for label, gain in gains.items():
-        name = label if label in labels or len(labels) < limit else OTHER
-        labels[name] = added(labels.get(name, 0), gain)
-    return _last(totals, model, labels)
+def _shown(
+    readings: tuple[str, ...], gauges: Mapping[str, float], limit: int
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The gauges of the table, and of the others those whose names were among the first `limit`; these names."""
+    known = set(readings)
+    for name in gauges:
+        if name not in _GAUGES and len(known) < limit:
+            known.add(name)
+    kept = {name: value for name, value in gauges.items() if name in _GAUGES or name in known}
+    return kept, readings if len(known) == len(readings) else tuple(sorted(known))
 
 
 def _stages_by_model(
@@ -179,6 +227,8 @@ def _stages_by_model(
 ) -> dict[str, dict[str, Histogram]]:
     stages = dict(totals.get(model, {}))
     for stage, gain in gains.items():
+        if stage not in STAGES:
+            continue
         stages[stage] = merged(stages.get(stage), gain)
     return _last(totals, model, stages)
 

@@ -9,6 +9,7 @@ counted. That is what keeps a rate over them straight.
 
 import enum
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final, NamedTuple, assert_never
 
@@ -80,6 +81,8 @@ class FleetState:
         self.lock = threading.Lock()
         self.devices: dict[str, Device] = {each.id: each for each in devices}
         self.sums: dict[Key, Sum] = dict(sums)
+        self.passed: Counter[str] = Counter()
+        """What passed a limit and was not kept, by what it is; `take_in` moves it into a metric."""
         self._limits, self._metrics = limits, metrics
         self._changed_devices: set[str] = set()
         self._changed_sums: set[Key] = set()
@@ -96,7 +99,7 @@ class FleetState:
             case Prediction():
                 changed = record.received(known, message.session, now)
                 if not changed.site:
-                    changed = replace(changed, site=message.site)
+                    changed = record.at(changed, message.site, self._limits.sites)
                 # When it was last seen is stored with the next thing that matters, not for every prediction.
                 stored = (changed.session, changed.presence, changed.site) != (
                     known.session,
@@ -110,7 +113,8 @@ class FleetState:
             case Availability():
                 changed = record.available(known, message, now)
             case Info():
-                changed = record.informed(known, message)
+                changed = record.informed(known, message, self._limits.sites)
+                self.passed["sites"] += int(changed is not None and changed.site != message.site)
             case Reported():
                 changed = record.reporting(known, message)
             case _:
@@ -156,14 +160,19 @@ class FleetState:
             message,
             now,
             histograms=known.id in shown or EVERY_DEVICE in shown,
-            emotions=self._limits.emotions,
+            limits=self._limits,
         )
         if measured is None:
             return Outcome.REPEATED
-        changed, difference = measured
-        key = Key(message.site, record.short(message.model))
-        if key not in self.sums and len(self.sums) >= self._limits.series_groups:
-            key = Key(OTHER, OTHER)
+        changed, difference = measured.device, measured.gained
+        self.passed.update(measured.passed)
+        key = Key(measured.site, record.short(message.model))
+        if key not in self.sums and key != (OTHER, OTHER):
+            if len(self.sums) >= self._limits.series_groups or changed.groups >= self._limits.groups_per_device:
+                key = Key(OTHER, OTHER)
+                self.passed["groups"] += 1
+            else:
+                changed = replace(changed, groups=changed.groups + 1)
         before = self.sums.get(key, Sum())
         stages = dict(before.stages)
         for stage, gain in difference.stages.items():

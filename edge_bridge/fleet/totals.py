@@ -23,6 +23,18 @@ def added_sum(left: float, right: float) -> float:
     return min(left + right, LARGEST_SUM)
 
 
-def added_by_name(totals: Mapping[str, int], gains: Mapping[str, int]) -> dict[str, int]:
-    """Each total with what it gained."""
-    return {**totals, **{name: added(totals.get(name, 0), gain) for name, gain in gains.items()}}
+def added_by_name(
+    totals: Mapping[str, int], gains: Mapping[str, int], limit: int, other: str | None = None
+) -> tuple[dict[str, int], int]:
+    """Each total with what it gained, and how many names were too many: past `limit` no name is new.
+
+    What they gained goes to the name `other`, or to none.
+    """
+    summed, refused = dict(totals), 0
+    for name, gain in gains.items():
+        kept: str | None = name
+        if name not in summed and len(summed) >= limit:
+            kept, refused = other, refused + 1
+        if kept is not None:
+            summed[kept] = added(summed.get(kept, 0), gain)
+    return summed, refused

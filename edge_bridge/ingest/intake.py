@@ -102,6 +102,10 @@ class Intake:
             self._metrics.messages.labels(kind).inc(count)
         for reason, count in refused.items():
             self._metrics.refused.labels(reason).inc(count)
+        for what, count in self._fleet.passed.items():
+            if count:
+                self._metrics.passed.labels(what).inc(count)
+        self._fleet.passed.clear()
 
     def _one(self, device: str, kind: type[DeviceMessage], payload: bytes, now: float) -> Refusal | None:
         if not payload:

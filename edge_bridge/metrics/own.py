@@ -18,6 +18,12 @@ class BridgeMetrics:
         self.refused = Counter(
             "edgewise_bridge_messages_refused", "Messages refused, by reason.", ["reason"], registry=registry
         )
+        self.passed = Counter(
+            "edgewise_bridge_limit_passed",
+            "Names, sites and groups that passed a limit of [limits] and were not kept, by what they are.",
+            ["what"],
+            registry=registry,
+        )
         self.predictions = Counter(
             "edgewise_bridge_predictions_committed",
             "Predictions committed to the log; one that a device repeats counts again.",

@@ -13,6 +13,7 @@ from edge_contract import topics
 from edge_contract.errors import UsageError
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
+from edge_fleet.devices.selection import chosen_to_forget, is_pattern
 from edge_fleet.devices.watch import answer_need, read_fleet
 from edge_fleet.link import Arrived
 from edge_fleet.releases.migration import migrate
@@ -50,24 +51,29 @@ def ls(broker: BrokerOption = context.DEFAULT_BROKER, as_json: JsonOption = Fals
 
 @app.command("forget")
 def forget(
-    device: Annotated[str, typer.Argument(help="A device that is out of service for good.")],
+    devices: Annotated[
+        list[str], typer.Argument(help="Devices that are out of service for good; 'attic-*' for all that match.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before forgetting what a pattern matched.")] = False,
     broker: BrokerOption = context.DEFAULT_BROKER,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a device that is gone off the broker, the dashboard and the metrics; its predictions stay in the log."""
-    topics.checked_id(device, "device id")
+    """Take devices that are gone off the broker, the dashboard and the metrics; their predictions stay in the log."""
     with context.open_link(broker) as link:
-        known = read_fleet(link).devices.get(device)
-        if known is None:
-            raise UsageError(
-                f"no device {device} is known on this broker", remedy="see `edgewise fleet ls` for those that are"
-            )
-        if known.online:
-            raise UsageError(f"{device} is online and would be back at once", remedy="stop its agent first")
+        chosen, online = chosen_to_forget(devices, read_fleet(link).devices)
+        matched = any(is_pattern(each) for each in devices)
+        if matched and not yes:
+            if as_json:
+                raise UsageError("with --json nothing is asked", remedy="give --yes where a pattern names the devices")
+            question = f"Forget {len(chosen)} devices: {', '.join(chosen)}?"
+            if not typer.confirm(question):
+                raise UsageError("nothing was forgotten.")
         # Availability last: a bridge that receives it forgets the device, and nothing may follow that brings it back.
         leaves: tuple[topics.DeviceLeaf, ...] = ("need", "info", "reported", "availability")
-        link.publish([Arrived(topics.device(device, leaf), b"") for leaf in leaves])
-    say(f"{device} is forgotten.", {"forgotten": device}, as_json=as_json)
+        link.publish([Arrived(topics.device(device, leaf), b"") for device in chosen for leaf in leaves])
+    text = [f"{', '.join(chosen)} {'is' if len(chosen) == 1 else 'are'} forgotten."]
+    text += [f"{device} is online and was left." for device in online]
+    say("\n".join(text), {"forgotten": chosen, "online": online}, as_json=as_json)
 
 
 @app.command("heal")

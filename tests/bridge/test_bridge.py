@@ -89,7 +89,12 @@ def test_a_forgotten_device_is_gone_for_good_and_what_it_counted_stays(broker: B
         assert (refused.returncode, "stop its agent first" in refused.stderr) == (2, True), refused.stderr
         device.drop()
         bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-old"} 0')
-        subprocess.run(forget, check=True)
+        pattern = [*forget[:-3], "cam-o*", *forget[-2:]]
+        asked = subprocess.run([*pattern, "--json"], capture_output=True, text=True, check=False)
+        assert (asked.returncode, "give --yes" in asked.stderr) == (2, True), asked.stderr
+        no = subprocess.run(pattern, input="n\n", capture_output=True, text=True, check=False)
+        assert (no.returncode, "cam-old" in no.stdout, no.stderr) == (2, True, "edgewise: nothing was forgotten.\n")
+        subprocess.run([*pattern, "--yes"], check=True)
         deadline = time.monotonic() + 30
         while "cam-old" in bridge.metrics():
             assert time.monotonic() < deadline

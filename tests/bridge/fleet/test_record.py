@@ -224,3 +224,54 @@ def test_the_model_is_the_one_reported_or_else_measured() -> None:
     assert fleet.devices["cam"].active == newer
     assert record.short(None) == "none"
     assert Device(id="x").active is None
+
+
+def test_a_device_that_invents_names_costs_itself_alone() -> None:
+    fleet = _fleet(counters=5, emotions=3)
+    for window in range(1, 40):
+        made_up = {f"counter-{window}-{each}": window for each in range(4)} | {"frames": window}
+        gauges = {f"gauge-{window}-{each}": 1.0 for each in range(4)} | {"fps": 9.0}
+        message = telemetry("cam", (5, window), window, counters=made_up, gauges=gauges)
+        assert fleet.apply("cam", message, 100.0) is Outcome.APPLIED
+    device = fleet.devices["cam"]
+    assert len(device.counters) == 5
+    assert device.counters["frames"] == 39  # it was among the first
+    assert len(device.readings) == 5
+    assert device.gauges == {"fps": 9.0}
+    assert fleet.passed["counters"] == 38 * 4
+    assert fleet.passed["gauges"] == 39 * 4 - 5
+    fleet.apply("honest", telemetry("honest", (5, 1), 7), 100.0)
+    assert fleet.devices["honest"].counters["frames"] == 7
+
+
+def test_a_device_that_invents_sites_pushes_no_honest_site_into_other() -> None:
+    fleet = _fleet(series_groups=20, sites=3, groups_per_device=6)
+    for window in range(1, 100):
+        site, model = f"site-{window}", ModelRef(name="emotion", release=window, digest="ab" * 32)
+        fleet.apply("rogue", info("rogue", 5, site=site), 100.0)
+        fleet.apply("rogue", telemetry("rogue", (5, window), window, site=site, model=model), 100.0)
+    assert fleet.devices["rogue"].site == "other"
+    assert len(fleet.devices["rogue"].sites) == 3
+    assert len(fleet.sums) == 7
+    assert sum(sum(each.confidence.counts) for each in fleet.sums.values() if each.confidence) == 99
+    fleet.apply("honest", telemetry("honest", (5, 1), 7), 100.0)
+    assert Key("home", "emotion-2") in fleet.sums
+    assert fleet.passed["sites"] == 2 * 96
+    assert fleet.passed["groups"] == 99 - 6
+
+
+def test_a_device_joins_the_groups_of_others_without_a_limit() -> None:
+    fleet = _fleet(groups_per_device=1)
+    for number in range(1, 5):
+        model = ModelRef(name="emotion", release=number, digest="ab" * 32)
+        fleet.apply(f"first-{number}", telemetry(f"first-{number}", (5, 1), 3, model=model), 100.0)
+        fleet.apply("cam", telemetry("cam", (5, number), 3 * number, model=model), 100.0)
+    assert set(fleet.sums) == {Key("home", f"emotion-{number}") for number in range(1, 5)}
+    assert fleet.devices["cam"].groups == 0
+
+
+def test_stages_that_there_are_not_make_no_series_of_a_device() -> None:
+    fleet = FleetState(LimitSettings(), MetricSettings(per_device=("cam",)))
+    stages = {f"made-up-{each}": Histogram(counts=(0,) * 19, sum=0.0) for each in range(9)}
+    fleet.apply("cam", telemetry("cam", (5, 1), 3, stages=stages), 100.0)
+    assert fleet.devices["cam"].stages == {"emotion-2": {}}
