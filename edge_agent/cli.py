@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.visible import visible, visible_lines
 
 _CONFIG: Final = Path("/etc/edgewise/agent.toml")
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except EdgewiseError as error:
-        print(f"edgewise-agent: {error}", file=sys.stderr)
+        print(f"edgewise-agent: {visible(str(error))}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return ExitCode.ERROR
@@ -126,7 +127,7 @@ def _doctor(options: argparse.Namespace) -> int:
             print(json.dumps(dataclasses.asdict(finding)), flush=True)
             continue
         remedy = f" -> {finding.remedy}" if finding.remedy else ""
-        print(f"{marks[finding.outcome]} {finding.check:<13} {finding.text}{remedy}", flush=True)
+        _say(f"{marks[finding.outcome]} {finding.check:<13} {visible(finding.text + remedy)}")
     return ExitCode.ERROR if failed else ExitCode.OK
 
 
@@ -140,7 +141,7 @@ def _selftest(options: argparse.Namespace) -> int:
     else:
         model = status.model_required(settings_file.load(options.config))
     verdict = selftest.run_unstaged(model)
-    print(selftest.in_words(model, verdict))
+    _say(selftest.in_words(model, verdict))
     return ExitCode.OK if verdict.passed else ExitCode.ERROR
 
 
@@ -167,7 +168,7 @@ def _bench(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({**dataclasses.asdict(found), "fit": not found.complaints}))
     else:
-        print("\n".join(bench_report.lines(found)))
+        _say("\n".join(bench_report.lines(found)))
     return ExitCode.ERROR if found.complaints else ExitCode.OK
 
 
@@ -188,7 +189,7 @@ def _status(options: argparse.Namespace) -> int:
         print(json.dumps(found))
         return ExitCode.OK
     for name, value in found.items():
-        print(f"{name.replace('_', ' '):<12} {value or '-'}")
+        _say(f"{name.replace('_', ' '):<12} {visible(str(value or '-'))}")
     return ExitCode.OK
 
 
@@ -197,7 +198,7 @@ def _cameras(_options: argparse.Namespace) -> int:
 
     found = list_cameras()
     for camera in found:
-        print(f"{camera.url:<14} {camera.name}")
+        _say(f"{visible(camera.url):<14} {visible(camera.name)}")
     if not found:
         raise EdgewiseError(
             "no camera is seen", remedy="plug one in, or check `ls -l /dev/video*` and the group `video`"
@@ -220,8 +221,13 @@ def _look(options: argparse.Namespace) -> int:
         open_detector(options.face_detector),
         Classifier(found.model, found.manifest),
         PipelineSettings(),
-        on_prediction=lambda event: print(predict.line(event), flush=True),
-        on_error=lambda text: print(f"edgewise-agent: {text}", file=sys.stderr),
+        on_prediction=lambda event: _say(predict.line(event)),
+        on_error=lambda text: print(f"edgewise-agent: {visible(text)}", file=sys.stderr),
     )
-    print(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")
+    _say(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")
     return ExitCode.OK
+
+
+def _say(text: str) -> None:
+    """Lines for people."""
+    print(visible_lines(text), flush=True)

@@ -6,21 +6,21 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_bridge import settings
 from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.version import version
+from edge_contract.visible import visible, visible_lines
 from edge_mqtt.address import PASSWORD
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit status."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[handler])
     for chatty in ("uvicorn.error", "uvicorn", "asyncio", "multipart"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
@@ -32,11 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         bridge.run(chosen)
     except EdgewiseError as error:
-        print(f"edgewise-bridge: {error}", file=sys.stderr)  # noqa: T201
+        print(f"edgewise-bridge: {visible(str(error))}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
         pass
     return ExitCode.OK
+
+
+class _Lines(logging.Formatter):
+    """One line a message, whatever a device or the broker wrote into it; a traceback has lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        return visible_lines(super().formatException(ei))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ import typer
 
 from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.version import version
+from edge_contract.visible import visible
 from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release
 
 app = typer.Typer(
@@ -50,7 +51,7 @@ def main() -> None:
     try:
         app()
     except EdgewiseError as error:
-        sys.stderr.write(f"edgewise: {error}\n")
+        sys.stderr.write(f"edgewise: {visible(str(error))}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("edgewise: interrupted.\n")

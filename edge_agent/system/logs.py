@@ -3,9 +3,10 @@
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from edge_agent.system.settings import LogSettings
+from edge_contract.visible import visible, visible_json, visible_lines
 
 _OURS: Final = "edge_agent"
 """The logger that `log.level` sets; libraries stay at warning."""
@@ -24,7 +25,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return visible_json(json.dumps(entry, ensure_ascii=False))
 
 
 class PlainLines(logging.Formatter):
@@ -32,6 +33,14 @@ class PlainLines(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """One line, whatever the message holds."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        """A line a frame."""
+        return visible_lines(super().formatException(ei))
 
 
 def as_json(settings: LogSettings, stream: TextIO) -> bool:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from edge_fleet.commands import display
 from edge_fleet.link import Link
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.keys import KeyStore, read_passphrase
@@ -74,4 +75,7 @@ def open_link(broker: str, environment: Mapping[str, str] = os.environ) -> Link:
 
 def say(text: str, data: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a command's answer: the text for people, or the data as one line of JSON."""
-    typer.echo(json.dumps(data, sort_keys=True) if as_json else text)
+    if as_json:
+        typer.echo(json.dumps(data, sort_keys=True))
+    else:
+        display.write(text)

@@ -8,6 +8,7 @@ from msgspec import to_builtins
 
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Command
+from edge_contract.visible import visible
 from edge_fleet.commands import context
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.devices.commands import DeviceCommands, arguments_of
@@ -102,4 +103,4 @@ def _send(
         result = DeviceCommands(repository, link).send(device, command, wait)
     if not result.ok:
         raise EdgewiseError(f"{device} did not: {result.detail}")
-    say(f"{device}: {result.detail}", to_builtins(result), as_json=as_json)
+    say(f"{device}: {visible(result.detail)}", to_builtins(result), as_json=as_json)

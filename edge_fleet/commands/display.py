@@ -1,16 +1,33 @@
-"""Progress on a terminal: bars for what is published, a line a device for what arrives. Silent for `--json`."""
+"""What a terminal shows: bars for what is published, a line a device for what arrives. Silent for `--json`.
+
+Devices and packages write texts of their own. Here they become plain cells and lines: no markup, no control characters.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Literal
 
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from edge_contract.visible import visible, visible_lines
 from edge_fleet.devices.view import Device
 from edge_fleet.releases.publish import Progress as Report
 from edge_fleet.releases.publish import silent
+
+
+def terminal(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Where tables go. What stands in brackets or between colons is text, not markup."""
+    color: Literal["auto"] | None = "auto" if width is None else None
+    return Console(stderr=stderr, width=width, color_system=color, markup=False, emoji=False, highlight=False)
+
+
+def write(text: str, *, err: bool = False) -> None:
+    """Lines for people; what is foreign in a line was made `visible` where it was put there."""
+    typer.echo(visible_lines(text), err=err)
 
 
 @contextlib.contextmanager
@@ -19,8 +36,8 @@ def transfer(*, quiet: bool) -> Iterator[Report]:
     if quiet:
         yield silent
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=terminal(stderr=True)) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
@@ -37,7 +54,7 @@ def devices(*, quiet: bool) -> Iterator[Callable[[list[Device]], None]]:
     if quiet:
         yield lambda _: None
         return
-    with Live(console=Console(stderr=True), refresh_per_second=4) as live:
+    with Live(console=terminal(stderr=True), refresh_per_second=4) as live:
         yield lambda shown: live.update(table(shown))
 
 
@@ -46,7 +63,7 @@ def table(shown: list[Device]) -> Table:
     result = Table("device", "state", "groups", "model", "update", "progress", "reason", box=None, pad_edge=False)
     for device in sorted(shown, key=lambda one: one.id):
         row = describe(device)
-        result.add_row(*(str(row[column]) for column in row))
+        result.add_row(*(visible(str(row[column])) for column in row))
     return result
 
 
@@ -69,7 +86,7 @@ def describe(device: Device) -> dict[str, str]:
 
 def as_text(shown: Table) -> str:
     """A table as lines of text, as wide as it needs to be: what is piped into a file is not cut."""
-    console = Console(width=10_000, color_system=None, highlight=False)
+    console = terminal(width=10_000)
     with console.capture() as capture:
         console.print(shown, end="")
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

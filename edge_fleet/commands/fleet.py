@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from msgspec import to_builtins
-from rich.console import Console
 
 from edge_contract import topics
 from edge_contract.errors import UsageError
+from edge_contract.visible import visible
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.devices.selection import chosen_to_forget, is_pattern
@@ -42,11 +42,11 @@ def ls(broker: BrokerOption = context.DEFAULT_BROKER, as_json: JsonOption = Fals
         ]
         say("", {"devices": rows, "malformed": fleet.malformed}, as_json=True)
     elif devices:
-        Console().print(display.table(devices))
+        display.terminal().print(display.table(devices))
     else:
         typer.echo("No device has reported on this broker yet.")
     for topic, reason in fleet.malformed.items():
-        typer.echo(f"{topic}: {reason}", err=True)
+        display.write(f"{visible(topic)}: {visible(reason)}", err=True)
 
 
 @app.command("forget")

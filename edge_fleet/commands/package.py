@@ -11,6 +11,7 @@ from edge_contract import package as packages
 from edge_contract.errors import TrustError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.package import ModelPackage
+from edge_fleet.commands import display
 from edge_fleet.commands.context import JsonOption, say
 
 app = typer.Typer(name="package", help="Packages: what an .ewm file holds.", no_args_is_help=True)
@@ -31,7 +32,7 @@ def inspect(
     """Show a package's manifest; size and digest of its model are checked on the way."""
     package = packages.read_file(file)
     if card:
-        typer.echo(package.card)
+        display.write(package.card)
         return
     data = _without_goldens(package.manifest)
     say(_describe(package), data, as_json=as_json)

@@ -6,6 +6,7 @@ import typer
 
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.scope import Scope
+from edge_contract.visible import visible
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.devices.watch import Outcomes, wait_for
@@ -82,7 +83,7 @@ def _conclude(outcomes: Outcomes, data: dict[str, Any], *, as_json: bool) -> Non
     text = [
         f"{len(outcomes.done)} device runs it." if len(outcomes.done) == 1 else f"{len(outcomes.done)} devices run it."
     ]
-    text += [f"{device} refused it: {reason}" for device, reason in outcomes.refused.items()]
+    text += [f"{device} refused it: {visible(reason)}" for device, reason in outcomes.refused.items()]
     text += [f"{device} is not finished ({state})." for device, state in outcomes.pending.items()]
     say(
         "\n".join(text),

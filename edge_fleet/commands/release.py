@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_contract import package as packages
+from edge_contract.visible import visible
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.releases.migration import migrate
@@ -82,7 +83,8 @@ def ls(directory: DirectoryOption = context.DEFAULT_DIRECTORY, as_json: JsonOpti
         for target in releases.listed()
     ]
     text = [
-        f"{row['name']} {row['release']}  {str(row['digest'])[:12]}  {row['size']:>10,} bytes  {row['notes']}".rstrip()
+        f"{row['name']} {row['release']}  {str(row['digest'])[:12]}  {row['size']:>10,} bytes  "
+        f"{visible(str(row['notes']))}".rstrip()
         for row in rows
     ]
     answer = "\n".join(text) or "Nothing is released yet; run: edgewise release FILE.ewm"

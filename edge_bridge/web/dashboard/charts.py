@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from edge_bridge.fleet.history import LatencyPoint, Sample
+from edge_contract.visible import visible
 
 INK: Final = "#8b95a5"
 """Axis text: enough contrast on both grounds (4.5:1 on black, 3:1 on white, as large text)."""
@@ -44,7 +45,7 @@ def mix(counts: Mapping[str, int]) -> Options:
         "xAxis": {"type": "value", "show": False, "max": max(shares, default=100)},
         "yAxis": {
             "type": "category",
-            "data": order[:12],
+            "data": [visible(label) for label in order[:12]],
             "inverse": True,
             "axisLine": {"show": False},
             "axisTick": {"show": False},

@@ -12,6 +12,7 @@ from edge_bridge.storage.store import LoggedPrediction
 from edge_contract.metrics import DeviceGauge
 from edge_contract.throttling import throttling
 from edge_contract.update_state import REFUSED, UpdateState
+from edge_contract.visible import visible
 
 SHOWN: Final = 500
 """Devices in the table; those in trouble come first. A browser and a phone's line have limits too."""
@@ -77,7 +78,8 @@ def _update(device: Device) -> tuple[str, bool]:
     if reported.target is not None and state not in {UpdateState.IDLE, UpdateState.COMMITTED}:
         text = f"{record.short(reported.target)} {text}"
     if reported.reason:
-        text = f"{text}: {reported.reason}" if text else reported.reason
+        reason = visible(reported.reason)
+        text = f"{text}: {reason}" if text else reason
     return text, state in REFUSED
 
 
@@ -88,7 +90,7 @@ def prediction_rows(recent: Sequence[LoggedPrediction], limit: int) -> list[Row]
             "key": f"{message.device}/{message.session}/{message.sequence}",
             "time": datetime.fromtimestamp(message.time, UTC).astimezone().strftime("%H:%M:%S"),
             "device": message.device,
-            "label": message.label,
+            "label": visible(message.label),
             "confidence": f"{message.confidence:.0%}",
             "model": record.short(message.model),
             "latency": f"{message.latency * 1000:.1f} ms",

@@ -83,3 +83,14 @@ def test_what_a_c_library_prints_becomes_a_log_line_and_a_flood_of_it_blocks_nob
     lines = done.stderr.splitlines()
     assert json.loads(lines[0])["message"] == "driver: no such sensor"
     assert "python itself" in lines
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["json", "text"])
+def test_what_is_foreign_in_a_line_obeys_no_terminal_and_makes_no_second_line(stream: io.StringIO) -> None:
+    logs.set_up(LogSettings(), stream)
+    logging.getLogger("edge_agent.test").warning(
+        "the camera says %s", "\x1b[2J\x9b31m\r\n12:00:00 INFO all is well\x7f"
+    )
+    (line,) = stream.getvalue().splitlines()
+    assert "all is well" in line
+    assert line.isprintable()

@@ -384,3 +384,27 @@ def test_a_retry_is_bound_to_its_revision_and_survives_a_renewal(tmp_path: Path,
     assert desired.all()[0].state.retry == 0
     with pytest.raises(UsageError, match="--retry"):
         online("push", "tiny", "1", "--device", "d", "--follow-group", "--retry")
+
+
+HOSTILE = "[/] [bold]x :smile: \x1b[2J\x1b]0;owned\x07 \x9b31m\r\nall devices run it."
+
+
+def test_a_device_writes_no_markup_and_no_control_characters_to_the_terminal(online: Command, link: Link) -> None:
+    online("release", str(TINY))
+    model = ModelRef(name="tiny", release=1, digest=package.read_file(TINY).manifest.digest)
+    link.publish(_said("cam-1", active=None, state="rejected", target=model, revision=2**53, reason=HOSTILE))
+    link.publish([Arrived(topics.device("cam-2", "info"), b'{"\x1b[2J": 1')])
+    listed = online.run("fleet", "ls")
+    pushed = online.run("push", "tiny", "1", "--group", "g", "--wait", "20")
+    assert (listed.exit_code, pushed.exit_code) == (0, 1), (listed.output, pushed.output)
+    for result in (listed, pushed):
+        assert "[/] [bold]x :smile:" in result.output
+        assert "\n" + "all devices run it." not in result.output
+        assert result.output.replace("\n", "").isprintable()
+
+
+def test_notes_of_a_release_are_one_line(edgewise: Command) -> None:
+    edgewise("release", "add", str(TINY), "--notes", "first\x1b[31m\n[/]second")
+    said = edgewise("release", "ls")
+    assert "first\\x1b[31m\\n[/]second" in said
+    assert len(said.splitlines()) == 1
