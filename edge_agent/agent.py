@@ -116,7 +116,7 @@ class Agent:
         )
         self._commands = self._listen(info)
         self._delivery = Delivery(
-            Spool(state_dir / "spool.db", settings.spool, now),
+            Spool(state_dir / "spool.db", settings.spool, now, clock),
             self._link,
             device.id,
             session=session,
@@ -199,7 +199,7 @@ class Agent:
             now = self._clock()
             if now - self._heartbeat.asked < _STALLED_S:
                 self._manager.alive()
-                self._liveness.alive()
+                self._liveness.alive(self._trouble())
             if self._reload:
                 self._reload = False
                 self._apply_reload()
@@ -207,6 +207,11 @@ class Agent:
             if now >= due:
                 due = now + self._settings.telemetry.interval_s
                 self._cut_window()
+
+    def _trouble(self) -> str:
+        """Which part does not work while the pipeline does; empty when all do."""
+        commands = "" if self._commands is None else self._commands.trouble
+        return "; ".join(filter(None, (self._delivery.trouble, self._models.trouble, commands)))
 
     def _end(self) -> None:
         """In the order of the data: no new frames, then what they led to, then the connection."""

@@ -30,6 +30,10 @@ class Models(Protocol):
     def active(self) -> ActiveModel | None:
         """The model that runs; None while there is none."""
 
+    @property
+    def trouble(self) -> str:
+        """Why updates do not work any more; empty while they do."""
+
     def answered(self, model: ModelRef) -> None:
         """The model answered one face."""
 

@@ -80,6 +80,12 @@ class Commands:
         """Start the thread; commands that came before are done first."""
         self._thread.start()
 
+    @property
+    def trouble(self) -> str:
+        """Why no command is done any more; empty while they are."""
+        ended = self._thread.ident is not None and not self._thread.is_alive()
+        return "the thread of the commands ended: restart the agent." if ended else ""
+
     def stop(self) -> None:
         """End after the command under way."""
         self._waiting.put(None)
@@ -95,15 +101,20 @@ class Commands:
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
-            command_id, payload = item
             try:
-                signed = self._accepted(command_id, payload)
-            except (EdgewiseError, OSError) as error:
-                _log.warning("%s", error)
-                continue
-            result = self._do(signed)
-            _log.info("command %s (%s): %s", command_id, signed.command.name, result.detail)
-            self._link.publish(topics.command_result(self._device, command_id), encode(result))
+                self._take(*item)
+            except Exception:  # noqa: BLE001  # the thread must not end: no command would be done any more
+                _log.exception("command %s failed", item[0])
+
+    def _take(self, command_id: str, payload: bytes) -> None:
+        try:
+            signed = self._accepted(command_id, payload)
+        except (EdgewiseError, OSError) as error:
+            _log.warning("%s", error)
+            return
+        result = self._do(signed)
+        _log.info("command %s (%s): %s", command_id, signed.command.name, result.detail)
+        self._link.publish(topics.command_result(self._device, command_id), encode(result))
 
     def _accepted(self, command_id: str, payload: bytes) -> SignedCommand:
         signed, now = self._verified(payload), self._now()

@@ -53,6 +53,11 @@ class FixedModel:
         """The factory model."""
         return self._active
 
+    @property
+    def trouble(self) -> str:
+        """None: there is no thread."""
+        return ""
+
     def answered(self, model: ModelRef) -> None:
         """There is no trial."""
 

@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from edge_contract import limits, package
 from edge_contract.durable import point_link, sync_directory, sync_file, write_file
@@ -41,7 +41,7 @@ class ActiveModel:
 class Slot(Struct, frozen=True):
     """A model on this disk, ready to run."""
 
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,128}\Z")]
     model: ModelRef
 
 

@@ -1,4 +1,6 @@
-"""One agent a state directory, and whether it is alive: a lock that the kernel frees, and a file's time.
+"""One agent a state directory, and whether it is alive: a lock that the kernel frees, a file's time, and its text.
+
+The text names the parts that do not work while the pipeline does; the file is empty while all of them do.
 
 Two agents on one spool would send everything twice; the lock makes the second refuse to start. `status --check`, the
 container's health check, asks here.
@@ -18,6 +20,7 @@ _FILE: Final = "agent.lock"
 TOUCH_S: Final = 20.0
 """How often a running agent touches the file; seldom enough for an SD card."""
 _TRIES: Final = 5
+_TROUBLE_BYTES: Final = 1000
 SILENT_S: Final = 90.0
 """An agent that has not touched it for so long hangs."""
 
@@ -43,7 +46,7 @@ class Liveness:
             raise EdgewiseError(
                 f"another agent is running on {directory}", remedy="stop it, or give this one its own device.state_dir"
             )
-        self._touched = -TOUCH_S
+        self._touched, self._trouble = -TOUCH_S, ""
         self.alive()
 
     def _locked(self) -> bool:
@@ -54,10 +57,16 @@ class Liveness:
             time.sleep(0.1)  # a health check may be looking just now
         return False
 
-    def alive(self) -> None:
-        """Touch the file when that is due; call it as often as you like."""
-        if self._clock() - self._touched >= TOUCH_S:
-            self._touched = self._clock()
+    def alive(self, trouble: str = "") -> None:
+        """Touch the file when that is due; call it as often as you like.
+
+        `trouble`: which part of the agent does not work while the rest does; `trouble()` tells of it.
+        """
+        if self._clock() - self._touched >= TOUCH_S or trouble != self._trouble:
+            self._touched, self._trouble = self._clock(), trouble
+            with contextlib.suppress(OSError):  # a full disk: the time is what matters more
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, trouble.encode()[:_TROUBLE_BYTES], 0)
             os.utime(self._descriptor)
 
     def release(self) -> None:
@@ -83,7 +92,9 @@ def trouble(directory: Path, now: float) -> str:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         silent = now - os.fstat(descriptor).st_mtime
-        return f"the agent hangs: no sign of it for {silent:.0f} s." if silent > SILENT_S else ""
+        if silent > SILENT_S:
+            return f"the agent hangs: no sign of it for {silent:.0f} s."
+        return os.pread(descriptor, _TROUBLE_BYTES, 0).decode(errors="replace")
     finally:
         os.close(descriptor)
     return f"no agent is running on {directory}."

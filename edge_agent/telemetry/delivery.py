@@ -7,6 +7,7 @@ can be sent are the two message types below: nothing on this path could carry an
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from edge_contract.metrics import DeviceCounter, DeviceGauge
 _WAITING: Final = 1000
 """Messages between the pipeline and the spool; more only when the disk hangs, and then they are counted and dropped."""
 _HOUSEKEEPING_S: Final = 60.0
+_FAILED_S: Final = 1.0
+"""After a failure, until the next event is taken: a disk that refuses must not keep the board busy."""
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +75,8 @@ class Delivery:
         self._dropped = 0
         self._connection = 0  # the connection this window belongs to: a new one begins with `connected`
         self._cleaned = clock()
+        self._failing = ""
+        self._failed = threading.Event()  # set: wait no longer after a failure
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
         link.subscribe(topics.device(device, "ack"), self._acknowledged)
 
@@ -83,7 +88,14 @@ class Delivery:
         """Store what was handed over, send what can be sent now, and close the spool."""
         with contextlib.suppress(queue.Full):  # the disk hangs: what could not be stored is lost
             self._events.put(_Stop(), timeout=timeout)
+        self._failed.set()
         self._thread.join(timeout)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is delivered although the broker may be there; empty while it works."""
+        ended = self._thread.ident is not None and not self._thread.is_alive()
+        return "the thread that delivers messages ended: restart the agent." if ended else self._failing
 
     def send(self, body: Body) -> None:
         """Store this message and send it when the broker can be reached; never blocks."""
@@ -125,26 +137,58 @@ class Delivery:
                     event = self._events.get(timeout=self._window.next_check(self._clock()))
                 except queue.Empty:
                     event = None
-                match event:
-                    case None:
-                        pass
-                    case _Send(body, handed):
-                        sequence = self._spool.put(body, self._session)
-                        if sequence is not None:
-                            self._handed[sequence] = handed
-                    case Ack():
-                        self._acknowledge(event)
-                    case _Connected(number):
-                        self._connection, self._window = number, self._window.restarted()
-                    case _Stop():
-                        self._pump()
-                        return
-                    case _:
-                        assert_never(event)
-                self._pump()
-                self._keep_house()
+                self._guarded(event)
+                if isinstance(event, _Stop):
+                    return
         finally:
             self._spool.close()
+
+    def _guarded(self, event: _Event | None) -> None:
+        """Take one event; whatever it leads to, the next one is taken."""
+        try:
+            self._take(event)
+            self._pump()
+            if not isinstance(event, _Stop):
+                self._keep_house()
+        except Exception as error:  # noqa: BLE001  # the thread must not end: nothing would be delivered any more
+            if not self._failing:
+                _log.exception("messages cannot be delivered; trying again")
+            self._failing = f"messages cannot be delivered ({error}): check the disk."
+            self._recover(error)
+        else:
+            self._failing = ""
+
+    def _recover(self, error: Exception) -> None:
+        self._window = self._window.missed()
+        self._failed.wait(_FAILED_S)
+        if isinstance(error, sqlite3.DatabaseError):
+            try:
+                self._spool.reopen()
+            except (sqlite3.Error, OSError) as refused:
+                self._failing = f"the spool cannot be opened again ({refused}): check the disk."
+
+    def _take(self, event: _Event | None) -> None:
+        match event:
+            case None | _Stop():
+                pass
+            case _Send(body, handed):
+                sequence = self._stored(body)
+                if sequence is not None:
+                    self._handed[sequence] = handed
+            case Ack():
+                self._acknowledge(event)
+            case _Connected(number):
+                self._connection, self._window = number, self._window.restarted()
+            case _:
+                assert_never(event)
+
+    def _stored(self, body: Body) -> int | None:
+        try:
+            return self._spool.put(body, self._session)
+        except (ValueError, OverflowError) as error:  # nothing that JSON can hold
+            self._dropped += 1
+            _log.warning("a message is dropped: %s", error)
+            return None
 
     def _acknowledge(self, ack: Ack) -> None:
         if self._spool.acknowledge(ack) == 0:

@@ -10,6 +10,9 @@ Rules:
   stored with a key of zeros in it, and each time it is sent the key of that moment takes their place.
 - A sequence is never used twice (AUTOINCREMENT), and survives a killed process. With synchronous=NORMAL a power cut
   may take the last moments, never the file.
+- A row that cannot be read any more, after a flipped bit, goes to the table `damaged`, is counted as dropped and said;
+  what is behind it is sent.
+- Age is time that passed, not what the clock says: when the clock is set, what this run stored moves with it.
 - A disk that refuses never stops the camera: what cannot be written is counted as dropped.
 
 One thread uses a spool. Not here: sending (`delivery`).
@@ -17,6 +20,7 @@ One thread uses a spool. Not here: sending (`delivery`).
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -24,13 +28,17 @@ from typing import Final, Literal, NamedTuple
 from msgspec import json
 
 from edge_agent.telemetry.settings import SpoolSettings
-from edge_contract.errors import EdgewiseError
-from edge_contract.messages import Ack, Key, PredictionBody, TelemetryBody
+from edge_contract import limits
+from edge_contract.errors import EdgewiseError, MessageError
+from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode
 
 Body = TelemetryBody | PredictionBody
 Kind = Literal["telemetry", "prediction"]
 
 _KINDS: Final[dict[type, Kind]] = {TelemetryBody: "telemetry", PredictionBody: "prediction"}
+_CONTRACT: Final[dict[str, type[Telemetry | Prediction]]] = {"telemetry": Telemetry, "prediction": Prediction}
+_EARLIEST: Final = 1_790_000_000.0
+"""September 2026, seconds since 1970: a message stored before was stored by a clock that was wrong."""
 _NO_KEY: Final = b'"sequence":0,"oldest":[0,0]'
 """Where the key goes. What stands before it in a row are ids and the session, which cannot contain it."""
 _ROW_BYTES: Final = 64
@@ -38,6 +46,12 @@ _ROW_BYTES: Final = 64
 _TRIM_TO: Final = 0.95
 """A full spool is trimmed to this share of its bytes, so that not every message trims."""
 _WAL_BYTES: Final = 1 << 20
+_DAMAGED_ROWS: Final = 100
+"""Damaged rows kept to be looked at; the oldest go first."""
+_LAST_SEQUENCE: Final = 2**62
+"""A counter past it was damaged: at 2**63 - 1 SQLite stores nothing any more."""
+_STEP_S: Final = 5.0
+"""A clock that moved this much more than time passed was set."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS message (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,6 +61,7 @@ CREATE TABLE IF NOT EXISTS message (
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS by_kind ON message (kind, sequence);
+CREATE TABLE IF NOT EXISTS damaged (sequence INTEGER PRIMARY KEY, session, kind, created, body, reason TEXT NOT NULL);
 """
 
 _log = logging.getLogger(__name__)
@@ -64,13 +79,23 @@ class Row(NamedTuple):
 class Spool:
     """The database, open; see the module."""
 
-    def __init__(self, path: Path, settings: SpoolSettings, clock: Callable[[], float]) -> None:
-        """`clock`: seconds since 1970 that never go back. A damaged file is put aside and begun anew.
+    def __init__(
+        self,
+        path: Path,
+        settings: SpoolSettings,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock`: seconds since 1970, which may be set; `monotonic`: seconds that passed.
+
+        A damaged file is put aside and begun anew.
 
         Raises:
             EdgewiseError: the disk refuses.
         """
-        self._settings, self._clock = settings, clock
+        self._path, self._settings, self._clock, self._monotonic = path, settings, clock, monotonic
+        self._wall, self._passed = clock(), monotonic()
+        self._last = 0  # the highest sequence that this run gave
         self.dropped: dict[Kind, int] = {"telemetry": 0, "prediction": 0}
         """Messages that passed a bound or could not be written, since the start."""
         try:
@@ -79,7 +104,17 @@ class Spool:
         except (sqlite3.Error, OSError) as error:
             problem = f"the spool {path} cannot be opened ({error})"
             raise EdgewiseError(problem, remedy="check the disk and its owner") from error
-        self.bytes, self.rows = self._measure()
+        self._begin()
+
+    def reopen(self) -> None:
+        """The file turned out to be damaged: look at it again, and begin anew where it is.
+
+        Raises:
+            sqlite3.Error, OSError: the disk refuses.
+        """
+        self._database.close()
+        self._database = _opened(self._path)
+        self._begin()
 
     def close(self) -> None:
         """Close the database; every message stays in it."""
@@ -89,6 +124,7 @@ class Spool:
         """Store a message of this session and return its sequence; None when it was dropped, which is counted."""
         kind = _KINDS[type(body)]
         stored = b'{"session":%d,%b,%b' % (session, _NO_KEY, json.encode(body).removeprefix(b"{"))
+        self._follow_clock()
         try:
             cursor = self._database.execute(
                 "INSERT INTO message (session, kind, created, body) VALUES (?, ?, ?, ?)",
@@ -98,6 +134,7 @@ class Spool:
             self.dropped[kind] += 1
             _log.warning("a %s message is dropped: the spool cannot store it (%s); check the disk", kind, error)
             return None
+        self._last = cursor.lastrowid or self._last
         self.bytes += len(stored) + _ROW_BYTES
         self.rows += 1
         if self.bytes > self._settings.max_bytes:
@@ -110,13 +147,9 @@ class Spool:
             "SELECT session, sequence, kind, body FROM message WHERE sequence > ? ORDER BY sequence LIMIT ?",
             (sequence, limit),
         ).fetchall()
+        whole = [row for row in found if not self._put_aside(row)]
         oldest = self.oldest()
-        return [
-            Row(
-                (session, number), kind, body.replace(_NO_KEY, b'"sequence":%d,"oldest":[%d,%d]' % (number, *oldest), 1)
-            )
-            for session, number, kind, body in found
-        ]
+        return [Row((session, number), kind, _with_key(body, number, oldest)) for session, number, kind, body in whole]
 
     def oldest(self) -> Key:
         """The key of the oldest message still held; (0, 0) in an empty spool."""
@@ -131,9 +164,10 @@ class Spool:
     def acknowledge(self, ack: Ack) -> int:
         """Delete what the bridge stored, up to this key, and return how many messages that were.
 
-        A key of an earlier session is lower than every message of this one, so it deletes none of them.
+        A key of an earlier session is lower than every message of this one, so it deletes none of them. One of a later
+        session deletes nothing behind it: sessions may go back, where the clock did and `state.db` was lost.
         """
-        return self._delete("(session, sequence) <= (?, ?)", (ack.session, ack.sequence))
+        return self._delete("session <= ? AND sequence <= ?", (ack.session, ack.sequence))
 
     def refuse(self, row: Row) -> None:
         """Drop and count a message that no broker takes: it would hold back everything behind it for ever."""
@@ -141,9 +175,60 @@ class Spool:
 
     def expire(self) -> None:
         """Drop and count what is older than the settings allow."""
+        self._follow_clock()
         before = self._clock() - self._settings.max_age_s
         for kind in self.dropped:
             self.dropped[kind] += self._delete("kind = ? AND created < ?", (kind, before))
+
+    def _begin(self) -> None:
+        """What is held, and where this run's own messages begin."""
+        (last,) = self._database.execute("SELECT coalesce(max(sequence), 0) FROM message").fetchone()
+        if last < self._last:  # begun anew within a run: its session may not use a sequence twice
+            self._database.execute("DELETE FROM sqlite_sequence WHERE name = 'message'")
+            self._database.execute("INSERT INTO sqlite_sequence VALUES ('message', ?)", (self._last,))
+        self._first = max(last, self._last) + 1
+        self._date_the_undated()
+        self.bytes, self.rows = self._measure()
+
+    def _date_the_undated(self) -> None:
+        """What was stored by a clock that was ahead, or years behind, is of unknown age: it counts from now."""
+        now = self._clock()
+        if now >= _EARLIEST:
+            self._database.execute(
+                "UPDATE message SET created = ?1 WHERE created > ?1 OR created < ?2", (now, _EARLIEST)
+            )
+
+    def _follow_clock(self) -> None:
+        """Move what this run stored with a clock that was set, as by NTP's first answer after the start."""
+        wall, passed = self._clock(), self._monotonic()
+        step = (wall - self._wall) - (passed - self._passed)
+        self._wall, self._passed = wall, passed
+        if abs(step) <= _STEP_S:
+            return
+        try:
+            self._database.execute("UPDATE message SET created = created + ? WHERE sequence >= ?", (step, self._first))
+            self._date_the_undated()
+        except sqlite3.Error as error:
+            _log.warning("messages in the spool keep the time of a clock that was set (%s); check the disk", error)
+
+    def _put_aside(self, row: tuple[int, int, str, bytes]) -> bool:
+        """Move a row that is damaged out of the way; whether it was."""
+        session, number, kind, body = row
+        reason = _damage(session, number, kind, body)
+        if not reason:
+            return False
+        self._database.execute(
+            "INSERT OR REPLACE INTO damaged SELECT sequence, session, kind, created, body, ? FROM message"
+            " WHERE sequence = ?",
+            (reason, number),
+        )
+        self._database.execute(
+            "DELETE FROM damaged WHERE sequence <= (SELECT max(sequence) FROM damaged) - ?", (_DAMAGED_ROWS,)
+        )
+        counted: Kind = "prediction" if kind == "prediction" else "telemetry"
+        self.dropped[counted] += self._delete("sequence = ?", (number,))
+        _log.warning("message %d in the spool is damaged and was put aside: %s", number, reason)
+        return True
 
     def _trim(self) -> None:
         goal = self._settings.max_bytes * _TRIM_TO
@@ -171,6 +256,25 @@ class Spool:
         return size + _ROW_BYTES * rows, rows
 
 
+def _with_key(body: bytes, sequence: int, oldest: Key) -> bytes:
+    """A stored message with its key of this moment."""
+    return body.replace(_NO_KEY, b'"sequence":%d,"oldest":[%d,%d]' % (sequence, *oldest), 1)
+
+
+def _damage(session: object, sequence: int, kind: object, body: object) -> str:
+    """Why this row is no message that a bridge would read; empty when it is one."""
+    contract = _CONTRACT.get(str(kind))
+    if contract is None or not isinstance(session, int) or not isinstance(body, bytes):
+        return "a column is none that is ever written"
+    if len(body) > limits.MESSAGE_BYTES:
+        return ""  # no damage, but nothing to send either: the delivery says so
+    try:
+        message = decode(_with_key(body, sequence, (session, sequence)), contract)
+    except MessageError as error:
+        return error.problem
+    return "" if (message.session, message.sequence) == (session, sequence) else "its key is another's"
+
+
 def _opened(path: Path) -> sqlite3.Connection:
     try:
         return _connected(path)
@@ -194,6 +298,10 @@ def _connected(path: Path) -> sqlite3.Connection:
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)
         database.executescript(_SCHEMA)
+        database.text_factory = lambda text: text.decode("utf-8", "replace")  # one damaged text fails no other row
+        database.execute(
+            "DELETE FROM sqlite_sequence WHERE typeof(seq) != 'integer' OR seq NOT BETWEEN 0 AND ?", (_LAST_SEQUENCE,)
+        )
     except BaseException:
         database.close()
         raise

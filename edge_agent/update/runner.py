@@ -5,7 +5,6 @@ refuses a file refuses the target; one that refuses the state itself changes not
 """
 
 import logging
-import sqlite3
 from collections import deque
 from typing import assert_never
 
@@ -60,9 +59,8 @@ class UpdateRunner:
         """
         self.take(*self._begin(work_of(self.state)))
 
-    def abort(self, error: sqlite3.Error) -> None:
-        """The state could not be written: stop what is under way; `resume` does it again."""
-        _log.error("the state of the update cannot be written (%s): nothing changed; check the disk", error)
+    def abort(self) -> None:
+        """Stop what is under way; `resume` does it again."""
         self._probation.end()
         self._work.end()
 

@@ -2,10 +2,12 @@
 
 One row holds the update's state, so a transition is one transaction. Beside it: digests that failed here, the desired
 states accepted so far, the session number, and the time. A database that cannot be read is put aside and begun anew:
-the slots on disk say what ran, and revisions and sessions grow from the clock.
+the slots on disk say what ran, and revisions and sessions grow from the clock. So does a single row, after a flipped
+bit: it goes to the table `damaged`, is said, and counts as one that was never written.
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -17,6 +19,7 @@ import msgspec
 
 from edge_agent.update.machine import State
 from edge_contract.errors import EdgewiseError
+from edge_contract.messages import Count, Seconds
 from edge_contract.trust import DesiredState
 
 _T = TypeVar("_T")
@@ -30,7 +33,10 @@ CREATE TABLE IF NOT EXISTS failed (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS seen (what TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS desired (scope TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS damaged (what TEXT PRIMARY KEY, value, reason TEXT NOT NULL);
 """
+
+_log = logging.getLogger(__name__)
 
 
 class Failure(NamedTuple):
@@ -51,6 +57,7 @@ class StateStore:
             EdgewiseError: a newer agent wrote it, or the disk refuses.
         """
         self._lock = threading.RLock()
+        self._read_only = read_only
         if read_only:
             self._database = sqlite3.connect(
                 f"file:{path}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
@@ -64,6 +71,7 @@ class StateStore:
                 raise EdgewiseError(
                     f"{path} cannot be opened ({error})", remedy="check the disk and its owner"
                 ) from error
+            _log.warning("%s is damaged (%s): put aside as %s.damaged, beginning a new one", path, error, path.name)
             path.replace(path.with_name(f"{path.name}.damaged"))
             for leftover in (f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(leftover).unlink(missing_ok=True)
@@ -89,7 +97,7 @@ class StateStore:
     def next_session(self, now: Callable[[], float] = time.time) -> int:
         """A number higher than any before, for one run of the agent."""
         with self.transaction():
-            last = self._get("session", int)
+            last = self._get("session", Count)
             session = max((last or 0) + 1, int(now()))
             self._put("session", session)
             return session
@@ -104,7 +112,7 @@ class StateStore:
 
     def time(self) -> float:
         """The time that was persisted last, seconds since 1970."""
-        return self._get("time", float) or 0.0
+        return self._get("time", Seconds) or 0.0
 
     def save_time(self, seconds: float) -> None:
         """Persist the time, by itself or inside `transaction`."""
@@ -117,7 +125,7 @@ class StateStore:
             row = self._database.execute(
                 "SELECT reason, revision FROM failed WHERE digest = ? AND runtime = ?", (digest, runtime)
             ).fetchone()
-        return None if row is None else Failure(*row)
+        return Failure(str(row[0]), int(row[1])) if row is not None and isinstance(row[1], int) else None
 
     def remember_failure(self, digest: str, runtime: str, failure: Failure) -> None:
         """Note that it did; inside `transaction`. Another runtime may try again."""
@@ -127,7 +135,15 @@ class StateStore:
         """The newest desired state accepted, by scope."""
         with self._lock:
             rows = self._database.execute("SELECT scope, state FROM desired").fetchall()
-        return {scope: msgspec.json.decode(state, type=DesiredState) for scope, state in rows}
+        found = {scope: self._decoded(("desired", "scope", scope), state, DesiredState) for scope, state in rows}
+        for scope, state in found.items():
+            if state is not None and state.scope != scope:
+                self._put_aside(("desired", "scope", scope), msgspec.json.encode(state), f"it is of {state.scope}")
+                found[scope] = None
+        for scope in (scope for scope, state in found.items() if state is None and not self._read_only):
+            # Else the envelope that the broker retains would count as accepted, and nothing would be in force.
+            self._database.execute("DELETE FROM seen WHERE what = ?", (scope,))
+        return {scope: state for scope, state in found.items() if state is not None}
 
     def save_desired(self, state: DesiredState) -> None:
         """Keep it as the newest accepted one of its scope; inside `transaction`."""
@@ -147,7 +163,27 @@ class StateStore:
     def _get(self, key: str, kind: type[_T]) -> _T | None:
         with self._lock:
             row = self._database.execute("SELECT value FROM one WHERE key = ?", (key,)).fetchone()
-        return None if row is None else msgspec.json.decode(row[0], type=kind)
+            return None if row is None else self._decoded(("one", "key", key), row[0], kind)
+
+    def _decoded(self, row: tuple[str, str, str], value: object, kind: type[_T]) -> _T | None:
+        """The value of a row, given as its table, key column and key; None where it is damaged."""
+        if not isinstance(value, bytes | str):
+            self._put_aside(row, value, f"it is of type {type(value).__name__}")
+            return None
+        try:
+            return msgspec.json.decode(value, type=kind)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            self._put_aside(row, value, str(error))
+            return None
+
+    def _put_aside(self, row: tuple[str, str, str], value: object, reason: str) -> None:
+        table, column, key = row
+        _log.warning("the row %r of %s in state.db is damaged (%s): put aside", key, table, reason)
+        if self._read_only:
+            return
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO damaged VALUES (?, ?, ?)", (f"{table}/{key}", value, reason))
+            self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (key,))  # noqa: S608  # our own names
 
     def _put(self, key: str, value: object) -> None:
         self._database.execute("INSERT OR REPLACE INTO one VALUES (?, ?)", (key, msgspec.json.encode(value)))
@@ -155,6 +191,7 @@ class StateStore:
 
 def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
+    database.text_factory = lambda text: text.decode("utf-8", "replace")  # one damaged text fails no other row
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")

@@ -69,6 +69,7 @@ class ModelUpdates:
         """
         self._settings, self._store, self._monotonic = settings, store, monotonic
         self._inbox = Inbox()
+        self._failing = ""
         self._thread: threading.Thread | None = None
         self._clock = TrustedClock(now, monotonic, store.time())
         self._verifier = Verifier(state_dir / "trust", settings.root, settings.verify_command)
@@ -110,6 +111,12 @@ class ModelUpdates:
             self._runner.take(Stopped())
         self._work.end()
         self._subscription.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why updates do not work any more; empty while they do."""
+        ended = self._thread is not None and not self._thread.is_alive() and not self._inbox.closed.is_set()
+        return "the thread of the updates ended: restart the agent." if ended else self._failing
 
     def active(self) -> ActiveModel | None:
         """The model that runs; None while there is none."""
@@ -168,11 +175,21 @@ class ModelUpdates:
                     self._follow_desired()
                 self._take(self._inbox.get(self._patience()))
                 self._tick()
+                self._failing = ""
             except sqlite3.Error as error:  # a full disk, or another program's lock: the thread outlives it
-                self._runner.abort(error)
-                self._tracker.unanswered(f"the disk refused ({error}).")
-                self._inbox.closed.wait(_DISK_S)
+                _log.error("the state of the update cannot be written (%s): nothing changed; check the disk", error)
+                self._begin_again(f"the disk refused ({error}).")
                 begun = False
+            except Exception as error:  # noqa: BLE001  # no thread, no memory, no process: all of that passes
+                _log.exception("an update step failed: nothing changed; trying again")
+                self._begin_again(f"an update step failed ({error}).")
+                begun = False
+
+    def _begin_again(self, reason: str) -> None:
+        self._failing = f"updates do not go on: {reason}"
+        self._runner.abort()
+        self._tracker.unanswered(reason)
+        self._inbox.closed.wait(_DISK_S)
 
     def _patience(self) -> float:
         return _TICK_S if self._runner.state.phase not in SETTLED or self._tracker.pending else _ASLEEP_S
@@ -219,6 +236,8 @@ class ModelUpdates:
             self._inbox.put(Verified(self._verifier.verify(self._clock.now(), asked.files, asked.sealed)))
         except UnansweredError as error:
             self._inbox.put(Verified(error))
+        except Exception as error:  # noqa: BLE001  # without an answer nothing would be asked again
+            self._inbox.put(Verified(UnansweredError(f"the signatures could not be checked ({error}).")))
 
     def _take_answer(self, answer: Answer | UnansweredError) -> None:
         if isinstance(answer, UnansweredError):

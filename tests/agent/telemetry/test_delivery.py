@@ -271,3 +271,40 @@ def test_what_delivers_takes_only_the_two_message_types_and_what_reports_takes_n
     for name, method in inspect.getmembers(MetricsObserver, inspect.isfunction):
         for hint in _fields(method).values():
             assert not _mentions(hint, ("Pixels", "ndarray", "bytes", "Frame")), name
+
+
+def test_whatever_fails_the_delivery_goes_on_and_says_so(
+    broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spool loses its table under a running agent: what comes then is delivered, and no key is used twice."""
+    bridge, device = KeepingBridge(broker.port), Device(tmp_path, broker.port)
+    device.link.start()
+    for number in (1, 2):
+        device.delivery.send(numbered(number))
+    eventually(lambda: len(bridge.kept) == 2 and device.spool.rows == 0)
+    with sqlite3.connect(tmp_path / "spool.db") as other:
+        other.execute("DROP TABLE message")
+    other.close()
+    device.delivery.send(numbered(3))
+    eventually(lambda: "messages cannot be delivered" in caplog.text and not device.delivery.trouble)
+    device.delivery.send(numbered(4))
+    eventually(lambda: len(bridge.kept) == 3)
+    assert {each.track: key for key, each in bridge.kept.items()} == {1: (1, 1), 2: (1, 2), 4: (1, 3)}
+    assert device.delivery.counters()["spool_dropped"] == 1
+    device.stop()
+    bridge.link.stop()
+
+
+def test_what_json_cannot_hold_is_dropped_and_counted(broker: Broker, tmp_path: Path) -> None:
+    bridge, device = KeepingBridge(broker.port), Device(tmp_path, broker.port)
+    device.link.start()
+    body = numbered(1)
+    device.delivery.send(msgspec.structs.replace(body, track=2**70))
+    device.delivery.send(msgspec.structs.replace(body, label="\ud800"))
+    device.delivery.send(msgspec.structs.replace(body, confidence=float("nan")))
+    device.delivery.send(numbered(2))
+    eventually(lambda: len(bridge.kept) == 1)
+    assert device.delivery.counters()["spool_dropped"] == 3
+    assert device.delivery.trouble == ""
+    device.stop()
+    bridge.link.stop()

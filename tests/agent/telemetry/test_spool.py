@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
@@ -60,7 +60,7 @@ def clock() -> Clock:
 
 
 def opened(tmp_path: Path, clock: Clock, **options: Any) -> Spool:
-    return Spool(tmp_path / "spool.db", SpoolSettings(**options), clock)
+    return Spool(tmp_path / "spool.db", SpoolSettings(**options), clock, clock)
 
 
 def test_messages_come_out_in_order_with_their_key_and_the_oldest_held(tmp_path: Path, clock: Clock) -> None:
@@ -212,6 +212,146 @@ def test_a_message_no_broker_takes_is_given_up_and_counted(tmp_path: Path, clock
     assert spool.dropped["prediction"] == 1
 
 
+NOW = 1_795_000_000.0
+YEAR_S = 365 * 86400.0
+
+
+class Set:
+    """A clock that may be set, beside one that cannot."""
+
+    def __init__(self, wall: float) -> None:
+        self.wall, self.passed = wall, 50.0
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall, self.passed = self.wall + seconds, self.passed + seconds
+
+    def opened(self, tmp_path: Path) -> Spool:
+        return Spool(tmp_path / "spool.db", SpoolSettings(max_age_s=100.0), lambda: self.wall, lambda: self.passed)
+
+
+@pytest.mark.parametrize("before", [0.0, NOW - YEAR_S, NOW - 101.0, NOW + 70 * YEAR_S])
+def test_a_clock_that_is_set_drops_nothing_that_is_young_and_keeps_nothing_that_is_old(
+    tmp_path: Path, before: float
+) -> None:
+    """NTP's first answer comes after the start, and moves a board without a battery by years."""
+    clock = Set(before)
+    spool = clock.opened(tmp_path)
+    spool.put(prediction(), 1)
+    clock.pass_time(60)
+    spool.put(prediction(), 1)
+    clock.wall = NOW
+    spool.expire()
+    assert spool.rows == 2
+    clock.pass_time(50)
+    spool.expire()
+    assert spool.rows == 1
+    clock.pass_time(60)
+    spool.expire()
+    assert spool.rows == 0
+
+
+@pytest.mark.parametrize("before", [0.0, NOW + 70 * YEAR_S])
+def test_what_an_earlier_run_stored_with_a_wrong_clock_is_as_old_as_this_run(tmp_path: Path, before: float) -> None:
+    clock = Set(before)
+    spool = clock.opened(tmp_path)
+    spool.put(prediction(), 1)
+    spool.close()
+    clock.wall = 0.0  # wakes up before NTP answers
+    spool = clock.opened(tmp_path)
+    spool.put(prediction(), 1)
+    clock.wall = NOW
+    spool.expire()
+    assert spool.rows == 2
+    clock.pass_time(101)
+    spool.expire()
+    assert spool.rows == 0
+
+
+def test_an_acknowledgement_of_a_later_session_deletes_nothing_behind_it(tmp_path: Path, clock: Clock) -> None:
+    """The clock stood in 2098, `state.db` was lost, and the clock is right again: sessions go back, sequences go on."""
+    spool = opened(tmp_path, clock)
+    for session in (4_060_000_000, 4_060_000_000, 1_795_000_000, 1_795_000_000):
+        spool.put(prediction(), session)
+    assert spool.acknowledge(Ack(session=4_060_000_000, sequence=2)) == 2
+    assert [row.key for row in spool.after(0, 9)] == [(1_795_000_000, 3), (1_795_000_000, 4)]
+    assert spool.acknowledge(Ack(session=1_795_000_000, sequence=3)) == 1
+
+
+_COLUMNS = ("session", "kind", "created", "body")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 6), st.sampled_from(_COLUMNS), st.integers(0, 2000), st.integers(0, 7)), max_size=4
+    )
+)
+def test_after_flipped_bits_the_readable_is_sent_and_the_rest_is_put_aside(
+    flips: list[tuple[int, str, int, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        clock, path = Clock(), Path(folder) / "spool.db"
+        spool = opened(Path(folder), clock)
+        for number in range(3):
+            spool.put(prediction(f"{number}"), 7)
+            spool.put(telemetry(number), 7)
+        spool.close()
+        with sqlite3.connect(path) as database:
+            for sequence, column, place, bit in flips:
+                _flip(database, sequence, column, place, bit)
+        database.close()
+        spool = opened(Path(folder), clock)
+        sent = spool.after(0, 100)
+        for row in sent:
+            message = decode(row.payload, {"telemetry": Telemetry, "prediction": Prediction}[row.kind])
+            assert (message.session, message.sequence) == row.key
+            assert message.oldest == sent[0].key
+        assert {row.key[1] for row in sent} >= {1, 2, 3, 4, 5, 6} - {flip[0] for flip in flips}
+        assert len(sent) + sum(spool.dropped.values()) == 6
+        assert spool.rows == len(sent)
+        assert spool.put(prediction(), 8) == 7
+        assert [row.key for row in spool.after(6, 9)] == [(8, 7)]
+        spool.expire()
+        spool.close()
+
+
+def _flip(database: sqlite3.Connection, sequence: int, column: str, place: int, bit: int) -> None:
+    """One bit of one value, as a bad card does it."""
+    database.text_factory = bytes
+    (value,) = database.execute(f"SELECT {column} FROM message WHERE sequence = ?", (sequence,)).fetchone()  # noqa: S608
+    if isinstance(value, int):
+        changed = f"{value ^ (1 << (place % 63))}"
+    elif isinstance(value, float):
+        changed = f"{-value if bit else min(1e308, value * 2.0 ** (place % 900))!r}"
+    else:
+        data = bytearray(value)
+        data[place % len(data)] ^= 1 << bit
+        changed = f"x'{data.hex()}'" if column == "body" else f"CAST(x'{data.hex()}' AS TEXT)"
+    database.execute(f"UPDATE message SET {column} = {changed} WHERE sequence = ?", (sequence,))  # noqa: S608
+
+
+def test_a_number_that_is_none_is_not_sent_and_holds_nothing_back(tmp_path: Path, clock: Clock) -> None:
+    """A model that answers NaN: JSON has no such number, and what takes its place is read by no bridge."""
+    spool = opened(tmp_path, clock)
+    for body in (prediction(), replace(prediction(), confidence=float("nan")), prediction()):
+        spool.put(body, 7)
+    assert [row.key for row in spool.after(0, 9)] == [(7, 1), (7, 3)]
+    assert spool.dropped == {"telemetry": 0, "prediction": 1}
+
+
+def test_a_damaged_counter_of_sequences_stores_on(tmp_path: Path, clock: Clock) -> None:
+    spool = opened(tmp_path, clock)
+    spool.put(prediction(), 7)
+    spool.close()
+    for damage in ("9223372036854775807", "-5", "'x'"):
+        with sqlite3.connect(tmp_path / "spool.db") as database:
+            database.execute(f"UPDATE sqlite_sequence SET seq = {damage}")  # noqa: S608
+        database.close()
+        spool = opened(tmp_path, clock)
+        assert spool.put(prediction(), 7) is not None
+        spool.close()
+
+
 @pytest.mark.parametrize("damage", [b"not a database at all" * 100, b""])
 def test_a_damaged_file_is_put_aside_and_a_new_one_begun(tmp_path: Path, clock: Clock, damage: bytes) -> None:
     (tmp_path / "spool.db").write_bytes(damage)
@@ -260,7 +400,7 @@ class SpoolAgainstAList(RuleBasedStateMachine):
         self.options = {"max_bytes": 8_000, "max_age_s": 100.0}
         self.spool = opened(Path(self.directory.name), self.clock, **self.options)
         self.session, self.last, self.dropped = 1, 0, 0
-        self.acknowledged = (0, 0)
+        self.acknowledged = 0
 
     def teardown(self) -> None:
         self.spool.close()
@@ -278,7 +418,7 @@ class SpoolAgainstAList(RuleBasedStateMachine):
     def acknowledge(self, back: int) -> None:
         ack = Ack(session=self.session, sequence=max(0, self.last - back))
         self.spool.acknowledge(ack)
-        self.acknowledged = max(self.acknowledged, (ack.session, ack.sequence))
+        self.acknowledged = max(self.acknowledged, ack.sequence)
 
     @rule(seconds=st.integers(1, 80))
     def time_passes(self, seconds: int) -> None:
@@ -303,7 +443,7 @@ class SpoolAgainstAList(RuleBasedStateMachine):
         assert self.spool.bytes == self.spool._measure()[0] <= self.options["max_bytes"]
         keys = [row.key for row in rows]
         assert keys == sorted(set(keys))
-        assert all(key > self.acknowledged for key in keys)
+        assert all(sequence > self.acknowledged for _, sequence in keys)
         assert self.spool.oldest() == (keys[0] if keys else (0, 0))
 
 

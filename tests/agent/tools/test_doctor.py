@@ -191,6 +191,11 @@ def test_only_one_agent_may_have_a_state_directory_and_its_silence_shows(tmp_pat
     assert "no sign of it for" in trouble(tmp_path, time.time() + SILENT_S + 1)
     with pytest.raises(EdgewiseError, match="another agent is running"):
         Liveness(tmp_path)
+    first.alive("messages cannot be delivered")
+    assert trouble(tmp_path, time.time()) == "messages cannot be delivered"
+    first.alive()
+    assert trouble(tmp_path, time.time()) == ""
+    first.alive("updates do not go on")
     first.release()
     assert "no agent is running" in trouble(tmp_path, time.time())
     Liveness(tmp_path).release()

@@ -289,3 +289,92 @@ def test_desired_states_survive_a_restart(tmp_path: Path) -> None:
         store.save_desired(state)
     store.close()
     assert StateStore(tmp_path / "state.db").desired() == {"group/g": state}
+
+
+MODEL = tiny(1).manifest.ref
+
+
+def _kept(folder: Path) -> StateStore:
+    """A database with a row of every kind."""
+    store = StateStore(folder / "state.db")
+    store.next_session(lambda: 2000.0)
+    with store.transaction():
+        store.save_update(State(phase=Phase.COMMITTED, committed=Slot("m-1-aaaaaaaaaaaa", MODEL), reason="fine"))
+        store.save_time(3000.0)
+        store.remember_failure("0" * 64, "r", Failure("bad", 4))
+        store.save_desired(DesiredState(scope="group/g", model=MODEL, revision=4, issued=1.0, expires=9.0))
+        store.save_seen("group/g", "a" * 64)
+        store.save_seen("metadata", "b" * 64)
+    return store
+
+
+_CELLS = (
+    *(("one", "value", f"key = '{key}'") for key in ("session", "update", "time")),
+    ("failed", "reason", "1"),
+    ("failed", "revision", "1"),
+    ("desired", "state", "1"),
+    ("seen", "digest", "what = 'metadata'"),
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.sampled_from(_CELLS), st.integers(0, 400), st.integers(0, 7)), min_size=1, max_size=3))
+def test_after_flipped_bits_the_state_is_what_can_be_read(flips: list[tuple[tuple[str, str, str], int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = _kept(folder)
+        before = (whole.update(), whole.time(), whole.failure("0" * 64, "r"), whole.desired(), whole.seen())
+        whole.close()
+        with sqlite3.connect(folder / "state.db") as database:
+            for (table, column, where), place, bit in flips:
+                _flip(database, table, column, where, place, bit)
+        database.close()
+        looked = StateStore(folder / "state.db", read_only=True)  # `edgewise-agent status`
+        looked.update()
+        looked.close()
+        store = StateStore(folder / "state.db")
+        after = (store.update(), store.time(), store.failure("0" * 64, "r"), store.desired(), store.seen())
+        touched = {(table, where.split("'")[1] if "'" in where else "") for (table, _, where), _, _ in flips}
+        for untouched, index in (
+            (("one", "update"), 0),
+            (("one", "time"), 1),
+            (("failed", ""), 2),
+            (("desired", ""), 3),
+        ):
+            if untouched not in touched:
+                assert after[index] == before[index]
+        if not after[3]:
+            assert "group/g" not in after[4]  # what the broker retains is news again
+        assert store.next_session(lambda: 5000.0) >= 5000
+        with store.transaction():
+            store.save_update(State())
+        assert store.update() == State()
+        store.close()
+        again = StateStore(folder / "state.db")
+        assert again.update() == State()
+        again.close()
+
+
+def _flip(database: sqlite3.Connection, table: str, column: str, where: str, place: int, bit: int) -> None:
+    """One bit of one value, as a bad card does it."""
+    database.text_factory = bytes
+    (value,) = database.execute(f"SELECT {column} FROM {table} WHERE {where}").fetchone()  # noqa: S608
+    if isinstance(value, int):
+        changed = str(value ^ (1 << (place % 63)))
+    else:
+        kind = database.execute(f"SELECT typeof({column}) FROM {table} WHERE {where}").fetchone()[0].decode()  # noqa: S608
+        data = bytearray(value)
+        data[place % len(data)] ^= 1 << bit
+        changed = f"x'{data.hex()}'" if kind == "blob" else f"CAST(x'{data.hex()}' AS TEXT)"
+    database.execute(f"UPDATE {table} SET {column} = {changed} WHERE {where}")  # noqa: S608
+
+
+def test_a_damaged_row_is_said_and_kept_to_be_looked_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = _kept(tmp_path)
+    store._database.execute("UPDATE one SET value = x'7b' WHERE key = 'update'")
+    assert store.update() is None
+    assert "'update'" in caplog.text
+    assert [row[0] for row in store._database.execute("SELECT what FROM damaged")] == ["one/update"]
+    caplog.clear()
+    assert store.update() is None
+    assert caplog.text == ""

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,6 +227,29 @@ def test_a_disk_that_refuses_the_state_for_a_while_costs_time_and_nothing_else(
     eventually(lambda: equipped.reported.active == second and equipped.reported.state == "committed", "it in the end")
     assert set(refused) == set(true)
     assert equipped.activated == [tiny(1).manifest.ref, second]
+
+
+def test_a_board_that_starts_no_thread_for_a_while_goes_on_with_its_updates(
+    side: ReleaseSide, equipped: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater, "_DISK_S", 0.05)
+    refused: list[str] = []
+    troubles: list[str] = []
+    start = threading.Thread.start
+
+    def refusing(thread: threading.Thread) -> None:
+        troubles.append(equipped.updates.trouble)
+        if thread.name in {"verify", "selftest"} and refused.count(thread.name) < 2:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    second = side.push(tiny(2))
+    eventually(lambda: equipped.reported.active == second and equipped.reported.state == "committed", "it in the end")
+    assert refused.count("verify") == 2
+    assert any("can't start new thread" in each for each in troubles)
+    eventually(lambda: equipped.updates.trouble == "", "no trouble any more")
 
 
 def failing_while(file: Path) -> tuple[str, ...]:
