@@ -7,6 +7,8 @@ acknowledged, so an acknowledgement must never cover a message that may still co
 - Beyond, the mark moves over messages that follow one another. What lies past a gap is remembered, not acknowledged.
 - A session lower than the mark's that was never seen is a device that was wiped while its clock was behind: the mark
   starts anew. Lowering it loses nothing; devices only repeat more.
+- A lower session whose sequences go on past the mark is a device that kept its spool and lost its sessions while its
+  clock was ahead before: the mark follows the sequence.
 """
 
 from typing import Final
@@ -39,6 +41,8 @@ def advance(progress: Progress, key: Key, oldest: Key) -> Progress:
             mark, ahead = (0, 0), ()
         sessions = (*sessions, key[0])[-SESSIONS:]
     never = (oldest[0], max(0, oldest[1] - 1))  # the greatest key that will not come; sequences begin at 1
+    if never[0] < mark[0] and never[1] >= mark[1] and key[1] > mark[1]:
+        mark, ahead = never, ()
     mark = max(mark, never)
     if key > mark:
         if key[1] == mark[1] + 1:

@@ -31,6 +31,12 @@ def _after(*messages: tuple[Key, Key]) -> Progress:
         ("a repeated message", [((5, 1), (5, 1)), ((5, 2), (5, 1)), ((5, 1), (5, 1))], (5, 2)),
         ("a repeated message of the last session", [((5, 1), (5, 1)), ((6, 2), (5, 1)), ((5, 1), (5, 1))], (6, 2)),
         ("a wiped device whose clock is behind", [((900, 50), (900, 50)), ((3, 2), (3, 1))], (3, 0)),
+        (
+            "a device that lost its sessions after its clock was ahead, and kept its spool",
+            [((900, 50), (900, 50)), ((3, 52), (900, 51)), ((900, 51), (900, 51)), ((3, 52), (3, 52))],
+            (3, 52),
+        ),
+        ("and goes on", [((900, 50), (900, 50)), ((3, 51), (3, 51)), ((3, 52), (3, 51)), ((3, 53), (3, 52))], (3, 53)),
         ("and then all of it", [((900, 50), (900, 50)), ((3, 2), (3, 1)), ((3, 1), (3, 1))], (3, 2)),
     ],
 )
