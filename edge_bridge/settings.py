@@ -80,6 +80,8 @@ class BridgeSettings:
     listen: str = "127.0.0.1:9108"
     database: str = "sqlite:///predictions.db"
     """A SQLAlchemy URL: sqlite:///PATH, or postgresql://HOST/NAME."""
+    hosts: tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...] = ()
+    """Names with a dot under which browsers and Prometheus reach the bridge; addresses and plain names always may."""
     broker: BrokerSettings = BrokerSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

@@ -31,8 +31,7 @@ def device(name: object, record: object) -> Device:
     found = _decoded(record, Device)
     if found.id != name:
         raise DamagedError(f"it is of {found.id}")
-    kept = [*found.windows, *found.stages.values()]
-    for stages in (each if isinstance(each, dict) else each.stages for each in kept):
+    for stages in (*found.stages.values(), *(each.stages for each in found.windows)):
         _check_stages(stages)
     if not all(of_confidence(each.confidence) for each in found.windows):
         raise DamagedError("a histogram of confidence has not one count per bucket")

@@ -10,6 +10,7 @@ SQL is here alone. Calls block; the intake's thread makes them, never the event 
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -88,6 +89,8 @@ class Store:
             ) from error
         insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
+        self._file = _file(self._url)
+        self._opened: tuple[int, int] | None = None
         self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, damaged, schema)}
 
     def open(self, now: float) -> None:
@@ -96,6 +99,7 @@ class Store:
         Raises:
             StoreError: the database is away, cannot be written, or is of a newer version.
         """
+        self._opened = None
         with self._transaction() as connection:
             metadata.create_all(connection)
             newest = connection.execute(sa.select(sa.func.max(schema.c.version))).scalar()
@@ -103,6 +107,7 @@ class Store:
                 problem = f"{self.name} was written by a newer bridge (schema {newest})"
                 raise StoreError(problem, remedy="upgrade this one")
             self._touch(connection, now)
+        self._opened = self._identity()
 
     def touch(self, now: float) -> None:
         """Write something small: proof that the database can be written.
@@ -218,19 +223,42 @@ class Store:
             columns = zip(table.primary_key, key, strict=True)
             connection.execute(sa.delete(table).where(*(column == value for column, value in columns)))
 
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._file.stat() if self._file is not None else None
+        except OSError:
+            found = None
+        return None if found is None else (found.st_dev, found.st_ino)
+
+    def _check_file(self) -> None:
+        """Whether SQLite's file is still the one that was opened."""
+        if self._opened is not None and self._identity() != self._opened:
+            raise StoreError(
+                f"database {self.name}: its file was deleted or replaced",
+                remedy="restart the bridge, which opens it anew",
+            )
+
     def _touch(self, connection: Connection, now: float) -> None:
         connection.execute(self._upserts["edgewise_schema"], [{"version": SCHEMA, "written": now}])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
         try:
+            self._check_file()
             with self._engine.begin() as connection:
                 yield connection
+            self._check_file()  # else what was written is in a file without a name, and gone with this process
         except SQLAlchemyError as error:
             cause = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
             whole = not any(text in cause for text in _DAMAGED_FILE)
             remedy = "make it reachable and writable" if whole else "restore it from a backup, or move it away"
             raise StoreError(f"database {self.name}: {cause}", remedy=remedy) from error
+
+
+def _file(url: sa.URL) -> Path | None:
+    """The file of a SQLite database that is one."""
+    named = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
+    return Path(str(url.database)).absolute() if named and not str(url.database).startswith("file:") else None
 
 
 def _engine(url: sa.URL) -> Engine:

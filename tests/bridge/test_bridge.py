@@ -1,5 +1,6 @@
 """The bridge as a process, beside a real mosquitto: what it stores, acknowledges, refuses and survives."""
 
+import http.client
 import sqlite3
 import subprocess
 import sys
@@ -73,6 +74,13 @@ def test_a_device_that_vanishes_is_down_by_its_last_will(standing: Standing) -> 
     standing.bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-gone"} 1')
     device.drop()
     standing.bridge.wait_for("/metrics", 'edgewise_up{site="home",device="cam-gone"} 0')
+
+
+@pytest.fixture(scope="module")
+def guarded(standing: Standing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BridgeProcess]:
+    config = 'hosts = ["fleet.example.org"]\n[broker]\nclient_id = "guarded"\n'
+    with BridgeProcess(tmp_path_factory.mktemp("guarded"), standing.broker.port, config=config) as bridge:
+        yield bridge
 
 
 def test_a_forgotten_device_is_gone_for_good_and_what_it_counted_stays(broker: Broker, tmp_path: Path) -> None:
@@ -252,3 +260,46 @@ def test_the_fleet_is_limited_and_a_device_past_it_keeps_its_messages(broker: Br
         bridge.wait_for("/metrics", 'edgewise_bridge_messages_refused_total{reason="device-limit"} 1.0')
         assert second.acks == []
         assert "cam-2" not in bridge.metrics()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/-/healthy", {}, 200),
+        ("HEAD", "/-/healthy", {}, 200),
+        ("HEAD", "/-/ready", {}, 200),
+        ("HEAD", "/metrics", {}, 200),
+        ("HEAD", "/", {}, 200),
+        ("GET", "/metrics", {"Host": "bridge:9108"}, 200),
+        ("GET", "/metrics", {"Host": "[::1]:9108"}, 200),
+        ("GET", "/metrics", {"Host": "192.168.1.7"}, 200),
+        ("GET", "/metrics", {"Host": "fleet.example.org:443"}, 200),
+        ("GET", "/metrics", {"Host": "evil.example.com"}, 421),
+        ("GET", "/", {"Host": "evil.example.com"}, 421),
+        ("HEAD", "/", {"Host": "127.0.0.1.example.com"}, 421),
+        ("GET", "/", {"Host": "bridge:9108", "Origin": "http://bridge:9108"}, 200),
+        ("GET", "/metrics", {"Origin": "https://evil.example.com"}, 403),
+        ("GET", "/metrics", {"Origin": "null"}, 403),
+    ],
+)
+def test_who_may_ask_and_how(
+    guarded: BridgeProcess, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=30)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    assert (answer.status, method == "HEAD" and body != b"") == (status, False), body
+    connection.close()
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example.com", "http://127.0.0.1:1"])
+def test_a_page_of_another_origin_opens_no_socket(guarded: BridgeProcess, origin: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=30)
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Origin": origin,
+    }  # fmt: skip
+    connection.request("GET", "/_nicegui_ws/socket.io/?EIO=4&transport=websocket", headers=upgrade)
+    assert connection.getresponse().status == 403
+    connection.close()

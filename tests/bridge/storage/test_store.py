@@ -170,6 +170,24 @@ def test_a_value_of_another_type_is_put_aside_too(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+def test_a_file_that_is_gone_takes_no_more_writes(tmp_path: Path, what: str) -> None:
+    """SQLite would go on writing into a file without a name, and a restart would find nothing of it."""
+    store = _opened(f"sqlite:///{tmp_path / 'log.db'}")
+    store.write(_batch(1))
+    (tmp_path / "log.db").unlink()
+    if what == "replaced":
+        (tmp_path / "log.db").touch()
+    for attempt in (lambda: store.write(_batch(2)), lambda: store.touch(2.0), lambda: store.recent(1)):
+        with pytest.raises(StoreError, match="restart the bridge"):
+            attempt()
+    store.close()
+    again = _opened(f"sqlite:///{tmp_path / 'log.db'}")
+    again.write(_batch(3))
+    assert [each.message.sequence for each in again.recent(9)] == [3]
+    again.close()
+
+
 def test_a_damaged_file_says_what_helps(tmp_path: Path) -> None:
     (tmp_path / "log.db").write_bytes(b"SQLite format 3\0" + b"\x55" * 5000)
     with pytest.raises(StoreError, match="restore it from a backup"):
