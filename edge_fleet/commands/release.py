@@ -58,7 +58,7 @@ def withdraw(
     """Take a release from the list, so that no device activates it any more. Devices that run it go on with it."""
     releases, desired = context.open_releases(context.open_repository(directory, None, passphrase_file))
     migrate(releases)
-    gone = releases.withdraw(name, release).manifest.digest
+    gone = releases.withdraw(name, release)
     still = [state.state.scope for state in desired.all() if state.state.model.digest == gone]
     text = f"Withdrew {name} {release}. Publish this with: edgewise fleet heal"
     if still:

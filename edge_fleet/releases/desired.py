@@ -4,8 +4,10 @@ One file a scope under `desired/`. It is written before anything is published, s
 but never taken back by a smaller revision.
 """
 
+import contextlib
+import fcntl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,22 +50,32 @@ class DesiredStates:
 
         `retry`: devices where this model failed before try it once more. `retried`: the revision that last asked so.
         """
-        last = self._last_revision(scope)
-        now = self.now()
-        # Counted from the clock, so that a release side restored from an old backup still goes on above what it lost.
-        revision = max(last + 1, int(now))
-        state = DesiredState(
-            scope=scope,
-            revision=revision,
-            model=model,
-            issued=now,
-            expires=now + LIFE,
-            follow_group=follow_group,
-            retry=revision if retry else retried,
-        )
-        issued = Issued(state, seal(state, DESIRED_TYPE, self.repository.online_signer()))
-        durable.write_file(self._path(scope), issued.envelope, mode=PUBLIC, parents=True)
-        return issued
+        with self._alone():
+            last = self._last_revision(scope)
+            now = self.now()
+            # Counted from the clock, so that a release side restored from an old backup goes on above what it lost.
+            revision = max(last + 1, int(now))
+            state = DesiredState(
+                scope=scope,
+                revision=revision,
+                model=model,
+                issued=now,
+                expires=now + LIFE,
+                follow_group=follow_group,
+                retry=revision if retry else retried,
+            )
+            issued = Issued(state, seal(state, DESIRED_TYPE, self.repository.online_signer()))
+            durable.write_file(self._path(scope), issued.envelope, mode=PUBLIC, parents=True)
+            return issued
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two commands at once would give two states one revision, and a device keeps whichever came first."""
+        folder = self.repository.directory / "desired"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # it is held for one signature: the next command waits
+            yield
 
     def all(self) -> list[Issued]:
         """The newest state of every scope, verified.

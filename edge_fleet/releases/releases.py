@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+import msgspec
 from tuf.api.metadata import TargetFile
 
 from edge_contract import durable, limits
@@ -62,16 +63,22 @@ class Releases:
                 targets |= {model.path: model, described.path: described}
         return not taken
 
-    def withdraw(self, name: str, release: int) -> Release:
-        """Take a release from the list, and return it: no device activates it any more.
+    def withdraw(self, name: str, release: int) -> str:
+        """Take a release from the list, and return its model's digest: no device activates it any more.
+
+        Its files are not read: this is also the way out for a release whose files are damaged or cannot be read.
 
         Raises:
             UsageError: it is not listed.
         """
-        found = self.find(name, release)
+        listed = self.repository.listed()
+        ref = ModelRef(name=name, release=release, digest="")
+        if model_path(ref) not in listed:
+            self.find(name, release)
         with self.repository.editing() as targets:
-            del targets[model_path(found.manifest.ref)], targets[release_path(found.manifest.ref)]
-        return found
+            digest: str = targets.pop(model_path(ref)).hashes["sha256"]
+            targets.pop(release_path(ref), None)
+        return digest
 
     def find(self, name: str, release: int) -> Release:
         """One listed release.
@@ -141,9 +148,10 @@ class Releases:
         """Write a release file down; the target to be listed for it.
 
         Raises:
-            UsageError: it would be larger than a device takes.
+            UsageError: it would be larger than a device takes, or no device could read it.
         """
         data = encode_release(release)
+        _check_readable(data, release)
         if len(data) > limits.RELEASE_BYTES:
             raise UsageError(
                 f"the release file of {release.manifest.name} {release.manifest.release} would have {len(data)} bytes, "
@@ -181,7 +189,13 @@ class Releases:
             )
         blob = blob_of_target(file.length, file.hashes, file.custom)
         listed = ListedRelease(model=ref.digest, size=model.length, file=blob)
-        return decode_release(self._file(blob.digest, _RELEASE, ref), ref, listed)
+        data = self._file(blob.digest, _RELEASE, ref)
+        try:
+            return decode_release(data, ref, listed)
+        except TrustError as error:
+            raise TrustError(
+                f"{error.problem.rstrip('.')}", remedy=f"run `edgewise release withdraw {ref.name} {ref.release}`"
+            ) from error
 
     def _file(self, digest: str, suffix: str, ref: ModelRef) -> bytes:
         path = self._path(digest, suffix)
@@ -194,6 +208,17 @@ class Releases:
 
     def _path(self, digest: str, suffix: str) -> Path:
         return self.repository.directory / _FILES / f"{digest}{suffix}"
+
+
+def _check_readable(data: bytes, release: Release) -> None:
+    """What is signed can be read again, by this command and by devices: else it could not even be pushed."""
+    try:
+        msgspec.json.decode(data, type=Release)
+    except msgspec.MsgspecError as error:
+        raise UsageError(
+            f"the release file of {release.manifest.name} {release.manifest.release} could not be read again ({error})",
+            remedy="give shorter --notes, or package the model again",
+        ) from error
 
 
 def _names(release: Release, name: str, number: int) -> bool:

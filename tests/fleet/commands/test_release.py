@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from edge_fleet.cli import app
 from edge_fleet.commands import context
 from edge_fleet.devices.view import Device, Fleet
 from edge_fleet.link import Arrived, Link
+from edge_fleet.releases import releases as releases_module
 from edge_fleet.releases.releases import Releases
 from edge_mqtt.address import BrokerAddress
 
@@ -408,3 +410,34 @@ def test_notes_of_a_release_are_one_line(edgewise: Command) -> None:
     said = edgewise("release", "ls")
     assert "first\\x1b[31m\\n[/]second" in said
     assert len(said.splitlines()) == 1
+
+
+def test_notes_that_no_device_could_read_are_refused_before_anything_is_signed(edgewise: Command) -> None:
+    refused = edgewise.run("release", "add", str(TINY), "--notes", "x" * 1500)
+    assert isinstance(refused.exception, UsageError), refused.output
+    assert "give shorter --notes" in str(refused.exception)
+    assert "Nothing is released yet" in edgewise("release", "ls")
+    edgewise("release", "add", str(TINY), "--notes", "x" * 1024)
+
+
+def test_a_listed_release_that_cannot_be_read_is_withdrawn(edgewise: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier version signed notes of any length."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(releases_module, "_check_readable", lambda *_: None)
+        edgewise("release", "add", str(TINY), "--notes", "x" * 1500)
+    unread = edgewise.run("release", "ls")
+    assert "edgewise release withdraw tiny 1" in str(unread.exception)
+    assert "Withdrew tiny 1" in edgewise("release", "withdraw", "tiny", "1")
+    assert "Nothing is released yet" in edgewise("release", "ls")
+
+
+def test_pushes_at_once_get_a_revision_each(edgewise: Command, tmp_path: Path) -> None:
+    edgewise("release", "add", str(TINY))
+    _, desired = context.open_releases(context.open_repository(tmp_path / "fleet", None, None))
+    model = package.read_file(TINY).manifest.ref
+    with ThreadPoolExecutor(8) as pool:
+        issued = list(pool.map(lambda _: desired.issue("group/all", model), range(16)))
+    revisions = sorted(one.state.revision for one in issued)
+    assert len(set(revisions)) == 16
+    (kept,) = desired.all()
+    assert kept.state.revision == revisions[-1]
