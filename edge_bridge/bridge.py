@@ -23,6 +23,7 @@ from edge_bridge.storage.store import Store
 from edge_bridge.web import app
 from edge_bridge.web.dashboard import page
 from edge_bridge.web.guard import Guard
+from edge_bridge.web.patience import PatientProtocol
 from edge_contract.errors import UsageError
 
 _log = logging.getLogger(__name__)
@@ -114,7 +115,14 @@ def run(settings: BridgeSettings) -> None:
     host, port = settings.listen_address
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
     bridge = Bridge(settings)
-    config = uvicorn.Config(Guard(bridge.app, settings.hosts), host=host, port=port, log_config=None, access_log=False)
+    config = uvicorn.Config(
+        Guard(bridge.app, settings.hosts),
+        host=host,
+        port=port,
+        http=PatientProtocol,
+        log_config=None,
+        access_log=False,
+    )
     try:
         sock = config.bind_socket()
     except SystemExit as error:
