@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from edge_contract.manifest import Budget, FaceCrop
+from edge_vision.crop import WHOLE
 
 SYNTHETIC: Final = "synthetic"
 """How name and data set of a model of drawn faces begin."""
@@ -95,7 +96,7 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     def crop(self) -> FaceCrop:
         """Which square of a picture the model was trained on."""
         if self.around == "frame":
-            return FaceCrop(around="frame", margin=1.0, shift_y=0.0)
+            return WHOLE
         return FaceCrop(margin=self.margin, shift_y=self.shift_y)
 
     @property

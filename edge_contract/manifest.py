@@ -42,7 +42,10 @@ class ImageInput(Struct, frozen=True, kw_only=True):
 
 
 class FaceCrop(Struct, frozen=True, kw_only=True):
-    """Which square of the picture the model was trained on, relative to a detector's face box, or to the picture."""
+    """Which square of the picture the model was trained on, relative to a detector's face box, or to the picture.
+
+    A square is cut out and scaled to the input; nothing squeezes a picture of another ratio (docs/adr/0010).
+    """
 
     around: Literal["face", "frame"] = "face"
     """Each face that is found, or the picture itself: then the box is its central square, and nothing is searched."""

@@ -1,8 +1,8 @@
 """From a face's box to the model's pixels: the one crop in the world.
 
 Every role crops by way of `recognition`; what differs between models (size, colour, margin, resize) is in the
-manifest. The square may reach over the picture's edge: the border pixels are repeated there, as they were when the
-margin was measured.
+manifest. Always a square is cut and none is squeezed, of whatever ratio the picture is (docs/adr/0010). The square may
+reach over the picture's edge: the border pixels are repeated there, as they were when the margin was measured.
 """
 
 import math
@@ -13,10 +13,13 @@ import numpy as np
 
 from edge_contract.errors import UsageError
 from edge_contract.manifest import FaceCrop, ImageInput
-from edge_vision.picture import Box, Pixels, as_gray
+from edge_vision.picture import Box, Pixels, as_gray, central_square
 
 _LARGEST_SQUARE: Final = 4
 """The largest side of a crop, in longer sides of the picture; what is beyond is no face and would only eat memory."""
+
+WHOLE: Final = FaceCrop(around="frame", margin=1.0, shift_y=0.0)
+"""The crop of a model that looks at whole pictures: their central square as it is."""
 
 
 class Square(NamedTuple):
@@ -39,6 +42,14 @@ def face_square(box: Box, crop: FaceCrop) -> Square:
     center_x = box.left + box.width / 2
     center_y = box.top + box.height / 2 + crop.shift_y * side
     return Square(round(center_x - side / 2), round(center_y - side / 2), max(1, round(side)))
+
+
+def whole_crop(picture: Pixels, image: ImageInput, out: Pixels) -> None:
+    """Write the central square of a whole picture into `out`; arguments and errors as for `face_crop`.
+
+    Training reads every picture with this, and a device a frame for a model of whole pictures.
+    """
+    face_crop(picture, central_square(picture), image, WHOLE, out)
 
 
 def face_crop(picture: Pixels, box: Box, image: ImageInput, crop: FaceCrop, out: Pixels) -> None:

@@ -57,9 +57,9 @@ def find(picture: Pixels, detector: FaceDetector, crop: FaceCrop) -> list[Box]:
 
     `picture`: uint8 [height, width] grey or [height, width, 3] BGR. Nothing is searched for a crop around the frame.
     """
-    copy = search_copy(picture)
     if crop.around == "frame":
-        return [copy.in_picture(central_square(copy.pixels))]
+        return [central_square(picture)]  # of the picture: a square of the small copy is off by its rounding
+    copy = search_copy(picture)
     return [copy.in_picture(face.box) for face in detector.detect(copy.pixels)]
 
 

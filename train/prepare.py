@@ -47,8 +47,13 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
     """Read the source, decide the splits, count; nothing is written.
 
     Raises:
-        UsageError: The source cannot be used, or has more unusable rows than `max_bad`.
+        UsageError: The source cannot be used or has more unusable rows than `max_bad`, or the size is no square.
     """
+    if params.height != params.width:
+        raise UsageError(
+            f"prepare.height is {params.height} and prepare.width {params.width}, and a model is shown squares",
+            remedy="give both the same value: of a picture of another ratio the central square is taken",
+        )
     form = PictureFormat(params.height, params.width, params.colour)
     rows = read_source(params.source, params.ferplus, form, params.seed)
     refuse_too_many_problems(rows, params.max_bad)

@@ -24,7 +24,7 @@ from edge_agent.inference.settings import ConsensusSettings, PipelineSettings
 from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import FaceDetector
-from edge_vision.picture import Box, Pixels
+from edge_vision.picture import Box, Pixels, central_square
 from edge_vision.recognition import search_copy
 
 _POLL: Final = 0.25
@@ -145,7 +145,9 @@ class Pipeline:
         around = "face" if self._recognizer is None else self._recognizer.manifest.crop.around
         locate = self._locator.whole if around == "frame" else self._locator.locate
         located = locate(copy.pixels, frame.moment)
-        faces = [(track.number, copy.in_picture(track.box)) for track in located.faces[: self._settings.max_faces]]
+        tracks = located.faces[: self._settings.max_faces]
+        boxes = (central_square(frame.picture) if around == "frame" else copy.in_picture(track.box) for track in tracks)
+        faces = [(track.number, box) for track, box in zip(tracks, boxes, strict=True)]
         self._observer.faces(len(faces))
         if self._recognizer is not None:
             self._recognize(self._recognizer, frame, faces, located)

@@ -34,7 +34,7 @@ def test_a_colour_picture_is_searched_in_grey(portrait: np.ndarray) -> None:
 
 def test_a_model_of_whole_pictures_looks_at_the_central_square_and_searches_nothing() -> None:
     whole = FaceCrop(around="frame", margin=1.0, shift_y=0.0)
-    for width, height in ((640, 480), (300, 200)):
+    for width, height in ((640, 480), (300, 200), (641, 480), (1001, 750)):
         square = Box((width - height) / 2, 0.0, height, height)
         assert find(np.zeros((height, width), np.uint8), HaarDetector(), whole) == [square]
 

@@ -3,11 +3,10 @@
 import hashlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge_contract.errors import UsageError
-from train.data.rows import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, fitted
+from train.data.rows import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, decoded, fitted
 from train.progress import steps
 
 SPLIT_FOLDERS = {"train": TRAIN, "test": TEST, "private": PRIVATE}
@@ -39,14 +38,15 @@ def read(root: Path, form: PictureFormat) -> Rows:
             continue
         content = file.read_bytes()
         digest.update(place.encode() + b"\0" + hashlib.sha256(content).digest())
-        picture = _decoded(content)
-        if picture is None:
-            problems.append(Problem(place, "cannot be read as a picture"))
+        try:
+            picture = decoded(content, form)
+        except UsageError as error:
+            problems.append(Problem(place, f"cannot be read as a picture ({error.problem.rstrip('.')})"))
             continue
         if picture.shape[:2] != (form.height, form.width):
-            resized.append(
-                Problem(place, f"is {picture.shape[1]}x{picture.shape[0]}, scaled to {form.width}x{form.height}")
-            )
+            height, width = picture.shape[:2]
+            cut = "" if height == width else "its central square "
+            resized.append(Problem(place, f"is {width}x{height}, {cut}scaled to {form.width}x{form.height}"))
         images.append(fitted(picture, form))
         labels.append(names.index(folder.name))
         splits.append(SPLIT_FOLDERS[split])
@@ -81,16 +81,3 @@ def _folders(base: Path) -> list[Path]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-
-
-def _decoded(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None:
-    """Grey [H,W] or BGR [H,W,3], or None for what OpenCV cannot read."""
-    if not content:
-        return None
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR)
-    except cv2.error:
-        return None
-    if picture is None:
-        return None
-    return np.asarray(picture, np.uint8)

@@ -124,4 +124,10 @@ def load(path: Path) -> Dataset:
         ) from error
     if dataset.images.ndim != 4 or not len(dataset.images) == len(dataset.labels) == len(dataset.split):
         raise UsageError(f"{path} holds arrays whose lengths differ", remedy="write it again with `make data SOURCE=…`")
+    if dataset.images.shape[1] != dataset.images.shape[2]:
+        _, height, width, _ = dataset.images.shape
+        raise UsageError(
+            f"{path} holds pictures of {width}x{height}, and a model is shown squares",
+            remedy="write it again with `make data SOURCE=…`",
+        )
     return dataset

@@ -98,7 +98,9 @@ def readable(report: DataReport, *, long: bool = True) -> str:
     lists = {
         "training pictures were left out because they also stand in a test": report.left_out_for_tests,
         "groups of equal pictures carry different labels": report.conflicting,
-        "pictures have another size and were scaled": [str(problem) for problem in report.resized],
+        "pictures have another size: they, or their central square, were scaled": [
+            str(problem) for problem in report.resized
+        ],
         "rows or files could not be used and were left out": [str(problem) for problem in report.problems],
     }
     for sentence, places in lists.items():

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract.manifest import ImageInput
+from edge_vision.crop import whole_crop
+from edge_vision.picture import decode
 from train.data.dataset import SPLITS
 
 # fer2013.csv's own numbering, 0 to 6.
@@ -26,6 +28,11 @@ class PictureFormat(msgspec.Struct, frozen=True):
     def channels(self) -> int:
         """1 for grey, 3 for RGB."""
         return 1 if self.colour == "grey" else 3
+
+    @property
+    def image(self) -> ImageInput:
+        """The same in a manifest's words."""
+        return ImageInput(height=self.height, width=self.width, color="gray" if self.colour == "grey" else "rgb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +65,20 @@ class Rows:
     digest: str
 
 
+def decoded(content: bytes, form: PictureFormat) -> NDArray[np.uint8]:
+    """A picture file as a device would decode it for a model of this colour: grey [H,W] or BGR [H,W,3].
+
+    Raises:
+        UsageError: too large, damaged, or not a picture.
+    """
+    return decode(content, gray=form.colour == "grey")
+
+
 def fitted(picture: NDArray[np.uint8], form: PictureFormat) -> NDArray[np.uint8]:
-    """A grey [H,W] or BGR [H,W,3] picture in this size and colour (grey or RGB), uint8 [height,width,channels]."""
-    if form.colour == "grey" and picture.ndim == 3:
-        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
-    elif form.colour == "rgb":
-        kind = cv2.COLOR_BGR2RGB if picture.ndim == 3 else cv2.COLOR_GRAY2RGB
-        picture = np.asarray(cv2.cvtColor(picture, kind), np.uint8)
-    if picture.shape[:2] != (form.height, form.width):
-        shrinking = picture.shape[0] > form.height
-        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        picture = np.asarray(cv2.resize(picture, (form.width, form.height), interpolation=method), np.uint8)
-    return picture.reshape(form.height, form.width, form.channels)
+    """The central square of a grey [H,W] or BGR [H,W,3] picture in this size and colour, uint8 [height,width,channels].
+
+    Cut and scaled by the code that does so on a device, so that a model is trained on what it will be shown.
+    """
+    out = np.empty((form.height, form.width, form.channels), np.uint8)
+    whole_crop(picture, form.image, out)
+    return out

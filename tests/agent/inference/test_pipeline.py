@@ -156,6 +156,18 @@ def test_a_model_of_whole_pictures_answers_for_every_frame_without_a_detector(
     assert notes.stages["detect"] == 0
 
 
+def test_the_square_of_a_whole_picture_is_the_pictures_own_and_not_its_small_copys(
+    tmp_path: Path, tiny: ModelPackage
+) -> None:
+    """641 pixels are 320 of the search copy: back from there the square would be a pixel too wide."""
+    cv2.imwrite(str(tmp_path / "odd.png"), np.full((479, 641), 90, np.uint8))
+    manifest = msgspec.structs.replace(tiny.manifest, crop=FaceCrop(around="frame", margin=1.0, shift_y=0.0))
+    notes = Notes()
+    pipeline(fast(tmp_path / "odd.png"), HaarDetector(), Classifier(tiny.model, manifest), notes).run(threading.Event())
+    [event] = notes.predictions
+    assert event.box == pytest.approx((81 / 641, 0.0, 479 / 641, 1.0), abs=1e-9)
+
+
 def test_two_faces_have_a_track_each(tmp_path: Path, portrait: np.ndarray, classifier: Classifier) -> None:
     write_clip(tmp_path / "clip.avi", moving_face(portrait, 30, faces=2))
     notes = Notes()

@@ -40,8 +40,8 @@ def test_pictures_of_another_size_are_scaled_and_named(tmp_path: Path) -> None:
     rows = class_folders.read(root, PictureFormat(colour="rgb"))
     assert rows.images.shape == (2, 48, 48, 3)
     assert [str(odd) for odd in rows.resized] == [
-        "a/0.png: is 60x30, scaled to 48x48",
-        "b/0.png: is 60x30, scaled to 48x48",
+        "a/0.png: is 60x30, its central square scaled to 48x48",
+        "b/0.png: is 60x30, its central square scaled to 48x48",
     ]
 
 
@@ -62,8 +62,8 @@ def test_a_file_that_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None
     (root / "b" / ".DS_Store").write_bytes(b"x")
     rows = class_folders.read(root, GREY)
     assert [str(problem) for problem in rows.problems] == [
-        "a/notes.txt: cannot be read as a picture",
-        "b/empty.png: cannot be read as a picture",
+        "a/notes.txt: cannot be read as a picture (5 bytes are no picture, or a damaged one)",
+        "b/empty.png: cannot be read as a picture (an encoded picture of 0 bytes: 1 to 67108864 are decoded)",
     ]
 
 
