@@ -38,12 +38,13 @@ class Capture:
         clock: Callable[[], float],
         chance: random.Random,
         *,
+        gray: bool = True,
         on_error: Callable[[ErrorKind, str], None],
         on_reconnect: Callable[[], None],
     ) -> None:
         """`clock`: seconds, only growing. The callbacks run inside `tend`."""
-        self.gray = True
-        """Decode to grey; a model that takes RGB sets it to False."""
+        self.gray = gray
+        """Decode to grey; False for a model that takes RGB. Each frame says which it was: one may be on its way."""
         self._source = source
         self._settings = source.settings
         self._mailbox = mailbox
@@ -169,8 +170,9 @@ class Reader:
                 return
             captured = self._clock()
             count += 1
+            gray = self._gray()
             try:
-                picture = as_picture(stream.retrieve(gray=self._gray()))  # a careless driver stops here
+                picture = as_picture(stream.retrieve(gray=gray))  # a careless driver stops here
             except UsageError as error:
                 damaged += 1
                 self.events.put(Damaged(str(error)))
@@ -183,7 +185,7 @@ class Reader:
             self.busy_since = None
             if self.abandoned.is_set():
                 return
-            frame = Frame(picture, captured, now - captured, captured if traits.live else count / stream.fps)
+            frame = Frame(picture, captured, now - captured, captured if traits.live else count / stream.fps, gray)
             if traits.live:
                 self._mailbox.put(frame)
             else:

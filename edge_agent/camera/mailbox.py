@@ -21,6 +21,8 @@ class Frame:
     """How long decoding took, seconds."""
     moment: float
     """When it was in the scene: as `captured` for a camera, the place in the clip for a file played fast; seconds."""
+    gray: bool
+    """It was decoded to grey: a model that takes colours cannot be shown it."""
 
 
 @dataclass(frozen=True, slots=True)

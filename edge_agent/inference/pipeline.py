@@ -63,6 +63,7 @@ class Pipeline:
             self._mailbox,
             clock,
             chance,
+            gray=classifier is None or _takes_gray(classifier),
             on_error=observer.error,
             on_reconnect=observer.reconnect,
         )
@@ -74,9 +75,13 @@ class Pipeline:
         self._next: Classifier | None = classifier
 
     def swap(self, classifier: Classifier) -> None:
-        """Use this model from the next frame on; callable from any thread, loses no frame."""
+        """Use this model from the next frame in its colours on; callable from any thread, loses no frame.
+
+        Until then the model before it goes on: a frame that was decoded to grey tells a model of colours nothing true.
+        """
         with self._swap:
             self._next = classifier
+            self._capture.gray = _takes_gray(classifier)
 
     def configure(self, settings: ConsensusSettings) -> None:
         """Form consensus by these settings from the next frame on; callable from any thread."""
@@ -114,7 +119,7 @@ class Pipeline:
         frame = taken.frame
         self._observer.frame(taken.dropped_before)
         self._observer.stage("capture", frame.decoding)
-        self._take_over()
+        self._take_over(frame)
         try:
             self._process(frame, self._interval(taken))
         except DetectorFailedError as error:
@@ -122,15 +127,15 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - counted by name, and the next frame is taken
             self._observer.error("pipeline", f"{type(error).__name__}: {error}")
 
-    def _take_over(self) -> None:
-        """Begin with the model that waits, if one does."""
+    def _take_over(self, frame: Frame) -> None:
+        """Begin with the model that waits, if one does and can be shown this frame."""
         with self._swap:
+            if self._next is None or (frame.gray and not _takes_gray(self._next)):
+                return
             classifier, self._next = self._next, None
-        if classifier is not None:
-            self._recognizer = Recognizer(
-                classifier, self._settings.consensus, self._clock, continuous=self._traits.continuous
-            )
-            self._capture.gray = classifier.manifest.input.color == "gray"
+        self._recognizer = Recognizer(
+            classifier, self._settings.consensus, self._clock, continuous=self._traits.continuous
+        )
 
     def _interval(self, taken: Taken) -> float:
         """Seconds between two frames of the camera, dropped ones counted; the nominal value for other sources."""
@@ -149,7 +154,8 @@ class Pipeline:
         boxes = (central_square(frame.picture) if around == "frame" else copy.in_picture(track.box) for track in tracks)
         faces = [(track.number, box) for track, box in zip(tracks, boxes, strict=True)]
         self._observer.faces(len(faces))
-        if self._recognizer is not None:
+        # A grey frame may yet be on its way to a model of colours when two models replace one another in between.
+        if self._recognizer is not None and (not frame.gray or self._recognizer.manifest.input.color == "gray"):
             self._recognize(self._recognizer, frame, faces, located)
         self._observer.stage("whole", self._clock() - frame.captured)
         if self._preview is not None and self._preview.watched:
@@ -185,6 +191,10 @@ class Pipeline:
 
     def _label(self, track: int) -> tuple[str, float]:
         return self._recognizer.label(track) if self._recognizer is not None else ("", 0.0)
+
+
+def _takes_gray(classifier: Classifier) -> bool:
+    return classifier.manifest.input.color == "gray"
 
 
 def _event(announcement: Announcement, track: int, box: Box, frame: Frame, manifest: ModelManifest) -> PredictionEvent:

@@ -10,7 +10,7 @@ from edge_agent.camera.mailbox import Frame, Mailbox
 
 
 def frame(number: int) -> Frame:
-    return Frame(np.zeros((1, 1), np.uint8), float(number), 0.0, float(number))
+    return Frame(np.zeros((1, 1), np.uint8), float(number), 0.0, float(number), gray=True)
 
 
 @given(st.lists(st.booleans(), max_size=50))
