@@ -14,15 +14,23 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import Key, Signer
 
 from edge_contract import limits
-from edge_contract.errors import TrustError
+from edge_contract.errors import TrustError, UsageError
+from edge_contract.finite import no_number
 from edge_contract.trust import described, read_payload
 
 S = TypeVar("S", bound=Struct)
 
 
 def seal(payload: Struct, payload_type: str, signer: Signer) -> bytes:
-    """Sign a desired state or a command: a DSSE envelope as JSON."""
-    envelope = Envelope(msgspec.json.encode(payload), payload_type, {})
+    """Sign a desired state or a command: a DSSE envelope as JSON.
+
+    Raises:
+        UsageError: it holds an infinity or what is no number, which no device would read.
+    """
+    data = msgspec.json.encode(payload)
+    if place := no_number(data, payload):
+        raise UsageError(f"{place} of a signed {described(payload_type)} is no finite number", remedy="give a number")
+    envelope = Envelope(data, payload_type, {})
     envelope.sign(signer)
     return json.dumps(envelope.to_dict(), sort_keys=True).encode()
 

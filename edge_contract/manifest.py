@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, ValidationError, json
 
 from edge_contract import limits
 from edge_contract.errors import UsageError
+from edge_contract.finite import no_number
 from edge_contract.messages import Count, Id, Label, ModelRef, Seconds, Sha256, Share
 
 FORMAT: Final = 1
@@ -182,8 +183,16 @@ class ModelManifest(Struct, frozen=True, kw_only=True):
 
 
 def encode(manifest: ModelManifest) -> bytes:
-    """Canonical JSON: sorted keys, indented for people, one newline at the end."""
-    return json.format(json.encode(manifest, order="sorted"), indent=1) + b"\n"
+    """Canonical JSON: sorted keys, indented for people, one newline at the end.
+
+    Raises:
+        UsageError: it holds an infinity or what is no number, which no reader would take.
+    """
+    data = json.encode(manifest, order="sorted")
+    if place := no_number(data, manifest):
+        name = f"{manifest.name} {manifest.release}"
+        raise UsageError(f"{place} of the manifest of {name} is no finite number", remedy="measure the model again")
+    return json.format(data, indent=1) + b"\n"
 
 
 def decode(data: bytes) -> ModelManifest:

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, ValidationError, json
 
 from edge_contract import limits
 from edge_contract.errors import MessageError
+from edge_contract.finite import no_number
 from edge_contract.topics import ID_PATTERN, SHA256_PATTERN
 from edge_contract.update_state import UpdateState
 
@@ -236,9 +237,11 @@ def encode(message: Message) -> bytes:
     """The message's JSON.
 
     Raises:
-        MessageError: the message is larger than `limits.MESSAGE_BYTES`.
+        MessageError: the message is larger than `limits.MESSAGE_BYTES`, or holds an infinity or what is no number.
     """
     data = json.encode(message)
+    if place := no_number(data, message):
+        raise MessageError(f"{place} of a {type(message).__name__} message is no finite number, and is not sent.")
     if len(data) > limits.MESSAGE_BYTES:
         raise MessageError(
             f"a {type(message).__name__} message of {len(data)} bytes passes the limit of {limits.MESSAGE_BYTES}",

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from edge_contract import limits, scope
 from edge_contract.errors import TrustError, UsageError
+from edge_contract.finite import no_number
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 from edge_contract.messages import Command, Id, ModelRef, Seconds, Sha256, Text
 
@@ -118,8 +119,15 @@ def release_path(model: ModelRef) -> str:
 
 
 def encode_release(release: Release) -> bytes:
-    """The release file: canonical JSON, so equal releases have equal digests."""
-    return msgspec.json.encode(release, order="sorted")
+    """The release file: canonical JSON, so equal releases have equal digests.
+
+    Raises:
+        UsageError: it holds an infinity or what is no number, which no device would read.
+    """
+    data = msgspec.json.encode(release, order="sorted")
+    if place := no_number(data, release):
+        raise UsageError(f"{place} of a release is no finite number", remedy="package the model again")
+    return data
 
 
 def decode_release(data: bytes, model: ModelRef, listed: ListedRelease) -> Release:

@@ -2,7 +2,8 @@
 
 A `Classifier` is one model, verified and ready. The digest is checked before the interpreter sees a byte: malformed
 flatbuffers crash tflite-runtime. Then the model's tensors are held against the manifest, so a model that does not fit
-is refused by name instead of answering nonsense. Cropping is `crop`'s, known answers are `goldens`'.
+is refused by name instead of answering nonsense. Cropping is `crop`'s, known answers are `goldens`',
+what an answer must be to count is `probabilities`'.
 """
 
 import importlib.metadata
@@ -16,8 +17,9 @@ from edge_contract import limits
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_vision.picture import Pixels
+from edge_vision.probabilities import ModelFailedError, Probabilities, probabilities
 
-Probabilities = NDArray[np.float32]
+__all__ = ["Classifier", "ModelFailedError", "Probabilities", "load", "runtime"]
 
 _SCALE_TOLERANCE: Final = 1e-6  # manifests carry the scale as JSON, the flatbuffer as float32
 
@@ -30,10 +32,6 @@ class _Runtime(NamedTuple):
     """The resolver of the plain C++ kernels. Only they are bit-identical over runtimes and processors: LiteRT's other
     built-in kernels, without any delegate, answer up to 2 of 255 apart on Arm (emulated Cortex-A72 and A76)."""
     description: str
-
-
-class ModelFailedError(EdgewiseError):
-    """The model was run and gave no answer that can be used."""
 
 
 class Classifier:
@@ -69,8 +67,6 @@ class Classifier:
         self._input, self._output = _fitting_tensors(interpreter, manifest, name)
         self.input: Pixels = np.zeros(manifest.input.shape, np.uint8)
         """A preallocated input tensor [1, height, width, channels] for the caller to fill."""
-        self._zero_point = np.float32(manifest.output.zero_point)
-        self._scale = np.float32(manifest.output.scale)
 
     def raw(self, tensor: Pixels) -> NDArray[Any]:
         """The answer tensor to one input tensor, as the model wrote it: [1, labels], quantized or float.
@@ -97,13 +93,9 @@ class Classifier:
 
         Raises:
             UsageError: as `raw`.
-            ModelFailedError: as `raw`, or the answer holds what is no finite number.
+            ModelFailedError: as `raw`, or the answer holds no probabilities (see `probabilities`).
         """
-        answer = self.raw(tensor)[0].astype(np.float32)
-        if not np.isfinite(answer).all():
-            raise ModelFailedError(f"{self.manifest.name} {self.manifest.release} answered what is no number")
-        probabilities: Probabilities = np.clip((answer - self._zero_point) * self._scale, 0.0, 1.0)
-        return probabilities
+        return probabilities(self.raw(tensor)[0], self.manifest)
 
 
 def load(path: Path, manifest: ModelManifest, *, threads: int = 1, delegates: bool = True) -> Classifier:

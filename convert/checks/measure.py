@@ -18,11 +18,12 @@ from convert.checks.measurements import Cost, GoldenRun, Measurements, Rival, St
 from convert.settings import GateSettings
 from convert.tflite.candidate import input_of
 from convert.tflite.flatbuffer import Graph, parse
-from convert.tflite.runtimes import LITERT, MATRIX, Runtime, ask, probabilities
+from convert.tflite.runtimes import LITERT, MATRIX, Runtime, ask
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.messages import CONFIDENCE_BOUNDS
 from edge_contract.package import ModelPackage
+from edge_vision.probabilities import probabilities
 from train.data.dataset import Dataset
 from train.scoring.scores import mcnemar
 

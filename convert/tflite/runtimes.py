@@ -90,12 +90,6 @@ def ask(
         return Answer(report, outputs.reshape(len(inputs), len(manifest.labels)))
 
 
-def probabilities(outputs: NDArray[np.generic], manifest: ModelManifest) -> NDArray[np.float32]:
-    """Raw answers as probabilities, float32 of the same shape."""
-    real = (outputs.astype(np.float32) - np.float32(manifest.output.zero_point)) * np.float32(manifest.output.scale)
-    return np.asarray(real, np.float32)
-
-
 def _run(command: list[str]) -> str:
     """Run the process; why it failed, empty when it ended well."""
     environment = {"PATH": os.defpath, "PYTHONPATH": str(_REPOSITORY), "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -25,12 +25,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from msgspec import json
-
 from edge_agent.telemetry.settings import SpoolSettings
 from edge_contract import limits
 from edge_contract.errors import EdgewiseError, MessageError
-from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode
+from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode, encode
 
 Body = TelemetryBody | PredictionBody
 Kind = Literal["telemetry", "prediction"]
@@ -123,7 +121,12 @@ class Spool:
     def put(self, body: Body, session: int) -> int | None:
         """Store a message of this session and return its sequence; None when it was dropped, which is counted."""
         kind = _KINDS[type(body)]
-        stored = b'{"session":%d,%b,%b' % (session, _NO_KEY, json.encode(body).removeprefix(b"{"))
+        try:
+            stored = b'{"session":%d,%b,%b' % (session, _NO_KEY, encode(body).removeprefix(b"{"))
+        except MessageError as error:
+            self.dropped[kind] += 1
+            _log.warning("a %s message is dropped: %s", kind, error)
+            return None
         self._follow_clock()
         try:
             cursor = self._database.execute(

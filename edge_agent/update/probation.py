@@ -13,6 +13,9 @@ ANSWERS: Final = 30
 """Faces that a new model must answer before it is committed: about a second of video with one face."""
 FAILURES: Final = 3
 """Failures in a row that end a trial: one may be due to the moment, a machine short of memory for example."""
+SHARE: Final = 10
+"""One failure in so many answers that prove a model may be due to the moment. More end the trial as well, in a row or
+not: a model may answer most pictures and some never."""
 
 
 class Probation:
@@ -23,13 +26,14 @@ class Probation:
         self._needed, self._allowed = answers, failures
         self._lock = threading.Lock()
         self._model: ModelRef | None = None
-        self._answers = self._failures = 0
+        self._answers = self._failures = self._failures_in_all = 0
         self._reason = ""
 
     def begin(self, model: ModelRef) -> None:
         """Start the trial of this model: what is said of another one, which still runs for a frame, does not count."""
         with self._lock:
-            self._model, self._answers, self._failures, self._reason = model, 0, 0, ""
+            self._model, self._reason = model, ""
+            self._answers = self._failures = self._failures_in_all = 0
 
     def end(self) -> None:
         """End the trial, decided or not."""
@@ -47,6 +51,7 @@ class Probation:
         with self._lock:
             if self._model is not None and model == self._model:
                 self._failures, self._reason = self._failures + 1, reason
+                self._failures_in_all += 1
 
     def verdict(self) -> str | None:
         """Empty: proven. A sentence: disproved. None: undecided, or there is no trial."""
@@ -55,6 +60,9 @@ class Probation:
                 return None
             if self._failures >= self._allowed:
                 return f"the model failed on {self._failures} faces in a row ({self._reason}): rolled back."
+            if self._failures_in_all > max(self._allowed, self._needed // SHARE):
+                seen = self._answers + self._failures_in_all
+                return f"the model failed on {self._failures_in_all} of {seen} faces ({self._reason}): rolled back."
             return "" if self._answers >= self._needed else None
 
     @property

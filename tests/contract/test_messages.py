@@ -1,6 +1,9 @@
 """The JSON on the wire: what is written is read back, newer senders are understood, broken ones are refused by name."""
 
 import contextlib
+import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -86,6 +89,35 @@ def test_a_message_past_the_limit_is_not_sent() -> None:
 def test_any_bytes_give_a_message_or_a_message_error(data: bytes, kind: type[messages.Message]) -> None:
     with contextlib.suppress(MessageError):
         messages.decode(data, kind)
+
+
+NO_NUMBERS = (math.nan, math.inf, -math.inf)
+
+
+@pytest.mark.parametrize("wrong", NO_NUMBERS)
+@pytest.mark.parametrize(
+    ("name", "changes", "place"),
+    [
+        ("telemetry", lambda wrong: {"gauges": {"fps": 1.0, "temperature": wrong}}, "gauges.temperature"),
+        ("telemetry", lambda wrong: {"confidence": messages.Histogram(counts=(1,), sum=wrong)}, "confidence.sum"),
+        ("telemetry", lambda wrong: {"model": None, "end": wrong}, "end"),
+        ("prediction", lambda wrong: {"probabilities": (0.5, wrong)}, "probabilities[1]"),
+        ("prediction", lambda wrong: {"box": (0.0, 0.0, wrong, 0.1)}, "box[2]"),
+        ("reported", lambda wrong: {"progress": wrong}, "progress"),
+        ("command", lambda wrong: {"arguments": {"telemetry.seconds": wrong}}, "arguments.telemetry.seconds"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused_and_never_becomes_null(
+    name: str, changes: Callable[[float], dict[str, object]], place: str, wrong: float
+) -> None:
+    message = msgspec.structs.replace(SAMPLES[name], **changes(wrong))
+    with pytest.raises(MessageError, match=f"^{re.escape(place)} of a .* message is no finite number"):
+        messages.encode(message)
+
+
+def test_a_field_that_may_be_empty_and_a_text_that_says_null_are_sent() -> None:
+    empty = msgspec.structs.replace(SAMPLES["reported"], active=None, target=None, reason="null is not NaN")
+    assert messages.decode(messages.encode(empty), messages.Reported) == empty
 
 
 def test_no_message_has_a_field_that_holds_bytes() -> None:

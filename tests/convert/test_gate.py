@@ -89,6 +89,14 @@ def test_a_network_whose_training_divided_outside_the_graph_is_refused(converted
     assert "training gap" in reasons(wrong, trained.data, trained_accuracy=0.96)
 
 
+def test_a_model_whose_answers_are_no_probabilities_is_refused(converted: Converted, trained: Trained) -> None:
+    import keras  # noqa: PLC0415
+
+    half = keras.Sequential([trained.network, keras.layers.Rescaling(0.5)])
+    model = conversion.to_int8(half, trained.data.images[:100])
+    assert "runs" in reasons(with_model(converted, model), trained.data)
+
+
 def test_a_manifest_that_promises_rgb_for_a_gray_model_is_refused(converted: Converted, trained: Trained) -> None:
     rgb = msgspec.structs.replace(converted.candidate, input=ImageInput(height=48, width=48, color="rgb"))
     assert "input" in reasons(replace(converted, candidate=rgb), trained.data)

@@ -27,6 +27,7 @@ from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import Face, FaceDetector, HaarDetector
 from edge_vision.picture import Box
 from tests.agent.scenes import PipeCamera, moving_face, write_clip
+from tests.conftest import REPOSITORY
 
 EAGER = PipelineSettings(
     consensus=ConsensusSettings(window=0.0, threshold=0.0, margin=0.0, evidence=1, hold=0.0, repeat=0.0)
@@ -267,6 +268,21 @@ def test_a_model_that_fails_on_a_face_is_told_as_the_models_failure_and_costs_th
     assert notes.failures == ["tiny 1 cannot be run (out of memory)"]
     assert [kind for kind, _ in notes.errors] == ["model"]
     assert notes.answers == {tiny.manifest.ref: 9}
+
+
+@pytest.mark.parametrize("name", ["nan-1", "short-1", "long-1"])
+def test_an_answer_that_is_no_probabilities_is_the_models_failure_and_is_never_published(
+    name: str, tmp_path: Path
+) -> None:
+    for number, brightness in enumerate((60, 255, 90, 250)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64), brightness, np.uint8))
+    package = read_file(REPOSITORY / "tests" / "fixtures" / f"{name}.ewm")
+    notes = Notes()
+    source = fast(tmp_path)
+    pipeline(source, HaarDetector(), Classifier(package.model, package.manifest), notes).run(threading.Event())
+    assert [event.label for event in notes.predictions] == ["dark", "dark"]
+    assert (sum(notes.answers.values()), len(notes.failures)) == (2, 2)
+    assert {kind for kind, _ in notes.errors} == {"model"}
 
 
 def test_frames_without_a_face_are_evidence_of_nothing(tmp_path: Path, classifier: Classifier) -> None:

@@ -5,13 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from edge_agent.models import selftest
 from edge_agent.models.slots import Slots
 from edge_contract.manifest import digest_of
-from edge_vision.classifier import runtime
+from edge_contract.package import read_file
+from edge_vision import goldens
+from edge_vision.classifier import Classifier, runtime
 from tests.agent.update.update_bench import tiny
+from tests.conftest import REPOSITORY
 
 
 def mutant(model: bytes, chance: random.Random) -> bytes:
@@ -46,6 +50,21 @@ def test_mutants_never_harm_the_process_that_asks(tmp_path: Path) -> None:
         assert verdict.passed or (verdict.blame and verdict.reason)
         crashes += "did not survive" in verdict.reason
     assert crashes > 0 or not fragile  # tflite-runtime crashes on a quarter of them
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nan-1", "no number"), ("short-1", "sum to"), ("long-1", "probabilities")]
+)
+def test_a_model_with_sound_goldens_that_answers_bright_pictures_with_nothing_is_refused(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    package = read_file(REPOSITORY / "tests" / "fixtures" / f"{name}.ewm")
+    assert goldens.check(Classifier(package.model, package.manifest), package.manifest, goldens.WITH_DELEGATES).ok
+    (tmp_path / "part").write_bytes(package.model)
+    slots = Slots(tmp_path)
+    verdict = selftest.run(slots.path(slots.stage(tmp_path / "part", package.manifest)))
+    assert (verdict.passed, verdict.blame) == (False, True)
+    assert reason in verdict.reason
 
 
 def test_a_slot_that_is_damaged_is_said_to_be_and_no_model_is_blamed(tmp_path: Path) -> None:

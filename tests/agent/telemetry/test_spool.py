@@ -457,3 +457,14 @@ def test_synchronous_is_normal_and_the_journal_a_write_ahead_log(tmp_path: Path,
     opened(tmp_path, clock).close()
     database = sqlite3.connect(tmp_path / "spool.db")
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_body_with_what_is_no_number_is_dropped_and_counted_and_the_next_one_is_stored(
+    tmp_path: Path, clock: Clock
+) -> None:
+    spool = Spool(tmp_path / "spool.db", SpoolSettings(), clock)
+    assert spool.put(replace(prediction(), probabilities=(0.5, float("nan"))), 1) is None
+    assert spool.put(replace(telemetry(), gauges={"fps": float("inf")}), 1) is None
+    assert spool.dropped == {"telemetry": 1, "prediction": 1}
+    assert spool.put(prediction(), 1) is not None
+    assert spool.rows == 1

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_agent.models.selftest import Verdict, judge
@@ -160,6 +162,29 @@ def test_a_trial_is_proven_by_answers_and_disproved_only_by_failures_in_a_row() 
     assert "no answer" in (probation.verdict() or "")
     probation.end()
     assert probation.verdict() is None
+
+
+@given(st.lists(st.booleans(), max_size=80))
+def test_a_model_that_fails_on_more_than_a_tenth_of_the_faces_is_never_proven(events: list[bool]) -> None:
+    probation = Probation()
+    probation.begin(REF)
+    for number, good in enumerate(events, start=1):
+        probation.answered(REF) if good else probation.failed(REF, "why")
+        verdict = probation.verdict()
+        if verdict == "":
+            failures = number - sum(events[:number])
+            assert (sum(events[:number]), failures <= 3) == (30, True)
+        if verdict is not None:
+            break
+
+
+def test_a_model_that_fails_on_every_second_face_is_rolled_back_before_it_is_proven() -> None:
+    probation = Probation()
+    probation.begin(REF)
+    for _ in range(4):
+        probation.answered(REF)
+        probation.failed(REF, "no number")
+    assert probation.verdict() == "the model failed on 4 of 8 faces (no number): rolled back."
 
 
 def test_what_another_model_did_is_no_evidence() -> None:

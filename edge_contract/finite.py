@@ -1,0 +1,26 @@
+"""Numbers that JSON cannot hold: infinities and NaN would be written as `null` and read by no one as a number again."""
+
+import math
+
+import msgspec
+
+
+def no_number(data: bytes, value: object) -> str:
+    """Where in `value` stands a number that its JSON `data` lacks, such as "gauges.fps"; empty when nowhere.
+
+    A number that is lost stands as `null`, so most messages are not walked through.
+    """
+    return _no_number(msgspec.to_builtins(value), "") if b"null" in data else ""
+
+
+def _no_number(value: object, place: str) -> str:
+    match value:
+        case float():
+            return "" if math.isfinite(value) else place.removeprefix(".") or "the value"
+        case dict():
+            parts = ((f"{place}.{name}", part) for name, part in value.items())
+        case list() | tuple():
+            parts = ((f"{place}[{number}]", part) for number, part in enumerate(value))
+        case _:
+            return ""
+    return next((found for name, part in parts if (found := _no_number(part, name))), "")
