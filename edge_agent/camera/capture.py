@@ -16,7 +16,7 @@ from typing import Final, assert_never
 from edge_agent.camera import reconnect
 from edge_agent.camera.mailbox import Frame, Mailbox
 from edge_agent.camera.reconnect import Abandon, Arrived, Connect, Ended, Finished, Lost, Open, Tick, Waiting
-from edge_agent.camera.source import Source, SourceError, Stream
+from edge_agent.camera.source import Source, SourceError, Stream, Timed
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.metrics import ErrorKind
 from edge_vision.picture import Pixels, as_picture
@@ -162,6 +162,7 @@ class Reader:
     def _read(self, stream: Stream) -> None:
         traits = self._source.traits
         damaged, last, count = 0, -1, 0
+        timed = stream if isinstance(stream, Timed) else None
         while not self.abandoned.is_set():
             self.busy_since = self._clock()
             if not stream.grab():
@@ -185,7 +186,8 @@ class Reader:
             self.busy_since = None
             if self.abandoned.is_set():
                 return
-            frame = Frame(picture, captured, now - captured, captured if traits.live else count / stream.fps, gray)
+            place = timed.moment if timed is not None else count / stream.fps
+            frame = Frame(picture, captured, now - captured, captured if traits.live else place, gray)
             if traits.live:
                 self._mailbox.put(frame)
             else:

@@ -7,6 +7,7 @@ from typing import Final
 
 import cv2
 
+from edge_agent.camera.moments import Moments
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
@@ -23,9 +24,9 @@ class Pace:
         self._clock = clock
         self._due = clock()
 
-    def wait(self) -> None:
-        """Sleep until the next frame is due."""
-        self._due += self._interval
+    def wait(self, gap: float | None = None) -> None:
+        """Sleep until the next frame is due, `gap` seconds after the one before, or as the rate says."""
+        self._due += self._interval if gap is None else gap
         ahead = self._due - self._clock()
         if ahead > 0:
             time.sleep(ahead)
@@ -66,7 +67,11 @@ class VideoStream:
         stated = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = stated if 0 < stated <= 1000 else settings.fps
         self._pace = Pace(self.fps) if settings.pace == "real-time" else None
+        self._longest_wait = settings.read_timeout / 2
         self._any = False
+        self._moments = Moments(1.0 / self.fps)
+        self.moment = 0.0
+        """Where the frame just grabbed lies in the clip, seconds; it grows on when the clip is looped."""
 
     def grab(self) -> bool:
         """Wait until the next frame is due; False at the end.
@@ -74,8 +79,14 @@ class VideoStream:
         Raises:
             SourceError: a looped file has no readable frame at all.
         """
-        if self._pace is not None:
-            self._pace.wait()
+        if not self._next():
+            return False
+        before, self.moment = self.moment, self._moments.next(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        if self._pace is not None:  # a wait as long as the deadline of a read would look like a file that hangs
+            self._pace.wait(min(self.moment - before, self._longest_wait))
+        return True
+
+    def _next(self) -> bool:
         if self._capture.grab():
             self._any = True
             return True

@@ -6,7 +6,7 @@ a module of its own (`opencv`, `files`, `mjpeg`, `picamera`, `drawn`); `open` ch
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from edge_agent.camera.settings import SourceSettings
@@ -41,6 +41,14 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Free the device or connection."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A stream that knows where in its clip a frame lies; others give frames at their rate."""
+
+    moment: float
+    """Seconds from the clip's first frame to the one just grabbed; it never goes back."""
 
 
 @dataclass(frozen=True, slots=True)

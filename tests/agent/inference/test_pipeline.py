@@ -450,7 +450,7 @@ def test_a_settled_face_that_moves_is_looked_at_on_every_second_frame_and_no_oth
         pipeline(
             fast(tmp_path / "clip.avi"), Everywhere(), classifier, notes, PipelineSettings(consensus=consensus)
         ).run(threading.Event())
-        assert notes.predictions[0].moment == pytest.approx(4 / 30)
+        assert notes.predictions[0].moment == pytest.approx(3 / 30)  # of its fourth frame
         looks[relook] = notes.counts["classified"]
     assert looks[0.0] == count
     assert 4 + (count - 4) // 2 <= looks[0.06] < 0.6 * count  # a look may unsettle it for a moment
