@@ -11,14 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
+from edge_vision.picture_size import size_of
 
 Pixels = NDArray[np.uint8]
 
 LARGEST_PIXELS: Final = 8192 * 8192
 """An 8K frame has 33 million pixels; what passes twice that is damage or an attack, not a camera."""
 
+WHOLE_PIXELS: Final = 8192 * 4320
+"""Up to this, an 8K frame, a picture is decoded pixel for pixel. Decoding takes 6 bytes a pixel in colour (measured),
+the service has 384 MB: a larger JPEG, such as a telephone's 50 megapixels, is decoded at half its sides."""
+
 LARGEST_BYTES: Final = 64 * 1024 * 1024
 """The largest encoded picture that is decoded."""
+
+_JPEG: Final = b"\xff\xd8\xff"
 
 
 class Box(NamedTuple):
@@ -46,8 +53,7 @@ def as_picture(array: NDArray[Any]) -> Pixels:
     shape = list(array.shape)
     if array.ndim not in (2, 3) or array.size == 0 or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         raise UsageError(f"a frame of shape {shape} is no picture: grey, BGR or BGRA with at least one pixel is.")
-    if shape[0] * shape[1] > LARGEST_PIXELS:
-        raise UsageError(f"a frame of {shape[1]}x{shape[0]} pixels passes the limit of {LARGEST_PIXELS}.")
+    refuse_too_large(shape[1], shape[0])
     if array.dtype == np.uint16:
         array = (array >> 8).astype(np.uint8)
     elif array.dtype != np.uint8:
@@ -64,16 +70,37 @@ def as_gray(picture: Pixels) -> Pixels:
     return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
+def refuse_too_large(width: int, height: int, most: int = LARGEST_PIXELS) -> None:
+    """Hold a limit of pixels.
+
+    Raises:
+        UsageError: a picture of so many is refused.
+    """
+    if width * height > most:
+        raise UsageError(f"a picture of {width}x{height} pixels passes the limit of {most:,}", remedy="make it smaller")
+
+
 def decode(data: bytes, *, gray: bool) -> Pixels:
     """Decode a JPEG, PNG or other encoded picture; JPEG straight to its grey plane when `gray`.
+
+    Its size is read from the header first: what is too large costs no memory.
 
     Raises:
         UsageError: too large, damaged, or not a picture.
     """
     if not data or len(data) > LARGEST_BYTES:
         raise UsageError(f"an encoded picture of {len(data)} bytes: 1 to {LARGEST_BYTES} are decoded.")
+    size = size_of(data)
+    if size is None or min(size) < 1:
+        raise UsageError(f"{len(data)} bytes are no picture, or a damaged one.")
+    halved = size.width * size.height > WHOLE_PIXELS and data.startswith(_JPEG)
+    refuse_too_large(*size, LARGEST_PIXELS if halved else WHOLE_PIXELS)
+    if halved:
+        form = cv2.IMREAD_REDUCED_GRAYSCALE_2 if gray else cv2.IMREAD_REDUCED_COLOR_2
+    else:
+        form = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
     try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), form)
     except cv2.error as error:  # such as more pixels than OpenCV decodes
         raise UsageError(f"a picture of {len(data)} bytes cannot be decoded ({error.err or error}).") from error
     if array is None:

@@ -11,7 +11,15 @@ from edge_agent.camera.moments import Moments
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
-from edge_vision.picture import LARGEST_BYTES, Pixels, as_gray, as_picture, decode
+from edge_vision.picture import (
+    LARGEST_BYTES,
+    WHOLE_PIXELS,
+    Pixels,
+    as_gray,
+    as_picture,
+    decode,
+    refuse_too_large,
+)
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
@@ -60,6 +68,12 @@ class VideoStream:
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise SourceError(f"{path} is no video that OpenCV can read", remedy="convert it to MP4 or AVI")
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        try:
+            refuse_too_large(width, height, WHOLE_PIXELS)
+        except UsageError as error:
+            self._capture.release()
+            raise SourceError(f"{path}: {error.problem}", remedy=error.remedy) from error
         # Motion JPEG can be decoded to its grey plane alone, a third of the work: take its packets as they are.
         self._packets = self._capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*"MJPG") and bool(
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)

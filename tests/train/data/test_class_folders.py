@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
+from tests.vision.test_picture_size import huge_jpeg
 from train.data import class_folders
 from train.data.rows import EMOTIONS, PictureFormat
 
@@ -65,6 +66,13 @@ def test_a_file_that_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None
         "a/notes.txt: cannot be read as a picture (5 bytes are no picture, or a damaged one)",
         "b/empty.png: cannot be read as a picture (an encoded picture of 0 bytes: 1 to 67108864 are decoded)",
     ]
+
+
+def test_a_picture_of_more_pixels_than_memory_holds_is_left_out_and_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": 1, "b": 1})
+    (root / "a" / "huge.jpg").write_bytes(huge_jpeg())
+    [problem] = class_folders.read(root, GREY).problems
+    assert str(problem).startswith("a/huge.jpg: cannot be read as a picture (a picture of 16000x16000 pixels passes")
 
 
 def test_an_unknown_label_in_the_test_folder_is_named(tmp_path: Path) -> None:
