@@ -57,9 +57,7 @@ def test_a_pushed_release_runs_and_a_second_one_replaces_it(side: ReleaseSide, d
     reported = device.until("committed")
     assert device.running == first.digest
     assert reported.active == reported.target == first
-    states = [
-        state for state, _ in groupby(report.state for report in device.reports)
-    ]  # a trial also says how far it is
+    states = [state for state, _ in groupby(report.state for report in device.reports)]
     assert [state for state in states if state != "idle"] == [
         "offered", "downloading", "verifying", "staged", "selftest", "activating", "probation", "committed"
     ]  # fmt: skip
