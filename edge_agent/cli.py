@@ -94,13 +94,15 @@ def _run(options: argparse.Namespace) -> int:
     from edge_agent.agent import Agent  # noqa: PLC0415
     from edge_agent.settings_file import SettingsFile  # noqa: PLC0415
     from edge_agent.system.systemd import ServiceManager  # noqa: PLC0415
+    from edge_contract.public_url import without_secrets  # noqa: PLC0415
 
     file = SettingsFile(options.config)
     settings = file.read()
     log = settings.log
     if options.log_format is not None:
         log = dataclasses.replace(log, format=options.log_format)
-    logs.set_up(log, native_output.capture() if logs.as_json(log, sys.stderr) else sys.stderr)
+    secret = [settings.source.url]
+    logs.set_up(log, native_output.capture(lambda line: without_secrets(line, secret)))
     agent = Agent(settings, manager=ServiceManager(os.environ), file=file)
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda _number, _frame: agent.stop())

@@ -168,5 +168,8 @@ def _refuse_other_databases(database: str) -> None:
 
 def _refuse_password(database: Any) -> None:
     with contextlib.suppress(ArgumentError, ValueError):  # what is no URL is refused with the rest
-        if isinstance(database, str) and make_url(database).password is not None:
+        if not isinstance(database, str):
+            return
+        url = make_url(database)
+        if url.password is not None or any("pass" in key.lower() for key in url.query):
             raise UsageError("a database URL with a password belongs in no file or option", remedy=f"set {DATABASE}")

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from msgspec import Meta
 
 from edge_contract.errors import UsageError
+from edge_contract.public_url import public_url
 from edge_contract.settings_file import Secret
 
 PASSWORD: Final = Secret("EDGEWISE_BROKER_PASSWORD", "broker-password")
@@ -70,7 +71,7 @@ class BrokerAddress:
         Raises:
             UsageError: not such an address, or it holds a password; the text never repeats one.
         """
-        shown = _without_account(url)
+        shown = public_url(url)
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -101,9 +102,3 @@ class BrokerAddress:
         """The URL that `parse` reads, without the password."""
         account = f"{quote(self.username, safe='')}@" if self.username else ""
         return f"{'mqtts' if self.tls else 'mqtt'}://{account}{self.where}"
-
-
-def _without_account(url: str) -> str:
-    """The URL as it may be shown: user and password, or what looks like them, left out."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

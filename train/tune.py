@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import optuna
 import yaml
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.public_url import public_url, without_secrets
 from train.data.dataset import Dataset, load
 from train.fit import fit
 from train.loop.errors import DivergedError, PrunedError
@@ -105,9 +105,9 @@ def open_study(params: TuneParams) -> optuna.Study:
     try:
         storage = optuna.storages.RDBStorage(url)
     except (SQLAlchemyError, ImportError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = without_secrets(str(error).strip().partition("\n")[0], [url, params.storage])
         raise UsageError(
-            f"tune.storage {_without_password(url)} cannot be used ({reason})",
+            f"tune.storage {public_url(params.storage)} cannot be used ({reason})",
             remedy="name a SQLAlchemy URL such as sqlite:///optuna.db, or postgresql://host/name with "
             "the psycopg package installed",
         ) from error
@@ -118,13 +118,6 @@ def open_study(params: TuneParams) -> optuna.Study:
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=params.warmup_epochs),
     )
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return "(not a URL)"
 
 
 def replaced(base: TrainParams, values: dict[str, Any]) -> TrainParams:

@@ -12,8 +12,9 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from edge_agent.camera.settings import SourceSettings
-from edge_agent.camera.source import SourceError, SourceTraits, without_password
+from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
+from edge_contract.public_url import public_url, without_secrets
 from edge_vision.picture import Pixels, decode
 
 _LARGEST_PART: Final = 16 * 1024 * 1024  # an 8K JPEG has a few megabytes
@@ -83,7 +84,7 @@ class MjpegSource:
     def __init__(self, url: str, settings: SourceSettings) -> None:
         self._url = url
         self.settings = settings
-        self.traits = SourceTraits(without_password(url), live=True, camera=True, fps=settings.fps)
+        self.traits = SourceTraits(public_url(url), live=True, camera=True, fps=settings.fps)
         if not urlsplit(url).hostname:
             raise UsageError(f"{self.traits.name!r} names no host", remedy="give http://HOST/PATH")
 
@@ -113,12 +114,14 @@ class MjpegSource:
             response = connection.getresponse()
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise SourceError(
-                f"{self.traits.name} does not answer ({error})", remedy="check address and camera"
+                f"{self.traits.name} does not answer ({without_secrets(str(error), [self._url])})",
+                remedy="check address and camera",
             ) from error
         if response.status != http.client.OK:
             connection.close()
             raise SourceError(
-                f"{self.traits.name} answers {response.status} {response.reason}", remedy="check path and password"
+                f"{self.traits.name} answers {response.status} {without_secrets(response.reason, [self._url])}",
+                remedy="check path and password",
             )
         boundary = response.headers.get_param("boundary")
         if response.headers.get_content_type() != "multipart/x-mixed-replace" or not isinstance(boundary, str):

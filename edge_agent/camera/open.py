@@ -4,11 +4,15 @@ Each kind is imported where it is chosen: a device with a camera needs neither H
 """
 
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import Source
 from edge_contract.errors import UsageError
+from edge_contract.public_url import public_url
+
+_NETWORK: Final = frozenset({"http", "https", "rtsp", "rtsps"})
 
 
 def open_source(settings: SourceSettings) -> Source:
@@ -18,7 +22,7 @@ def open_source(settings: SourceSettings) -> Source:
         UsageError: no source can be meant by this name, or a file or folder is not there.
     """
     url = settings.url.strip()
-    scheme = urlsplit(url).scheme.lower() if "://" in url else ""
+    scheme = public_url(url).partition("://")[0] if "://" in url else ""
     if url.isdecimal() or url.startswith("/dev/"):
         from edge_agent.camera.opencv import V4l2Source  # noqa: PLC0415
 
@@ -27,6 +31,11 @@ def open_source(settings: SourceSettings) -> Source:
         from edge_agent.camera.picamera import PicameraSource  # noqa: PLC0415
 
         return PicameraSource(settings)
+    if scheme in _NETWORK and not _readable(url):
+        raise UsageError(
+            f"the camera's address {public_url(url)} cannot be read",
+            remedy="write %2F for / in its user or password, %3F for ?, %23 for #, %40 for @, and a port as a number",
+        )
     if scheme in {"http", "https"}:
         from edge_agent.camera.mjpeg import MjpegSource  # noqa: PLC0415
 
@@ -49,6 +58,14 @@ def open_source(settings: SourceSettings) -> Source:
     if path.is_file():
         return VideoSource(path, settings)
     raise UsageError(
-        f"the source {url!r} is no camera index, URL, file or folder that exists here",
+        f"the source {public_url(url)!r} is no camera index, URL, file or folder that exists here",
         remedy="name one that does; `edgewise-agent cameras` lists the cameras",
     )
+
+
+def _readable(url: str) -> bool:
+    """Whether it can be taken apart: a password with an unescaped `/`, `?` or `#` leaves a port that is none."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # whose text would repeat a piece of the address
+        return False

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.camera.settings import SourceSettings
-from edge_agent.camera.source import SourceError, SourceTraits, without_password
+from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
+from edge_contract.public_url import public_url
 from edge_vision.picture import Pixels, as_gray, as_picture, decode
 
 _YUYV: Final = cv2.VideoWriter.fourcc(*"YUYV")
@@ -83,7 +84,7 @@ class RtspSource:
     def __init__(self, url: str, settings: SourceSettings) -> None:
         self._url = url
         self.settings = settings
-        self.traits = SourceTraits(without_password(url), live=True, camera=True, fps=settings.fps)
+        self.traits = SourceTraits(public_url(url), live=True, camera=True, fps=settings.fps)
 
     def connect(self) -> "CameraStream":
         """Open the stream.

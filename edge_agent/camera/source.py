@@ -7,7 +7,6 @@ a module of its own (`opencv`, `files`, `mjpeg`, `picamera`, `drawn`); `open` ch
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
-from urllib.parse import urlsplit
 
 from edge_agent.camera.settings import SourceSettings
 from edge_contract.errors import EdgewiseError
@@ -56,7 +55,7 @@ class SourceTraits:
     """What kind of frames a source gives."""
 
     name: str
-    """For people; never with a password in it."""
+    """For people and for the wire: an address as `public_url` gives it, never with a secret in it."""
     live: bool
     """Frames come whether or not they are taken: the newest wins. Otherwise each is handed over."""
     camera: bool
@@ -84,12 +83,3 @@ class Source(Protocol):
         Raises:
             SourceError: it is not there, busy, or not what it should be; the text names the remedy.
         """
-
-
-def without_password(url: str) -> str:
-    """The URL as it may stand in a log: user and password replaced."""
-    parts = urlsplit(url)
-    if not parts.username and not parts.password:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"…@{host}").geturl()

@@ -9,14 +9,18 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Final, TextIO
 
 _LONGEST: Final = 2000  # characters of one line
 _log = logging.getLogger(__name__)
 
 
-def capture() -> TextIO:
-    """Take over descriptor 2, once a process; the stream returned is the real standard error."""
+def capture(shown: Callable[[str], str] = str) -> TextIO:
+    """Take over descriptor 2, once a process; the stream returned is the real standard error.
+
+    `shown` makes of a line what may stand in a log: FFmpeg repeats addresses with the password in them.
+    """
     sys.stderr.flush()
     real = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     reading, writing = os.pipe()
@@ -25,12 +29,12 @@ def capture() -> TextIO:
     os.close(writing)
     sys.stderr = real
     faulthandler.enable(real)
-    threading.Thread(target=_read, args=(reading,), name="native-output", daemon=True).start()
+    threading.Thread(target=_read, args=(reading, shown), name="native-output", daemon=True).start()
     return real
 
 
-def _read(descriptor: int) -> None:
+def _read(descriptor: int, shown: Callable[[str], str]) -> None:
     with os.fdopen(descriptor, errors="replace") as lines:
         for line in lines:
             if text := line.strip():
-                _log.info("%s", text[:_LONGEST])
+                _log.info("%s", shown(text)[:_LONGEST])

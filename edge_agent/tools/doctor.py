@@ -29,6 +29,7 @@ from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import EdgewiseError
 from edge_contract.metrics import DeviceGauge
+from edge_contract.public_url import without_secrets
 from edge_contract.throttling import throttling
 from edge_mqtt.tls import tls_context
 
@@ -73,7 +74,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         except EdgewiseError as error:
             yield Finding(name, "failed", error.problem, error.remedy)
         except Exception as error:  # noqa: BLE001  # the other checks are still worth running
-            yield Finding(name, "failed", f"{type(error).__name__}: {error}", "report this")
+            text = without_secrets(str(error), [settings.source.url])
+            yield Finding(name, "failed", f"{type(error).__name__}: {text}", "report this")
 
 
 def packages(_settings: Settings) -> Finding:

@@ -27,6 +27,7 @@ from edge_bridge.storage.records import DamagedError
 from edge_bridge.storage.tables import SCHEMA, damaged, devices, marks, metadata, predictions, schema, sums
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import Prediction
+from edge_contract.public_url import public_url, without_secrets
 
 LOCK_S: Final = 10
 """Seconds a statement waits for a lock of another process: a backup, a shell."""
@@ -79,7 +80,7 @@ class Store:
         self._url = make_url(url)
         if self._url.drivername == "postgresql":
             self._url = self._url.set(drivername="postgresql+psycopg")
-        self.name = self._url.render_as_string(hide_password=True)
+        self.name = public_url(url)
         try:
             self._engine = _engine(self._url)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -250,6 +251,7 @@ class Store:
             self._check_file()  # else what was written is in a file without a name, and gone with this process
         except SQLAlchemyError as error:
             cause = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
+            cause = without_secrets(cause, [self._url.render_as_string(hide_password=False)])
             whole = not any(text in cause for text in _DAMAGED_FILE)
             remedy = "make it reachable and writable" if whole else "restore it from a backup, or move it away"
             raise StoreError(f"database {self.name}: {cause}", remedy=remedy) from error

@@ -14,6 +14,7 @@ from edge_contract import package as packages
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.package import ModelPackage
+from edge_contract.public_url import public_url, without_secrets
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
@@ -190,7 +191,8 @@ def _client(uri: str) -> Any:
 
     if uri.startswith("file:") or "://" not in uri:
         raise UsageError(
-            f"{uri} is no registry", remedy=f"name a database such as {DEFAULT_URI}, or a server by its http address"
+            f"{public_url(uri)} is no registry",
+            remedy=f"name a database such as {DEFAULT_URI}, or a server by its http address",
         )
     from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT  # noqa: PLC0415
 
@@ -216,8 +218,8 @@ class _translated:  # noqa: N801 - used as a statement
         status = error.get_http_status_code()
         if error.error_code == "PERMISSION_DENIED" or status in (401, 403):
             raise EdgewiseError(
-                f"the registry {self._uri} does not permit you to {self._doing}",
+                f"the registry {public_url(self._uri)} does not permit you to {self._doing}",
                 remedy="ask its owner for that permission",
             ) from error
-        first = str(error).strip().partition("\n")[0][:200]
-        raise EdgewiseError(f"the registry {self._uri} failed to {self._doing}: {first}") from error
+        first = without_secrets(str(error).strip().partition("\n")[0], [self._uri])[:200]
+        raise EdgewiseError(f"the registry {public_url(self._uri)} failed to {self._doing}: {first}") from error

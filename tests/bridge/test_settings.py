@@ -61,6 +61,10 @@ def test_secrets_come_from_the_environment_or_from_credentials(tmp_path: Path) -
             "database = 'postgresql://u:p@h/d'",
             "bridge.toml: a database URL with a password belongs in no file or option",
         ),
+        (
+            "database = 'postgresql://h/d?user=u&password=p'",
+            "bridge.toml: a database URL with a password belongs in no file or option",
+        ),
         ("listen = '9108'", "bridge.toml: listen '9108' is no address; give HOST:PORT"),
         ("listen = '127.0.0.1:99999'", "give HOST:PORT"),
         ("[broker]\nca = '/x'", "bridge.toml: broker.ca and broker.certificate need TLS; set broker.tls = true"),

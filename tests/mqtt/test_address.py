@@ -53,7 +53,7 @@ def test_what_is_no_address_is_refused_with_the_form_of_one(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["mqtt://u:hush@h", "http://u:hush@h", "mqtt://u:hush@h:port", "mqtt://u:hush@[bad", "mqtt://u:hu@hush@h:port",
-     "mqtt://:hush@h", "mqtt://u:hush@h/a://b"],
+     "mqtt://:hush@h", "mqtt://u:hush@h/a://b", "mqtt://u:a://hush", "mqtt://u:a#hush@h", "mqtt://h?password=hush"],
 )  # fmt: skip
 def test_a_password_in_an_address_is_refused_and_never_repeated(url: str) -> None:
     with pytest.raises(UsageError) as caught:

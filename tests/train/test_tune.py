@@ -100,7 +100,8 @@ def test_a_diverged_trial_is_noted_as_failed_and_the_search_goes_on(tmp_path: Pa
     assert not (tmp_path / "tune" / "best.yaml").exists()
 
 
-@pytest.mark.parametrize("storage", ["nowhere", "postgresql://me:secret@127.0.0.1:1/none", "oracle://me:secret@host/x"])
+@pytest.mark.parametrize("storage", ["nowhere", "postgresql://me:secret@127.0.0.1:1/none", "oracle://me:secret@host/x",
+                                     "postgresql://127.0.0.1:1/x?user=me&password=secret"])  # fmt: skip
 def test_a_storage_that_cannot_be_used_is_named_without_its_password(storage: str) -> None:
     with pytest.raises(UsageError, match=r"cannot be used .*name a SQLAlchemy URL") as caught:
         open_study(TuneParams(space={}, storage=storage))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import msgspec
 
+from edge_contract.public_url import public_url
 from train.loop.errors import StoppedError
 from train.loop.machine import cpu_name
 from train.loop.settings import TrainParams
@@ -99,7 +100,8 @@ def _experiment(client: Any, name: str) -> str:
 
 def _create(client: Any, params: TrainParams, source_digest: str, output: Path, parent_run: str) -> str:
     run = client.create_run(_experiment(client, params.experiment), run_name=output.name)
-    for name, value in _flat(msgspec.to_builtins(params)).items():
+    shown = {**msgspec.to_builtins(params), "tracking_uri": public_url(params.tracking_uri)}
+    for name, value in _flat(shown).items():
         client.log_param(run.info.run_id, name, value)
     tags = {
         "cpu": cpu_name(),

@@ -64,6 +64,23 @@ def test_the_level_is_the_agents_own_and_can_change_while_it_runs() -> None:
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["received"]
 
 
+def test_a_password_that_a_c_library_prints_stays_out_of_the_log() -> None:
+    script = (
+        "import os, time\n"
+        "from edge_agent.system import logs, native_output\n"
+        "from edge_agent.system.settings import LogSettings\n"
+        "from edge_contract.public_url import without_secrets\n"
+        "url = 'rtsp://admin:hunter2@127.0.0.1:9/password=hunter2'\n"
+        "logs.set_up(LogSettings(format='json'), native_output.capture(lambda line: without_secrets(line, [url])))\n"
+        "os.write(2, b'[rtsp @ 0x1] cannot open rtsp://admin:hunter2@127.0.0.1:9/password=hunter2 (hunter2)\\n')\n"
+        "time.sleep(0.5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(done.stderr)["message"] == "[rtsp @ 0x1] cannot open rtsp://127.0.0.1:9/… (…)"
+
+
 def test_what_a_c_library_prints_becomes_a_log_line_and_a_flood_of_it_blocks_nobody() -> None:
     script = (
         "import os, time, sys\n"

@@ -203,10 +203,11 @@ def test_sqlite_commits_are_durable_before_they_are_acknowledged(tmp_path: Path)
 
 
 def test_what_a_password_is_stays_out_of_errors() -> None:
-    store = Store("postgresql://user:secret@127.0.0.1:1/none")
-    with pytest.raises(StoreError) as error:
-        store.open(1.0)
-    assert "secret" not in str(error.value)
+    for url in ("postgresql://user:secret@127.0.0.1:1/none", "postgresql://127.0.0.1:1/none?user=u&password=secret"):
+        store = Store(url)
+        with pytest.raises(StoreError, match=r"database postgresql://127\.0\.0\.1:1/none: ") as error:
+            store.open(1.0)
+        assert "secret" not in str(error.value)
 
 
 def test_an_unknown_driver_is_a_sentence() -> None:
