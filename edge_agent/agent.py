@@ -21,7 +21,8 @@ from edge_agent.commands.receiver import Commands
 from edge_agent.inference.pipeline import Pipeline
 from edge_agent.model_source import open_models
 from edge_agent.models.slots import ActiveModel
-from edge_agent.mqtt.home_assistant import discovery
+from edge_agent.mqtt import home_assistant
+from edge_agent.mqtt.complaint_file import ComplaintFile
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.presence import Presence, availability
 from edge_agent.settings import Settings
@@ -94,6 +95,7 @@ class Agent:
         _make_private(state_dir)
         source = open_source(settings.source)
         self._liveness = Liveness(state_dir, clock)
+        self._complaints = ComplaintFile(state_dir)
         self._store = StateStore(state_dir / "state.db")
         session = self._store.next_session(now)
         self._meter, self._board = Meter(), Board(monotonic=clock)
@@ -109,8 +111,8 @@ class Agent:
         )
         self._camera = source.traits.name  # never with a password in it, as the URL may be
         info = _inventory(settings, session, self._camera, self._board, now())
-        further = [discovery(info, settings.home_assistant.prefix)] if settings.home_assistant.enabled else []
-        self._presence = Presence(self._link, info, dict(further))
+        further = home_assistant.retained(info, settings.home_assistant, state_dir)
+        self._presence = Presence(self._link, info, further)
         self._models = open_models(
             settings, self._store, session, self._link, on_activate=self._activate, report=self._presence.report
         )
@@ -197,6 +199,7 @@ class Agent:
         due = self._clock() + self._settings.telemetry.interval_s
         while not self._ending.wait(_TICK_S) and self._thread.is_alive():
             now = self._clock()
+            self._complaints.keep(self._link.complaint)
             if now - self._heartbeat.asked < _STALLED_S:
                 self._manager.alive()
                 self._liveness.alive(self._trouble())

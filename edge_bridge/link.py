@@ -29,6 +29,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_bridge.settings import BrokerSettings
 from edge_contract import limits
+from edge_mqtt import reasons, takeover
 from edge_mqtt.tls import tls_context
 
 RECONNECT_FIRST_S: Final = 0.5
@@ -75,6 +76,9 @@ class Link:
             end.setblocking(False)
         self._stopping = threading.Event()
         self._connected = threading.Event()
+        self._refused: reasons.Reason | None = None  # why the broker does not admit this bridge
+        self._rival = takeover.Rival()
+        self._taken_over = self._silent = False  # how the last connection ended
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._client = self._make_client()
 
@@ -137,9 +141,10 @@ class Link:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        self._refused = None
         if reason.is_failure:
-            _log.warning("the broker refuses this bridge: %s", reason)
-            return
+            self._refused = reasons.refused_login(reason.value)
+            return  # and `_on_disconnect` says why
         client.subscribe([(each, 1) for each in self._filters])
         self._connected.set()
         _log.info("connected to the broker%s", ", session resumed" if flags.session_present else "")
@@ -148,25 +153,30 @@ class Link:
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _flags: mqtt.DisconnectFlags,
+        flags: mqtt.DisconnectFlags,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        said, admitted = flags.is_disconnect_packet_from_server, self.connected
         self._connected.clear()
+        self._taken_over, self._silent = said and reason.value == reasons.SESSION_TAKEN_OVER, admitted and not said
         if not self._stopping.is_set():
-            _log.warning("lost the broker: %s", reason)
+            why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
+            settings = self._settings
+            _log.warning("the broker %s (%s, id %s) %s", settings.where, settings.identity, settings.client_id, why)
 
     def _on_subscribe(
         self,
         _client: mqtt.Client,
         _userdata: object,
         _mid: int,
-        reasons: list[ReasonCode],
+        answers: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                _log.warning("the broker refused a subscription (%s); check its access rules", reason)
+        for topic_filter, answer in zip(self._filters, answers, strict=False):  # as many as the broker chose to send
+            if answer.is_failure:
+                who, why = self._settings.identity, reasons.reason(answer.value)
+                _log.warning("the broker refuses %s to %s: it %s", topic_filter, who, why)
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         try:
@@ -177,6 +187,7 @@ class Link:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            began, self._taken_over, self._silent = time.monotonic(), False, False
             try:
                 stood = self._one_connection()
             except Exception:  # noqa: BLE001  # whatever a packet provoked: a new connection mends it
@@ -184,6 +195,13 @@ class Link:
                 stood = False
             self._connected.clear()
             failures = 0 if stood else failures + 1
+            pause = self._rival.ended(
+                stood=time.monotonic() - began if stood else 0.0, taken_over=self._taken_over, silent=self._silent
+            )
+            if pause:
+                _log.warning("broker %s %s; back in %g s", self._settings.where, takeover.LIKELY, pause)
+                self._stopping.wait(pause)
+                continue
             self._stopping.wait(min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2.0 ** min(failures, 10)))
         for end in (self._wake_receive, self._wake_send):
             end.close()

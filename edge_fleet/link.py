@@ -20,9 +20,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_contract.errors import EdgewiseError, MessageError
+from edge_mqtt import reasons, takeover
 from edge_mqtt.address import BrokerAddress
 from edge_mqtt.tls import tls_context
 
+PATIENCE_S: Final = (20, 300)
+"""How long a patient link stays away after a lost connection, first and at most: a push takes less than the first."""
+SOON_S: Final = 5.0
+"""A connection that ended sooner was most likely ended by another client of the same id."""
 WAIT_S: Final = 15.0  # for the broker's answer to one packet; longer means that it is gone or overloaded
 
 
@@ -36,16 +41,26 @@ class Arrived(NamedTuple):
 class Link:
     """One connection, made and ended by a `with` block."""
 
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress, *, patient: bool = False) -> None:
         """Nothing is connected before the `with` block.
+
+        `patient`: it stays for long, and after a lost connection lets others of the same id finish before it is back.
 
         Raises:
             UsageError: a certificate file cannot be used.
         """
         self._address = address
-        self._acknowledged: dict[int, threading.Event] = {}
+        self._answers: dict[int, queue.SimpleQueue[list[int]]] = {}
+        self._acknowledged: dict[int, int] = {}  # the broker's code by the number of a message
+        self._news = threading.Condition()  # about those; never held while paho is called
+        self._filters: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._connected: queue.Queue[ReasonCode] = queue.Queue()
+        self._connected: queue.Queue[reasons.Reason | None] = queue.Queue()
+        self._patient, self._stood_since = patient, 0.0
+        self.losses = 0
+        """Connections in a row that the broker soon ended: most likely another client has the same id."""
+        self.connects = 0
+        """How often the broker admitted this side: what was retained may have been lost in between."""
         self.largest_packet: int | None = None
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"edgewise-{uuid.uuid4().hex[:12]}", protocol=mqtt.MQTTv5
@@ -56,10 +71,11 @@ class Link:
         if address.tls:
             client.tls_set_context(tls_context(address))
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
         client.on_subscribe = self._on_answer
         client.on_unsubscribe = self._on_answer
         self._client = client
-        self._handlers: dict[str, Callable[[Arrived], None]] = {}
 
     def __enter__(self) -> "Link":
         """Connect.
@@ -83,10 +99,10 @@ class Link:
             raise EdgewiseError(
                 f"{where} does not answer like an MQTT broker", remedy="check the address and port"
             ) from None
-        if reason.is_failure:
+        if reason is not None:
             self.__exit__(None, None, None)
             raise EdgewiseError(
-                f"the broker {where} refused the connection ({reason})", remedy="check user and certificate"
+                f"the broker {where} refuses {self._address.identity}: it {reason.words}", remedy=reason.remedy
             )
         return self
 
@@ -117,18 +133,18 @@ class Link:
         `done(bytes)` is called as each is acknowledged.
 
         Raises:
-            MessageError: as `check_size`; EdgewiseError: the broker does not acknowledge.
+            MessageError: as `check_size`; EdgewiseError: the broker refuses one, or does not acknowledge.
         """
-        sent: list[tuple[mqtt.MQTTMessageInfo, int]] = []
+        sent: list[tuple[mqtt.MQTTMessageInfo, str, int]] = []
         count = 0
         for topic, payload in messages:
             self.check_size(topic, payload)
-            sent.append((self._client.publish(topic, payload, qos=1, retain=retain), len(payload)))
+            sent.append((self._client.publish(topic, payload, qos=1, retain=retain), topic, len(payload)))
             count += 1
             while len(sent) >= 16:  # a megabyte of chunks on the way, no more
                 self._await_acknowledgement(*sent.pop(0), done)
-        for info, size in sent:
-            self._await_acknowledgement(info, size, done)
+        for info, topic, size in sent:
+            self._await_acknowledgement(info, topic, size, done)
         return count
 
     def subscribe(self, topic_filter: str, handler: Callable[[Arrived], None], *, qos: int = 1) -> None:
@@ -139,7 +155,10 @@ class Link:
                 handler(Arrived(message.topic, bytes(message.payload)))
 
         self._client.message_callback_add(topic_filter, received)
-        self._answered(lambda: self._client.subscribe(topic_filter, qos=qos)[1])
+        codes = self._answered(lambda: self._client.subscribe(topic_filter, qos=qos)[1])
+        if refused := [code for code in codes if code >= reasons.FAILURE]:
+            raise self._refusal(topic_filter, refused[0])
+        self._filters[topic_filter] = qos  # asked for again after a lost connection
 
     def retained(self, topic_filter: str) -> dict[str, bytes]:
         """What the broker holds now under a filter, by topic.
@@ -149,53 +168,119 @@ class Link:
         """
         found: dict[str, bytes] = {}
         self.subscribe(topic_filter, lambda arrived: found.__setitem__(arrived.topic, arrived.payload), qos=0)
+        self._filters.pop(topic_filter, None)
         self._answered(lambda: self._client.unsubscribe(topic_filter)[1])
         self._client.message_callback_remove(topic_filter)
         return {topic: payload for topic, payload in found.items() if payload}
 
-    def _await_acknowledgement(self, info: mqtt.MQTTMessageInfo, size: int, done: Callable[[int], None]) -> None:
+    def _await_acknowledgement(
+        self, info: mqtt.MQTTMessageInfo, topic: str, size: int, done: Callable[[int], None]
+    ) -> None:
         deadline = time.monotonic() + WAIT_S
-        while not info.is_published():
-            if time.monotonic() > deadline:
-                raise EdgewiseError(
-                    "the broker stopped acknowledging", remedy="check it, then run the same command again"
-                )
-            with contextlib.suppress(RuntimeError, ValueError):  # a lost connection: paho is reconnecting and resends
-                info.wait_for_publish(0.5)
+        with self._news:
+            while info.mid not in self._acknowledged:  # paho sends it again after a lost connection
+                self._check_ours()
+                if time.monotonic() > deadline:
+                    raise EdgewiseError(
+                        "the broker stopped acknowledging", remedy="check it, then run the same command again"
+                    )
+                self._news.wait(0.5)
+            code = self._acknowledged.pop(info.mid)
+        if code >= reasons.FAILURE:
+            raise self._refusal(topic, code)
         done(size)
 
-    def _answered(self, send: Callable[[], int | None]) -> None:
-        with self._lock:  # so that the answer cannot come before it is waited for
-            number = send()
+    def _answered(self, send: Callable[[], int | None]) -> list[int]:
+        """The broker's codes for what `send` asks for; asked again where the connection was lost meanwhile."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            self._check_ours()
+            with self._lock:  # so that the answer cannot come before it is waited for
+                number, connects = send(), self.connects
+                answer = queue.SimpleQueue[list[int]]()
+                if number is not None:
+                    self._answers[number] = answer
+            try:
+                while number is not None and connects == self.connects and time.monotonic() < deadline:
+                    with contextlib.suppress(queue.Empty):
+                        return answer.get(timeout=0.5)
+            finally:
+                with self._lock:
+                    self._answers.pop(number or 0, None)
             if number is None:
-                raise EdgewiseError("the connection to the broker was lost", remedy="run the same command again")
-            answered = self._acknowledged[number] = threading.Event()
-        if not answered.wait(WAIT_S):
+                time.sleep(0.2)
+        raise EdgewiseError(
+            "the broker does not answer a subscription", remedy="check it, then run the same command again"
+        )
+
+    def _check_ours(self) -> None:
+        if not self._patient and self.losses >= takeover.SILENT_ENDS:
             raise EdgewiseError(
-                "the broker does not answer a subscription", remedy="check it, then run the same command again"
+                f"the broker {self._address.where} ended {self.losses} connections at once: most likely another client "
+                f"comes as {self._address.identity} too",
+                remedy="run one such command at a time, and give `fleet heal --watch` a certificate of its own",
             )
-        with self._lock:
-            del self._acknowledged[number]
+
+    def _refusal(self, topic: str, code: int) -> EdgewiseError:
+        why = reasons.reason(code)
+        return EdgewiseError(
+            f"the broker {self._address.where} refuses {topic} to {self._address.identity}: it {why.words}",
+            remedy=why.remedy,
+        )
 
     def _on_connect(
         self,
-        _client: mqtt.Client,
+        client: mqtt.Client,
         _userdata: object,
         _flags: mqtt.ConnectFlags,
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
+        if reason.is_failure:
+            self._connected.put(reasons.refused_login(reason.value))
+            return
+        self._stood_since = time.monotonic()
         self.largest_packet = getattr(properties, "MaximumPacketSize", None)
-        self._connected.put(reason)
+        retain_available = getattr(properties, "RetainAvailable", 1)
+        maximum_qos = getattr(properties, "MaximumQoS", 2)
+        if filters := list(self._filters.items()):  # a connection that was lost took its subscriptions with it
+            client.subscribe(filters)
+        self.connects += 1
+        self._connected.put(reasons.lacking(retain_available=retain_available, maximum_qos=maximum_qos))
+
+    def _on_disconnect(
+        self,
+        client: mqtt.Client,
+        _userdata: object,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if not self.connects:
+            said = flags.is_disconnect_packet_from_server
+            self._connected.put(reasons.ended(reason.value, said_by_broker=said, admitted=False))
+            return
+        soon = time.monotonic() - self._stood_since < (PATIENCE_S[1] if self._patient else SOON_S)
+        self.losses = self.losses + 1 if soon else 1
+        if self._patient:
+            pause = min(PATIENCE_S[1], PATIENCE_S[0] * 2 ** min(self.losses - 1, 8))
+            client.reconnect_delay_set(min_delay=pause, max_delay=pause)
+
+    def _on_publish(
+        self, _client: mqtt.Client, _userdata: object, number: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        with self._news:
+            self._acknowledged[number] = reason.value
+            self._news.notify_all()
 
     def _on_answer(
         self,
         _client: mqtt.Client,
         _userdata: object,
         number: int,
-        _reasons: list[ReasonCode],
+        answers: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
         with self._lock:
-            if number in self._acknowledged:
-                self._acknowledged[number].set()
+            if number in self._answers:
+                self._answers[number].put([answer.value for answer in answers])

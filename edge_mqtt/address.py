@@ -98,6 +98,15 @@ class BrokerAddress:
         """`HOST:PORT` for messages, an IPv6 host in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def identity(self) -> str:
+        """As whom the broker knows this side, for messages: the user, else the certificate that it shows."""
+        if self.username:
+            return f"user {self.username!r}"
+        if self.certificate is not None:
+            return f"the holder of {self.certificate.name}"
+        return "a client without user and certificate"
+
     def __str__(self) -> str:
         """The URL that `parse` reads, without the password."""
         account = f"{quote(self.username, safe='')}@" if self.username else ""

@@ -5,9 +5,11 @@ Rules:
   for this device and the id of its topic only, and only until it expires.
 - Its id is on the disk before it is done. A command that is delivered again, or recorded and replayed, is refused:
   without this, a replayed `restart` would restart the agent until it expires.
-- What is not accepted gets no answer.
+- What is not accepted gets no answer, and a pause that doubles: checking a signature takes a process, and a flooded
+  topic must not keep the board busy with that. What was refused is known by its digest, and costs nothing again.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -22,6 +24,7 @@ from edge_agent.trust.verifier import UnansweredError
 from edge_contract import topics
 from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.manifest import digest_of
 from edge_contract.messages import CommandResult, encode
 from edge_contract.trust import SignedCommand
 
@@ -34,6 +37,10 @@ LONGEST_LIFE_S: Final = 7 * 86400.0
 _ATTEMPTS: Final = 3
 """To have a signature checked, by a process that may be killed for memory: no broker brings the command again."""
 _WAITING: Final = 8
+_PAUSE_S: Final = 0.2
+"""After a command that was not accepted; doubled for each further one in a row."""
+_LONGEST_PAUSE_S: Final = 30.0
+_REFUSED: Final = 256  # digests of refused commands
 _KEPT: Final = 1000  # ids; the release side sends a handful a day
 _log = logging.getLogger(__name__)
 
@@ -73,6 +80,9 @@ class Commands:
         self._actions, self._memory = actions, memory
         self._done = _read(memory)
         self._waiting: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_WAITING)
+        self._refused: dict[str, None] = {}  # digests, oldest first
+        self._pause = _PAUSE_S
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
         link.subscribe(topics.command(device, "x").removesuffix("x") + "+", self._received)
 
@@ -88,7 +98,9 @@ class Commands:
 
     def stop(self) -> None:
         """End after the command under way."""
-        self._waiting.put(None)
+        self._ending.set()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
 
     def _received(self, topic: str, payload: bytes) -> None:
         parsed = topics.parse(topic)
@@ -100,18 +112,28 @@ class Commands:
             _log.warning("command %s came while %d others wait: dropped", parsed.command, _WAITING)
 
     def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
+        while (item := self._waiting.get()) is not None and not self._ending.is_set():
             try:
                 self._take(*item)
             except Exception:  # noqa: BLE001  # the thread must not end: no command would be done any more
                 _log.exception("command %s failed", item[0])
 
     def _take(self, command_id: str, payload: bytes) -> None:
+        digest = digest_of(command_id.encode() + b"/" + payload)
+        if digest in self._refused:
+            return
         try:
             signed = self._accepted(command_id, payload)
         except (EdgewiseError, OSError) as error:
             _log.warning("%s", error)
+            if isinstance(error, TrustError) and not isinstance(error, UnansweredError):
+                self._refused[digest] = None
+                if len(self._refused) > _REFUSED:
+                    del self._refused[next(iter(self._refused))]
+            self._ending.wait(self._pause)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
             return
+        self._pause = _PAUSE_S
         result = self._do(signed)
         _log.info("command %s (%s): %s", command_id, signed.command.name, result.detail)
         self._link.publish(topics.command_result(self._device, command_id), encode(result))

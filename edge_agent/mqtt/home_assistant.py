@@ -6,14 +6,23 @@ Names, units and states are the contract's. Nothing can be commanded from there:
 has no key.
 """
 
+import contextlib
 import json
+import re
+from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.mqtt.settings import HomeAssistantSettings
 from edge_contract import topics
+from edge_contract.durable import write_file
 from edge_contract.messages import Info
 from edge_contract.metrics import DeviceGauge
 from edge_contract.throttling import NOW
 from edge_contract.update_state import SETTLED, UpdateState
+
+_FILE: Final = "home-assistant.txt"
+_PREFIXES: Final = 16  # remembered; a device changes its prefix once or twice
+_TOPIC: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/device/edgewise-[a-z0-9-]{1,64}/config")
 
 _UPDATE: Final = (
     "{{ {'installed_version': (value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-',"
@@ -107,3 +116,22 @@ def discovery(info: Info, prefix: str) -> tuple[str, bytes]:
         "components": components,
     }
     return f"{prefix}/device/edgewise-{device}/config", json.dumps(payload, ensure_ascii=False).encode()
+
+
+def retained(info: Info, settings: HomeAssistantSettings, state_dir: Path) -> dict[str, bytes]:
+    """What is to be retained for Home Assistant, by topic: the discovery, and nothing where one was before.
+
+    A file remembers the topics under which this device was ever announced, so that one that is no longer enabled, or
+    enabled under another prefix, leaves Home Assistant; where it was never announced, nothing is published.
+    """
+    path = state_dir / _FILE
+    known: list[str] = []
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        known = [line for line in path.read_text(encoding="utf-8").splitlines()[:_PREFIXES] if _TOPIC.fullmatch(line)]
+    messages = dict.fromkeys(known, b"")
+    if settings.enabled:
+        where, payload = discovery(info, settings.prefix)
+        messages[where] = payload
+        if where not in known:
+            write_file(path, "".join(f"{each}\n" for each in messages).encode())
+    return messages

@@ -1,12 +1,11 @@
-"""The device's connection to the broker: MQTT 5, kept up for ever. Only this module knows paho.
+"""The device's connection to the broker: MQTT 5, kept up for ever. Only this module and `client` know paho.
 
 Rules:
 - One thread of the link's own connects, waits and runs every handler, in the order messages came; paho's network thread
   only fills a bounded inbox, so a handler may block (SQLite, fsync) without missing a keep-alive soon.
 - Nothing is queued while the broker is away: `publish` says False and the caller says it again after `on_connect`.
   What was in flight when a connection broke is sent again by paho (at least once, never silently lost).
-- Sizes are checked against the maximum that this broker announced, because a broker answers a larger packet by
-  disconnecting, and paho would send it again for ever.
+- Sizes are checked against the maximum that this broker announced: one disconnects for more, and paho would send again.
 
 Not here: what is said (`agent`), and what survives a power cut (`spool`).
 """
@@ -18,57 +17,33 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, assert_never
+from typing import Final, Literal, assert_never
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.mqtt.backoff import LinkState, failures_after, reconnect_wait
+from edge_agent.mqtt.client import CONNECT_S, make_client
+from edge_agent.mqtt.events import NOT_LOST, Arrived, Connected, Event, Lost, Subscribed
+from edge_agent.mqtt.refusals import Refusals
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import limits
 from edge_contract.errors import MessageError
-from edge_mqtt.tls import tls_context
+from edge_mqtt import reasons, takeover
 
 Handler = Callable[[str, bytes], None]
 
-CONNECT_S: Final = 10.0
-"""From the start of an attempt to the broker's CONNACK."""
 STOP_S: Final = 3.0
 """What `stop` waits for the broker to take what is in flight, and again for the threads."""
 INBOX: Final = 256
 """Messages that wait for their handler; when full, paho stops reading and TCP holds the broker back."""
-IN_FLIGHT: Final = 16
-"""Unacknowledged messages on the wire; no broker in use announces a smaller receive maximum."""
-OUTBOX: Final = 256
-"""Unacknowledged messages in all; `publish` says False past it."""
 LARGEST_INCOMING: Final = limits.METADATA_BYTES + limits.CHUNK_BYTES
 """What this client announces as its own maximum: the largest metadata file and room for its header."""
 
-_NOTHING: Final = 0  # no request has this number
+_NOTHING: Final = 0  # no request
 _log = logging.getLogger(__name__)
-
-
-class _Connected(NamedTuple):
-    session_present: bool
-
-
-class _Subscribed(NamedTuple):
-    request: int
-
-
-class _Lost(NamedTuple):
-    reason: str
-
-
-class _Arrived(NamedTuple):
-    topic: str
-    payload: bytes
-
-
-_Event = _Connected | _Subscribed | _Lost | _Arrived
 
 
 class Link:
@@ -95,16 +70,20 @@ class Link:
         self._on_connect, self._jitter = on_connect, jitter
         self._handlers: dict[str, tuple[Handler, Literal[0, 1]]] = {}
         self._handlers_lock = threading.Lock()
-        self._subscribes = False  # a subscription made now is asked for now; otherwise on the next connect
-        self._inbox: queue.Queue[_Event | None] = queue.Queue(INBOX)
+        self._subscribes = False  # one made now is asked for now; otherwise on the next connect
+        self._inbox: queue.Queue[Event | None] = queue.Queue(INBOX)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_sent: mqtt.MQTTMessageInfo | None = None
-        self.state = LinkState.STOPPED
-        self.connects = 0
-        """How often a connection stood, since the start."""
-        self.trouble = ""
-        """Why the last attempt failed or the last connection broke."""
+        self._asked: dict[int, list[str]] = {}  # by request
+        self._refused: reasons.Reason | None = None  # why the broker does not admit this client
+        self._rival = takeover.Rival()
+        self._lost = NOT_LOST  # how the last connection ended
+        self.state, self.connects = LinkState.STOPPED, 0  # how often a connection stood
+        self.trouble = self.remedy = ""
+        """Why the last attempt failed or the last connection broke, as the end of "the broker …"; what to do."""
+        self.refusals = Refusals(f"{client_id} ({settings.identity})")
+        """What the broker does not take or give."""
         self.largest_packet: int | None = None
         """The broker's maximum packet size in bytes, from its last CONNACK; None when it named none."""
         self._client = self._make_client(client_id, will)
@@ -113,6 +92,13 @@ class Link:
     def connected(self) -> bool:
         """Whether a message published now would go out."""
         return self.state is LinkState.CONNECTED
+
+    @property
+    def complaint(self) -> str:
+        """What keeps messages from the broker, with its remedy, in one sentence; empty while all is well."""
+        if self.connected or not self.trouble:
+            return str(self.refusals)
+        return f"the broker {self._settings.where} {self.trouble}" + (f"; {self.remedy}" if self.remedy else "")
 
     def start(self) -> None:
         """Connect and stay connected, in the background."""
@@ -156,6 +142,7 @@ class Link:
         if info.rc != mqtt.MQTT_ERR_SUCCESS:
             return False
         self._last_sent = info
+        self.refusals.sent(info.mid, topic)
         return True
 
     def subscribe(self, topic_filter: str, handler: Handler, *, qos: Literal[0, 1] = 1) -> None:
@@ -163,31 +150,21 @@ class Link:
         with self._handlers_lock:
             self._handlers[topic_filter] = (handler, qos)
             if self._subscribes:
-                self._client.subscribe(topic_filter, qos=qos)
+                self._ask([(topic_filter, qos)])
 
     def unsubscribe(self, topic_filter: str) -> None:
-        """Undo `subscribe`; what already waits in the inbox is dropped."""
+        """Undo `subscribe`."""
         with self._handlers_lock:
-            if self._handlers.pop(topic_filter, None) is not None and self._subscribes:
+            if self._handlers.pop(topic_filter, None) and self._subscribes:
                 self._client.unsubscribe(topic_filter)
 
     def _make_client(self, client_id: str, will: tuple[str, bytes] | None) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
-        )
-        client.max_inflight_messages_set(IN_FLIGHT)
-        client.max_queued_messages_set(OUTBOX)
-        client.connect_timeout = CONNECT_S
-        if self._settings.username is not None:
-            client.username_pw_set(self._settings.username, self._settings.password)
-        if self._settings.tls:
-            client.tls_set_context(tls_context(self._settings))
-        if will is not None:
-            client.will_set(will[0], will[1], qos=1, retain=True)
+        client = make_client(self._settings, client_id, will)
         client.on_connect = self._connack
         client.on_disconnect = self._disconnected
         client.on_message = self._received
         client.on_subscribe = self._suback
+        client.on_publish = self._puback
         return client
 
     # What follows, up to `_run`, is called on paho's thread and must not block, except to hold the broker back.
@@ -200,46 +177,60 @@ class Link:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if reason.is_failure:
-            return  # paho ends the connection, and `_disconnected` says why
+        self._refused = (
+            reasons.refused_login(reason.value)
+            if reason.is_failure
+            else reasons.lacking(
+                retain_available=getattr(properties, "RetainAvailable", 1),
+                maximum_qos=getattr(properties, "MaximumQoS", 2),
+            )
+        )
+        if self._refused is not None:
+            client.disconnect()  # and `_disconnected` says why
+            return
         largest: int | None = getattr(properties, "MaximumPacketSize", None)
         if largest is not None and (self.largest_packet is None or largest < self.largest_packet):
+            self.refusals.forget()
             client.drop_out_messages()  # one of them may be what this broker would disconnect us for, again and again
         self.largest_packet = largest
-        self._put(_Connected(flags.session_present))
+        self._put(Connected(flags.session_present))
 
     def _disconnected(
         self,
         _client: mqtt.Client,
         _userdata: object,
-        _flags: mqtt.DisconnectFlags,
+        flags: mqtt.DisconnectFlags,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        said, admitted = flags.is_disconnect_packet_from_server, self._subscribes or self.connected
         self.state, self._subscribes = LinkState.WAITING, False
-        self._put(_Lost(str(reason)))
+        why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
+        self._put(Lost(why, said and reason.value == reasons.SESSION_TAKEN_OVER, admitted and not said))
 
     def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         try:
             topic = message.topic
         except UnicodeDecodeError:
             return  # Edgewise's topics are UTF-8
-        self._put(_Arrived(topic, bytes(message.payload)))
+        self._put(Arrived(topic, bytes(message.payload)))
 
     def _suback(
         self,
         _client: mqtt.Client,
         _userdata: object,
         request: int,
-        reasons: list[ReasonCode],
+        answers: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                _log.warning("the broker refused a subscription (%s); check its access rules", reason)
-        self._put(_Subscribed(request))
+        self._put(Subscribed(request, [answer.value for answer in answers]))
 
-    def _put(self, event: _Event) -> None:
+    def _puback(
+        self, _client: mqtt.Client, _userdata: object, number: int, answer: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self.refusals.answered(number, answer.value)
+
+    def _put(self, event: Event) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(queue.Full):
                 self._inbox.put(event, timeout=0.2)
@@ -251,12 +242,20 @@ class Link:
             held = self._one_connection()
             failures = failures_after(failures, held)
             self.state = LinkState.WAITING
-            self._stopping.wait(reconnect_wait(failures, self._jitter()))
+            self._stopping.wait(self._pause(held) or reconnect_wait(failures, self._jitter()))
         self.state = LinkState.STOPPED
+
+    def _pause(self, held: float) -> float:
+        """What a rival with the same id asks for; 0 without one."""
+        _, said, silent = self._lost
+        if pause := self._rival.ended(stood=held, taken_over=said, silent=silent):
+            self.trouble, self.remedy = self._lost.reason if said else takeover.LIKELY
+            _log.warning("%s; back in %g s", self.complaint, pause)
+        return pause
 
     def _one_connection(self) -> float:
         """Connect, serve until it breaks or `stop`, and return for how many seconds it stood."""
-        self.state = LinkState.CONNECTING
+        self.state, self._refused, self._lost = LinkState.CONNECTING, None, NOT_LOST
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 0 if self._clean_start else self._settings.session_expiry_s
         properties.MaximumPacketSize = LARGEST_INCOMING
@@ -270,7 +269,7 @@ class Link:
                 properties=properties,
             )
         except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
-            self.trouble = str(error)
+            self.trouble, self.remedy = f"cannot be reached ({error})", ""
             _log.warning("broker %s cannot be reached (%s); trying again", where, error)
             return 0.0
         self._client.loop_start()
@@ -279,25 +278,26 @@ class Link:
             try:
                 event = self._inbox.get(timeout=None if stood is not None else CONNECT_S)
             except queue.Empty:
-                self.trouble = f"no answer within {CONNECT_S:g} s"
-                _log.warning("broker %s: %s; trying again", where, self.trouble)
+                self.trouble, self.remedy = f"does not answer within {CONNECT_S:g} s", ""
+                _log.warning("broker %s %s; trying again", where, self.trouble)
                 break
             match event:
                 case None:
                     break
-                case _Connected(session_present):
+                case Connected(session_present):
                     _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
                     awaited = self._subscribe_again()
                     if awaited == _NOTHING:
                         stood = self._stand()
-                case _Subscribed(request):
+                case Subscribed(request, codes):
+                    self.refusals.subscribed(self._asked.pop(request, []), codes)
                     if stood is None and request == awaited:
                         stood = self._stand()
-                case _Lost(reason):
-                    self.trouble = reason
-                    _log.warning("lost broker %s (%s); trying again", where, reason)
+                case Lost():
+                    (self.trouble, self.remedy), self._lost = event.reason, event
+                    _log.warning("broker %s %s; trying again", where, event.reason)
                     break
-                case _Arrived(topic, payload):
+                case Arrived(topic, payload):
                     self._dispatch(topic, payload)
                 case _:
                     assert_never(event)
@@ -307,9 +307,16 @@ class Link:
     def _subscribe_again(self) -> int | None:
         """Ask for every subscription; the number of the request, or None when the connection was lost meanwhile."""
         with self._handlers_lock:
-            self._subscribes = True
+            self._subscribes, self._asked = True, {}
             filters: list[tuple[str, int]] = [(topic, qos) for topic, (_, qos) in self._handlers.items()]
-            return self._client.subscribe(filters)[1] if filters else _NOTHING
+            return self._ask(filters) if filters else _NOTHING
+
+    def _ask(self, filters: list[tuple[str, int]]) -> int | None:
+        """A request's number, or None when the connection was lost meanwhile. The lock is held."""
+        number = self._client.subscribe(filters)[1]
+        if number is not None:
+            self._asked[number] = [topic for topic, _ in filters]
+        return number
 
     def _stand(self) -> float:
         """The subscriptions hold: from now on messages go out, and answers to them arrive. Returns when."""
@@ -326,7 +333,7 @@ class Link:
         with contextlib.suppress(queue.Empty):
             while True:
                 event = self._inbox.get_nowait()
-                if isinstance(event, _Arrived):
+                if isinstance(event, Arrived):
                     self._dispatch(event.topic, event.payload)
 
     def _dispatch(self, topic: str, payload: bytes) -> None:

@@ -20,13 +20,15 @@ from typing import Final, Literal
 
 from edge_agent.camera.open import open_source
 from edge_agent.models import selftest
-from edge_agent.mqtt.link import CONNECT_S, Link
+from edge_agent.mqtt import complaint_file
+from edge_agent.mqtt.client import CONNECT_S
+from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
 from edge_agent.system import liveness
 from edge_agent.telemetry.board import Board
 from edge_agent.tools import status
 from edge_agent.update.store import StateStore
-from edge_contract import limits
+from edge_contract import limits, topics
 from edge_contract.errors import EdgewiseError
 from edge_contract.metrics import DeviceGauge
 from edge_contract.public_url import without_secrets
@@ -39,6 +41,9 @@ _BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 """A clock before this is wrong: this file is younger."""
 _CERTIFICATE_DAYS: Final = 14.0
 _HEADER_BYTES: Final = 512  # what topic and MQTT header add to a chunk at most
+_USUAL_NAMES: Final = frozenset(
+    {"raspberrypi", "localhost", "debian", "ubuntu", "orangepi", "rock", "jetson", "device"}
+)
 _ROOM: Final = 2 * limits.MODEL_BYTES  # a download beside the model that runs
 
 
@@ -199,6 +204,9 @@ def broker(settings: Settings) -> Finding:
             _reach(settings)
         except OSError as error:
             return Finding("broker", "failed", f"{where} cannot be reached ({error})", remedy)
+        if complaint := complaint_file.read(settings.device.state_dir):
+            said, _, what = complaint.rpartition("; ")
+            return Finding("broker", "failed", f"the running agent says: {said or what}", what if said else remedy)
         return Finding("broker", "ok", f"{where} {how}, in use by the agent that is running")
     # A session that lasts, as the agent's: where client ids come from certificates this is the agent's own session,
     # and a clean start would empty it.
@@ -208,17 +216,25 @@ def broker(settings: Settings) -> Finding:
         deadline = time.monotonic() + CONNECT_S
         while not link.connected:
             if link.trouble or time.monotonic() > deadline:
-                text = f"{where} cannot be reached ({link.trouble or 'no answer'})"
-                return Finding("broker", "failed", text, remedy)
+                text = f"{where} {link.trouble or 'does not answer'}"
+                return Finding("broker", "failed", text, link.remedy or remedy)
             time.sleep(0.02)
         largest = link.largest_packet
+        # Nothing to anyone: no reader makes anything of an empty `need`. Only an answer shows what the broker permits.
+        link.publish(topics.device(settings.device.id, "need"), b"")
     finally:
-        link.stop()
+        link.stop()  # waits for that answer
+    if refused := str(link.refusals):
+        said, _, what = refused.rpartition("; ")
+        return Finding("broker", "failed", said, what)
     if largest is not None and largest < limits.CHUNK_BYTES + _HEADER_BYTES:
         text = (
             f"{where} takes packets of {largest:,} bytes at most, and models travel in chunks of {limits.CHUNK_BYTES:,}"
         )
         return Finding("broker", "failed", text, f"set max_packet_size to {limits.MESSAGE_BYTES:,} or more there")
+    if settings.device.id in _USUAL_NAMES:
+        text = f"{where} {how}, as {settings.device.id!r}, which every fresh board is called"
+        return Finding("broker", "warning", text, "set device.id: two devices of one id end each other's connection")
     limit = "without a packet limit" if largest is None else f"packets up to {largest:,} bytes"
     return Finding("broker", "ok", f"{where} {how}, {limit}")
 

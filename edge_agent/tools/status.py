@@ -9,6 +9,7 @@ import msgspec
 
 from edge_agent import settings_file
 from edge_agent.models.slots import ActiveModel, read_slot
+from edge_agent.mqtt import complaint_file
 from edge_agent.settings import Settings
 from edge_agent.system import liveness
 from edge_agent.update import machine
@@ -25,6 +26,8 @@ class Status:
     state_dir: str
     running: str
     """`yes`, or why no healthy agent is."""
+    broker: str
+    """What a running agent finds wrong with its broker; empty when all is well, or none runs."""
     model: str
     """Name and release that would run, or why none would."""
     digest: str
@@ -52,11 +55,13 @@ def read(settings: Settings) -> Status:
     except EdgewiseError as error:
         model, named = None, str(error)
     rows, size = _spool(state_dir / "spool.db")
+    trouble = liveness.trouble(state_dir, time.time())
     target = state.target.model if state.target is not None else None
     return Status(
         device=settings.device.id,
         state_dir=str(state_dir),
-        running=liveness.trouble(state_dir, time.time()) or "yes",
+        running=trouble or "yes",
+        broker="" if trouble else complaint_file.read(state_dir),
         model=named,
         digest=model.manifest.digest if model is not None else "",
         origin=model.origin if model is not None else "",

@@ -56,8 +56,8 @@ def open_releases(repository: Repository) -> tuple[Releases, DesiredStates]:
     return Releases(repository), DesiredStates(repository, time.time)
 
 
-def open_link(broker: str, environment: Mapping[str, str] = os.environ) -> Link:
-    """A link to the broker; certificate files and the password come from the environment."""
+def open_link(broker: str, environment: Mapping[str, str] = os.environ, *, patient: bool = False) -> Link:
+    """A link to the broker, for long if `patient`; certificate files and the password come from the environment."""
 
     def path(name: str) -> Path | None:
         return Path(environment[name]) if environment.get(name) else None
@@ -69,7 +69,8 @@ def open_link(broker: str, environment: Mapping[str, str] = os.environ) -> Link:
             ca=path("EDGEWISE_BROKER_CA"),
             certificate=path("EDGEWISE_BROKER_CERTIFICATE"),
             key=path("EDGEWISE_BROKER_KEY"),
-        )
+        ),
+        patient=patient,
     )
 
 

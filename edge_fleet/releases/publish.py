@@ -7,7 +7,7 @@ everything. Files are published before what names them: a device never reads a n
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from edge_contract import topics
@@ -15,6 +15,7 @@ from edge_contract.messages import Need, TrustIndex, decode
 from edge_contract.trust import Release, pieces
 from edge_fleet.link import Arrived, Link
 from edge_fleet.releases.desired import DesiredStates, Issued
+from edge_fleet.releases.needs import Needs
 from edge_fleet.releases.releases import Releases
 
 Progress = Callable[[str, int, int], None]
@@ -35,6 +36,7 @@ class Publisher:
     desired: DesiredStates
     link: Link
     progress: Progress = silent
+    needs: Needs = field(default_factory=Needs)
 
     def heal(self) -> int:
         """Make the broker hold everything again; returns how many messages it lacked."""
@@ -97,7 +99,7 @@ class Publisher:
         return self._send("desired states", [Arrived(state.topic, state.envelope) for state in states])
 
     def answer(self, need: Need) -> int:
-        """Publish again the chunks a device waits for in vain; 0 for what is not ours or not listed.
+        """Publish again the chunks a device waits for in vain, unless that was done just now; 0 for what is not listed.
 
         Raises:
             MessageError: the bitmap is malformed.
@@ -110,8 +112,7 @@ class Publisher:
             f"chunks that {need.device} lacks",
             [
                 Arrived(topics.blob(need.digest, number), chunks[number])
-                for number in need.chunks()
-                if number < len(chunks)
+                for number in self.needs.due(need.digest, (each for each in need.chunks() if each < len(chunks)))
             ],
         )
 

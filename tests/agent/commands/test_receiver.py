@@ -162,3 +162,29 @@ def test_a_memory_that_cannot_be_written_means_that_nothing_is_done(
     listener.close()
     subscriber.link.stop()
     assert listener.done == [{}]
+
+
+def test_a_flood_of_unsigned_commands_starts_few_checks_and_ends_politely(broker: Broker, tmp_path: Path) -> None:
+    checked: list[bytes] = []
+
+    def unseal_counting(payload: bytes) -> SignedCommand:
+        checked.append(payload)
+        return unseal(payload, COMMAND_TYPE, SignedCommand, [SIGNER.public_key], 1)
+
+    link = Link(BrokerSettings(port=broker.port), "cam-1", clean_start=True)
+    commands = Commands(
+        "cam-1", link, unseal=unseal_counting, now=lambda: NOW + 1, actions={"identify": lambda _: "here"},
+        memory=tmp_path / "commands.json",
+    )  # fmt: skip
+    forged = signed(signer=STRANGER)
+    for number in range(200):
+        commands._received(topics.command("cam-1", "c1"), forged)  # one, again and again
+        commands._received(topics.command("cam-1", f"x{number % 3}"), forged + b" " * number)
+    commands._received(topics.command("cam-1", "c1"), forged)
+    commands.start()
+    eventually(lambda: bool(checked))
+    commands.stop()  # although the queue is full and the thread pauses
+    commands._thread.join(30)
+    assert not commands._thread.is_alive()
+    assert checked.count(forged) <= 1
+    assert len(checked) <= 4

@@ -1,11 +1,13 @@
 """Home Assistant's discovery message, read the way Home Assistant reads it."""
 
 import json
+from pathlib import Path
 
 import jinja2
 import pytest
 
-from edge_agent.mqtt.home_assistant import discovery
+from edge_agent.mqtt.home_assistant import discovery, retained
+from edge_agent.mqtt.settings import HomeAssistantSettings
 from edge_contract import topics
 from edge_contract.messages import Info, ModelRef, Reported, encode
 
@@ -56,3 +58,16 @@ def test_discovery_has_ids_of_its_own_and_no_way_to_command_the_device() -> None
     assert "command_topic" not in json.dumps(config)
     online = render(config["availability"][0]["value_template"], b'{"state": "stopped"}')
     assert online == "offline"
+
+
+def test_a_device_that_is_no_longer_announced_leaves_home_assistant(tmp_path: Path) -> None:
+    on, off = HomeAssistantSettings(enabled=True), HomeAssistantSettings()
+    assert retained(INFO, off, tmp_path) == {}  # where it never was, nothing is said
+    (announced,) = retained(INFO, on, tmp_path)
+    assert retained(INFO, off, tmp_path) == {announced: b""}
+    moved = retained(INFO, HomeAssistantSettings(enabled=True, prefix="ha"), tmp_path)
+    assert moved[announced] == b""
+    assert moved["ha/device/edgewise-cam-1/config"].startswith(b"{")
+    assert retained(INFO, off, tmp_path) == dict.fromkeys(moved, b"")
+    (tmp_path / "home-assistant.txt").write_bytes(b"\xff\x00#/config\n+/device/edgewise-cam-1/config\n")
+    assert retained(INFO, off, tmp_path) == {}

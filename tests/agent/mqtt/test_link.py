@@ -24,6 +24,7 @@ from edge_agent.mqtt.backoff import (
     failures_after,
     reconnect_wait,
 )
+from edge_agent.mqtt.client import OUTBOX
 from edge_agent.mqtt.link import Handler, Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.errors import MessageError, UsageError
@@ -233,11 +234,11 @@ def test_publishing_past_the_outbox_is_refused_instead_of_growing_memory(broker:
     pid = broker._process.pid  # type: ignore[union-attr]
     try:
         os.kill(pid, signal.SIGSTOP)
-        taken = sum(link.publish("t", b"x") for _ in range(link_module.OUTBOX + 50))
+        taken = sum(link.publish("t", b"x") for _ in range(OUTBOX + 50))
     finally:
         os.kill(pid, signal.SIGCONT)
     link.stop()
-    assert taken == link_module.OUTBOX
+    assert taken == OUTBOX
 
 
 def test_without_a_broker_it_waits_and_stops_at_once() -> None:
