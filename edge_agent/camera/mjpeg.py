@@ -1,81 +1,26 @@
-"""Motion JPEG over HTTP: `multipart/x-mixed-replace`, as IP cameras and mjpg-streamer send it.
+"""Motion JPEG over HTTP, as IP cameras, mjpg-streamer and ESP32 boards send it.
 
-Read by our own small parser rather than FFmpeg's: it has timeouts on every read, a limit on every size, and decodes
-each JPEG straight to its grey plane. `Multipart` is pure: bytes in, JPEGs out, however the network cuts them.
+Read by our own small client rather than FFmpeg's: it has a limit on every wait and size, and decodes each JPEG straight
+to its grey plane. How pictures are cut out of the stream is `multipart`'s to know, who asks `http_login`'s.
 """
 
-import base64
 import http.client
-import re
 import ssl
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+from edge_agent.camera.http_login import Account, authorization
+from edge_agent.camera.multipart import Pictures
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
 from edge_contract.public_url import public_url, without_secrets
 from edge_vision.picture import Pixels, decode
 
-_LARGEST_PART: Final = 16 * 1024 * 1024  # an 8K JPEG has a few megabytes
-_LARGEST_HEADER: Final = 8 * 1024
 _READ: Final = 64 * 1024
-_LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-
-
-class Multipart:
-    """Cuts a multipart body into its parts. Feed it bytes as they come."""
-
-    def __init__(self, boundary: bytes) -> None:
-        """`boundary` as in the Content-Type header, without the leading dashes."""
-        self._delimiter = b"--" + boundary
-        self._buffer = bytearray()
-        self._searched = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bodies of the parts that are complete now, in order.
-
-        Raises:
-            SourceError: a header or body passes its limit, or this is no multipart stream.
-        """
-        self._buffer += data
-        parts: list[bytes] = []
-        while (part := self._next()) is not None:
-            parts.append(part)
-        return parts
-
-    def _next(self) -> bytes | None:
-        start = self._buffer.find(self._delimiter)
-        if start < 0:
-            if len(self._buffer) > _LARGEST_HEADER:
-                raise SourceError("the stream has no part boundary where one belongs: it is no MJPEG stream.")
-            return None
-        head = start + len(self._delimiter)
-        blank = re.compile(rb"\r?\n\r?\n").search(self._buffer, head, head + _LARGEST_HEADER)
-        if blank is None:
-            if len(self._buffer) - head > _LARGEST_HEADER:
-                raise SourceError(f"a part's header in the stream passes {_LARGEST_HEADER} bytes: it is no MJPEG.")
-            return None
-        body = blank.end()
-        length = _LENGTH.search(self._buffer[head:body])
-        if length is not None:
-            end = body + int(length[1])
-            if end - body > _LARGEST_PART:
-                raise SourceError(f"a picture in the stream passes the limit of {_LARGEST_PART} bytes.")
-            if len(self._buffer) < end:
-                return None
-        else:
-            # Without a length the part lasts until the next delimiter, with the line break before it.
-            end = self._buffer.find(self._delimiter, max(body, self._searched))
-            if end < 0:
-                if len(self._buffer) - body > _LARGEST_PART:
-                    raise SourceError(f"a picture in the stream passes the limit of {_LARGEST_PART} bytes.")
-                self._searched = max(body, len(self._buffer) - len(self._delimiter))
-                return None
-        part = bytes(self._buffer[body:end])
-        del self._buffer[:end]
-        self._searched = 0
-        return part if length is not None else part.removesuffix(b"\n").removesuffix(b"\r")
+_REDIRECTS: Final = 5
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_AS_IT_IS: Final = "/%:=&;+$,!*'()@~?-._"  # of a path or query; the rest is escaped for the request's line
 
 
 class MjpegSource:
@@ -95,43 +40,91 @@ class MjpegSource:
             SourceError: there is no answer, or one that is no MJPEG stream.
         """
         parts = urlsplit(self._url)
-        timeout = self.settings.read_timeout
-        connection: http.client.HTTPConnection
-        try:
-            port = parts.port
-            host = parts.hostname or ""
-            if parts.scheme.lower() == "https":
-                connection = http.client.HTTPSConnection(
-                    host, port, timeout=timeout, context=ssl.create_default_context()
-                )
+        account = None
+        if parts.username is not None:
+            account = Account(unquote(parts.username), unquote(parts.password or ""))
+        login = ""
+        for _ in range(2 * _REDIRECTS):
+            connection, response = self._ask(parts, login)
+            if response.status == http.client.OK:
+                return self._stream(connection, response)
+            connection.close()
+            if response.status in _MOVED:
+                parts, login = self._moved(parts, response.headers.get("Location", "")), ""
+            elif response.status == http.client.UNAUTHORIZED and account is not None and not login:
+                login = authorization(response.headers.get_all("WWW-Authenticate", []), account, "GET", _target(parts))
             else:
-                connection = http.client.HTTPConnection(host, port, timeout=timeout)
-            headers = {"Accept": "multipart/x-mixed-replace, image/jpeg"}
-            if parts.username is not None:
-                user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-                headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-            connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
+                raise SourceError(
+                    f"{self.traits.name} answers {response.status} {self._shown(response.reason)}",
+                    remedy="check path and password",
+                )
+        raise SourceError(f"{self.traits.name} redirects in a circle", remedy="check address and camera")
+
+    def _ask(self, parts: SplitResult, login: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """One request and the head of its answer, each within `open_timeout`; from then on `read_timeout` holds."""
+        connection = self._connection(parts)
+        try:
+            connection.connect()
+            sock = connection.sock  # an answer that ends with the connection takes it over
+            headers = {"Accept": "multipart/x-mixed-replace, image/jpeg"} | ({"Authorization": login} if login else {})
+            connection.request("GET", _target(parts), headers=headers)
             response = connection.getresponse()
+            sock.settimeout(self.settings.read_timeout)
         except (OSError, ValueError, http.client.HTTPException) as error:
+            connection.close()
             raise SourceError(
-                f"{self.traits.name} does not answer ({without_secrets(str(error), [self._url])})",
-                remedy="check address and camera",
+                f"{self.traits.name} does not answer ({self._shown(str(error))})", remedy="check address and camera"
             ) from error
-        if response.status != http.client.OK:
-            connection.close()
+        return connection, response
+
+    def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
+        host, port, timeout, ca = parts.hostname or "", parts.port, self.settings.open_timeout, self.settings.ca
+        if parts.scheme.lower() != "https":
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        try:
+            context = ssl.create_default_context(cafile=ca)
+        except OSError as error:  # ssl.SSLError is one
+            raise SourceError(f"source.ca {ca} cannot be used ({error})", remedy="name a PEM file") from error
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+
+    def _moved(self, parts: SplitResult, location: str) -> SplitResult:
+        """Where the camera sends us, on the same host and not out of TLS: the password goes nowhere else.
+
+        Raises:
+            SourceError: it is another host, or no address.
+        """
+        where = urljoin(parts.geturl(), location)
+        try:
+            to = urlsplit(where)
+            same = to.hostname == parts.hostname and to.port != 0
+        except ValueError:
+            same, to = False, parts
+        downgrade = parts.scheme.lower() == "https" and to.scheme.lower() != "https"
+        if not same or downgrade or to.scheme.lower() not in {"http", "https"}:
             raise SourceError(
-                f"{self.traits.name} answers {response.status} {without_secrets(response.reason, [self._url])}",
-                remedy="check path and password",
+                f"{self.traits.name} redirects to {self._shown(public_url(where))}",
+                remedy="set source.url to that address if it is the camera's",
             )
-        boundary = response.headers.get_param("boundary")
-        if response.headers.get_content_type() != "multipart/x-mixed-replace" or not isinstance(boundary, str):
+        return to
+
+    def _stream(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> "MjpegStream":
+        if response.headers.get_content_maintype() != "multipart":
             connection.close()
-            kind = response.headers.get_content_type()
+            response.close()
+            kind = self._shown(response.headers.get_content_type())
             raise SourceError(f"{self.traits.name} sends {kind}, not an MJPEG stream (multipart/x-mixed-replace).")
-        # Some cameras write the dashes of the delimiter into the header too.
-        return MjpegStream(
-            connection, response, Multipart(boundary.strip('"').removeprefix("--").encode()), self.settings.fps
-        )
+        return MjpegStream(connection, response, self.settings.fps)
+
+    def _shown(self, text: str) -> str:
+        """A foreign text without the address's secrets and control characters."""
+        shown = without_secrets(text[:200], [self._url])
+        return "".join(sign if sign.isprintable() else " " for sign in shown)
+
+
+def _target(parts: SplitResult) -> str:
+    """Path and query as they stand in the request."""
+    query = f"?{quote(parts.query, safe=_AS_IT_IS)}" if parts.query else ""
+    return quote(parts.path or "/", safe=_AS_IT_IS) + query
 
 
 class MjpegStream:
@@ -141,13 +134,12 @@ class MjpegStream:
         self,
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
-        multipart: Multipart,
         fps: float,
     ) -> None:
         self.fps = fps
         self._connection = connection
         self._response = response
-        self._multipart = multipart
+        self._pictures = Pictures()
         self._waiting: list[bytes] = []
         self._current = b""
 
@@ -164,7 +156,7 @@ class MjpegStream:
                 raise SourceError(f"the MJPEG stream broke ({error}).") from error
             if not data:
                 return False
-            self._waiting += self._multipart.feed(data)  # several at once: the mailbox drops, and counts
+            self._waiting += self._pictures.feed(data)  # several at once: the mailbox drops, and counts
         self._current = self._waiting.pop(0)
         return True
 

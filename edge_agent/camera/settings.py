@@ -1,6 +1,7 @@
 """`[source]`: which camera, and how long the agent waits for it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -26,6 +27,8 @@ class SourceSettings:
     """After which a read that has not returned is abandoned."""
     open_timeout: Annotated[float, Meta(gt=0, le=600)] = 15.0
     """The same for opening: cameras and RTSP servers take long."""
+    ca: Path | None = None
+    """Certificates that vouch for an `https://` camera; the system's own when absent."""
     frozen_after: Annotated[float, Meta(ge=0)] = 10.0
     """Time of bit-identical pictures from a camera after which it counts as lost; 0: never."""
     first_wait: Annotated[float, Meta(gt=0, le=3600)] = 0.5

@@ -9,8 +9,11 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TextIO
+
+from edge_agent.system.repeats import Repeats
 
 _LONGEST: Final = 2000  # characters of one line
 _log = logging.getLogger(__name__)
@@ -34,7 +37,8 @@ def capture(shown: Callable[[str], str] = str) -> TextIO:
 
 
 def _read(descriptor: int, shown: Callable[[str], str]) -> None:
+    repeats = Repeats()
     with os.fdopen(descriptor, errors="replace") as lines:
         for line in lines:
-            if text := line.strip():
-                _log.info("%s", shown(text)[:_LONGEST])
+            if (text := line.strip()) and (admitted := repeats.admit(shown(text)[:_LONGEST], time.monotonic())):
+                _log.info("%s", admitted)

@@ -210,7 +210,7 @@ def test_every_key_of_the_example_is_known_and_shows_its_default(tmp_path: Path)
         del document[section][key]
     for section, key in (("broker", "certificate"), ("broker", "key"), ("model", "trust_root"), ("model", "factory")):
         del document[section][key]
-    del document["model"]["face_detector"]
+    del document["model"]["face_detector"], document["source"]["ca"]
     given = settings_file.from_document(document, tmp_path / "a.toml", {"HOME": "/h"}, hostname="h")
     plain = settings_file.from_document({}, tmp_path / "a.toml", {"HOME": "/h"}, hostname="h")
     assert given == plain
