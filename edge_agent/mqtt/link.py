@@ -6,7 +6,6 @@ Rules:
 - Nothing is queued while the broker is away: `publish` says False and the caller says it again after `on_connect`.
   What was in flight when a connection broke is sent again by paho (at least once, never silently lost).
 - Sizes are checked against the maximum that this broker announced: one disconnects for more, and paho would send again.
-
 Not here: what is said (`agent`), and what survives a power cut (`spool`).
 """
 
