@@ -335,8 +335,13 @@ def test_a_number_that_is_none_is_not_sent_and_holds_nothing_back(tmp_path: Path
     spool = opened(tmp_path, clock)
     for body in (prediction(), replace(prediction(), confidence=float("nan")), prediction()):
         spool.put(body, 7)
-    assert [row.key for row in spool.after(0, 9)] == [(7, 1), (7, 3)]
+    assert [row.key for row in spool.after(0, 9)] == [(7, 1), (7, 2)]  # refused before it was stored
     assert spool.dropped == {"telemetry": 0, "prediction": 1}
+    with sqlite3.connect(tmp_path / "spool.db") as database:  # as an earlier version stored it
+        database.execute("UPDATE message SET body = CAST(replace(body, '0.5', 'null') AS BLOB) WHERE sequence = 2")
+    database.close()
+    assert [row.key for row in spool.after(0, 9)] == [(7, 1)]
+    assert spool.dropped == {"telemetry": 0, "prediction": 2}
 
 
 def test_a_damaged_counter_of_sequences_stores_on(tmp_path: Path, clock: Clock) -> None:
