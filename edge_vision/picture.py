@@ -88,6 +88,47 @@ def decode(data: bytes, *, gray: bool) -> Pixels:
     Raises:
         UsageError: too large, damaged, or not a picture.
     """
+    array = _read(data, (cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR) | cv2.IMREAD_ANYDEPTH)
+    if array.dtype == np.uint8:
+        return as_picture(array)
+    picture = decode_as_stored(data)  # all colours say how many bits are used, not their grey alone
+    if gray:
+        return as_gray(picture)
+    return picture if picture.ndim == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def decode_as_stored(data: bytes) -> Pixels:
+    """Decode an encoded picture to grey or BGR, whichever the file holds.
+
+    Raises:
+        UsageError: too large, damaged, or not a picture.
+    """
+    array = _read(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if array.dtype == np.uint16:
+        array = eight_bits(array)
+    elif array.dtype != np.uint8:  # real numbers, which OpenCV brings to eight bits itself
+        array = _read(data, cv2.IMREAD_ANYCOLOR)
+    return as_picture(array)
+
+
+def eight_bits(array: NDArray[np.uint16]) -> Pixels:
+    """A picture file's 16-bit values in eight: the upper eight of the 8, 10, 12, 14 or 16 bits that its values use.
+
+    Sensors of 10 to 14 bits are stored in files of 16, and no common format says so; by the file's own bits such a
+    picture is black. A picture whose brightest value needs fewer bits than its sensor has comes out brighter, in
+    training as on the device. A camera's frames are not guessed at (`as_picture`): they would flicker.
+    """
+    used = int(array.max(initial=0)).bit_length()
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if used <= bits)
+    return (array >> (bits - 8)).astype(np.uint8)
+
+
+def _read(data: bytes, flags: int) -> NDArray[Any]:
+    """What OpenCV decodes with these flags.
+
+    Raises:
+        UsageError: too large, damaged, or not a picture.
+    """
     if not data or len(data) > LARGEST_BYTES:
         raise UsageError(f"an encoded picture of {len(data)} bytes: 1 to {LARGEST_BYTES} are decoded.")
     size = size_of(data)
@@ -96,13 +137,12 @@ def decode(data: bytes, *, gray: bool) -> Pixels:
     halved = size.width * size.height > WHOLE_PIXELS and data.startswith(_JPEG)
     refuse_too_large(*size, LARGEST_PIXELS if halved else WHOLE_PIXELS)
     if halved:
-        form = cv2.IMREAD_REDUCED_GRAYSCALE_2 if gray else cv2.IMREAD_REDUCED_COLOR_2
-    else:
-        form = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+        colour = flags & (cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR)
+        flags = cv2.IMREAD_REDUCED_COLOR_2 if colour else cv2.IMREAD_REDUCED_GRAYSCALE_2
     try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), form)
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # such as more pixels than OpenCV decodes
         raise UsageError(f"a picture of {len(data)} bytes cannot be decoded ({error.err or error}).") from error
     if array is None:
         raise UsageError(f"{len(data)} bytes are no picture, or a damaged one.")
-    return as_picture(array)
+    return array

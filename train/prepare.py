@@ -2,8 +2,9 @@
 
     python -m train.prepare [--source S] [--ferplus F] [--params params.yaml] [--remember]
 
-Splits are fixed here, once: training rows that equal a test picture are left out, and the selection split takes a
-stratified tenth of Training whose equal pictures never stand on both sides.
+Splits are fixed here, once: training rows that equal a test picture are left out. Where the source has no selection
+split of its own (a folder `val`), it takes a stratified tenth of Training whose equal pictures never stand on both
+sides.
 """
 
 import argparse
@@ -17,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import EdgewiseError, UsageError
-from train.data.dataset import SPLITS, Dataset, image_digests, save
+from train.data.dataset import Dataset, image_digests, save
 from train.data.read import read_source
 from train.data.report import DataReport, describe, readable
-from train.data.rows import PictureFormat, Rows
+from train.data.rows import PRIVATE, SELECTION, TEST, TRAIN, PictureFormat, Rows
 from train.data.splits import stratified_share, training_rows_in_tests
 from train.params import load_section, write_values
 
-TRAIN, SELECTION, TEST, PRIVATE = range(len(SPLITS))
 SHOWN_PROBLEMS = 5
 
 
@@ -63,12 +63,15 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
     if not np.isin(split, (TEST, PRIVATE)).any():
         _draw(split, TEST, params.test_share, rows, digests, rng)
     left_out = training_rows_in_tests(digests, split, (TEST, PRIVATE))
+    if divided := SELECTION in split:  # the source's own: what is chosen by must not have been learned from either
+        left_out |= training_rows_in_tests(digests, split, (SELECTION, TEST, PRIVATE))
     report = describe(rows, digests, split, left_out)
     kept = ~left_out
     kept_rows = _subset(rows, kept)
     kept_digests = [digest for digest, keep in zip(digests, kept, strict=True) if keep]
     kept_split = split[kept]
-    _draw(kept_split, SELECTION, params.selection_share, kept_rows, kept_digests, rng)
+    if not divided:
+        _draw(kept_split, SELECTION, params.selection_share, kept_rows, kept_digests, rng)
     dataset = Dataset(
         kept_rows.images, kept_rows.labels, kept_split, rows.label_names, kept_rows.votes, rows.vote_names, rows.digest
     )
@@ -111,6 +114,7 @@ def _subset(rows: Rows, kept: NDArray[np.bool_]) -> Rows:
         vote_names=rows.vote_names,
         resized=rows.resized,
         problems=rows.problems,
+        not_read=rows.not_read,
         digest=rows.digest,
     )
 

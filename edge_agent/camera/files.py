@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import cv2
 
@@ -20,8 +19,7 @@ from edge_vision.picture import (
     decode,
     refuse_too_large,
 )
-
-IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+from edge_vision.picture_file import SUFFIXES, is_picture_file
 
 
 class Pace:
@@ -134,17 +132,20 @@ class ImagesSource:
     """One image, or those of a folder in the order of their names; each is a scene of its own."""
 
     def __init__(self, path: Path, settings: SourceSettings) -> None:
-        """List the images.
+        """List the images: what is a picture by its name or first bytes, hidden files excepted.
 
         Raises:
-            UsageError: the folder holds no image.
+            UsageError: the folder cannot be opened or holds no image.
         """
         self.settings = settings
-        files = path.iterdir() if path.is_dir() else [path]
-        self._images = sorted(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
-        if not self._images:
+        try:
+            files = [file for file in path.iterdir() if file.name[0] != "."] if path.is_dir() else [path]
+        except OSError as error:
+            raise UsageError(f"the folder {path} cannot be read ({error.strerror}).") from error
+        self.images = sorted(filter(is_picture_file, files))
+        if not self.images:
             raise UsageError(
-                f"the folder {path} holds no image", remedy=f"put one there ({', '.join(sorted(IMAGE_SUFFIXES))})"
+                f"the folder {path} holds no image", remedy=f"put one there ({', '.join(sorted(SUFFIXES))})"
             )
         self.traits = SourceTraits(
             path.name, live=settings.pace == "real-time", camera=False, continuous=False, fps=settings.fps
@@ -152,7 +153,7 @@ class ImagesSource:
 
     def connect(self) -> "ImagesStream":
         """Begin with the first image."""
-        return ImagesStream(self._images, self.settings)
+        return ImagesStream(self.images, self.settings)
 
 
 class ImagesStream:

@@ -51,9 +51,11 @@ def open_source(settings: SourceSettings) -> Source:
     if not url:
         raise UsageError("the source '' names nothing", remedy="give a camera index, URL, file or folder")
     path = Path(url).expanduser()
-    from edge_agent.camera.files import IMAGE_SUFFIXES, ImagesSource, VideoSource  # noqa: PLC0415
+    from edge_agent.camera.files import ImagesSource, VideoSource  # noqa: PLC0415
+    from edge_vision.picture_file import GIF, beginning, is_picture_file  # noqa: PLC0415
 
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+    # A GIF alone may move and is a clip; in a folder each is its first picture.
+    if path.is_dir() or (is_picture_file(path) and not beginning(path).startswith(GIF)):
         return ImagesSource(path, settings)
     if path.is_file():
         return VideoSource(path, settings)

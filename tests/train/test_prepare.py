@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
+from tests.train.data.test_class_folders import write_tree
 from tests.train.data.test_csv_file import write_csv
 from train.data import dataset
 from train.data.report import readable
@@ -120,3 +121,29 @@ def test_fer2013_itself_counts_as_published(shared_data: Path, tmp_path: Path) -
     assert len(report.conflicting) == 42
     clear = data.majority_labels()
     assert 0.6 < (clear[clear >= 0] == data.labels[clear >= 0]).mean() < 0.75
+
+
+@pytest.mark.parametrize("tests", ["test", ""])
+def test_a_folder_for_validation_is_what_training_chooses_by(tmp_path: Path, tests: str) -> None:
+    folders = {"Training/a": 20, "Training/b": 20, "Validation/a": 5, "Validation/b": 4}
+    root = write_tree(tmp_path / "source", folders | ({f"{tests}/a": 3, f"{tests}/b": 3} if tests else {}))
+    (root / "Training" / "a" / "copy.png").write_bytes((root / "Validation" / "a" / "0.png").read_bytes())
+    data, report = prepare(PrepareParams(source=str(root)))
+    assert report.counts["selection"] == {"a": 5, "b": 4}
+    assert report.counts["test"] == ({"a": 3, "b": 3} if tests else {"a": 2, "b": 2})
+    assert report.left_out_for_tests == ["Training/a/copy.png"]
+    assert len(data.images) == sum(sum(counts.values()) for counts in report.counts.values())
+
+
+def test_what_was_not_read_is_named_by_the_command_and_in_both_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_tree(tmp_path / "source", {"train/a": 9, "train/b": 9, "extra": 2})
+    (root / "train" / "a" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    params = tmp_path / "params.yaml"
+    params.write_text(f"prepare: {{source: '{root}', output: '{tmp_path / 'data'}'}}\n")
+    assert main(["--params", str(params)]) == 0
+    said = capsys.readouterr().out
+    for text in (said, (tmp_path / "data" / "report.txt").read_text(), (tmp_path / "data" / "report.json").read_text()):
+        assert "extra/: is none of the splits (train)" in text
+        assert "train/a/gone.png: is a link to nothing" in text

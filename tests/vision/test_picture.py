@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_contract.errors import UsageError
-from edge_vision.picture import LARGEST_BYTES, as_gray, as_picture, decode
+from edge_vision.picture import LARGEST_BYTES, as_gray, as_picture, decode, decode_as_stored
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,26 @@ def test_a_damaged_jpeg_is_a_picture_or_refused(at: int, value: int) -> None:
 def test_too_many_bytes_are_refused_before_they_are_decoded() -> None:
     with pytest.raises(UsageError, match="are decoded"):
         decode(bytes(LARGEST_BYTES + 1), gray=True)
+
+
+@given(st.sampled_from([8, 10, 12, 14, 16]), st.sampled_from([".png", ".tiff"]), st.booleans())
+def test_a_file_of_sixteen_bits_keeps_the_upper_eight_that_its_sensor_has(bits: int, form: str, colour: bool) -> None:
+    wanted = np.random.default_rng(bits).integers(0, 256, (9, 7, 3) if colour else (9, 7)).astype(np.uint8)
+    wanted[0, 0], wanted[0, 1] = 255, 0
+    stored = wanted.astype(np.uint16) << (bits - 8)
+    data = cv2.imencode(form, stored)[1].tobytes()
+    assert np.array_equal(decode_as_stored(data), wanted)
+    assert np.array_equal(decode(data, gray=True), as_gray(wanted))
+    assert np.array_equal(as_gray(decode(data, gray=False)), as_gray(wanted))
+
+
+def test_the_bits_of_a_colour_file_are_those_of_its_brightest_colour() -> None:
+    blue = np.zeros((4, 4, 3), np.uint16)
+    blue[..., 0] = 4095
+    data = cv2.imencode(".png", blue)[1].tobytes()
+    assert decode(data, gray=False)[0, 0].tolist() == [255, 0, 0]
+    assert decode(data, gray=True)[0, 0] == 29
+
+
+def test_a_black_file_of_sixteen_bits_is_black() -> None:
+    assert not decode(cv2.imencode(".png", np.zeros((4, 4), np.uint16))[1].tobytes(), gray=True).any()

@@ -11,6 +11,7 @@ from train.data.dataset import SPLITS, Dataset
 from train.data.rows import Problem, Rows
 
 LISTED = 1000  # places named in a list of the report; the counts are always of all
+SHOWN = 10  # of these in the short form, where what is lost to training is named too
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class DataReport:
     left_out_for_tests: list[str]
     resized: list[Problem]
     problems: list[Problem]
+    not_read: list[Problem]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     source: str = ""  # `synthetic:N`, or the file's or folder's name; the gate tells drawn faces from real ones by it
 
@@ -48,6 +50,7 @@ class DataReport:
             "left_out_because_in_a_test": _listed(self.left_out_for_tests),
             "other_size": _listed([str(problem) for problem in self.resized]),
             "left_out_because_unusable": _listed([str(problem) for problem in self.problems]),
+            "not_read": _listed([str(problem) for problem in self.not_read]),
         }
 
 
@@ -80,11 +83,15 @@ def describe(rows: Rows, digests: list[bytes], split: NDArray[np.uint8], left_ou
         left_out_for_tests=[rows.places[row] for row in np.flatnonzero(left_out)],
         resized=rows.resized,
         problems=rows.problems,
+        not_read=rows.not_read,
     )
 
 
 def readable(report: DataReport, *, long: bool = True) -> str:
-    """The report for people: a table of counts, then a sentence for each oddity, then (if long) each by name."""
+    """The report for people: a table of counts, then a sentence for each oddity, then each by name.
+
+    The short form names only what is not in the dataset, and of that the first few.
+    """
     names = list(next(iter(report.counts.values()), {}))
     width = max([9, *map(len, names)]) + 1
     lines = [f"{'':10}" + "".join(f"{name:>{width}}" for name in [*names, "all"])]
@@ -95,20 +102,23 @@ def readable(report: DataReport, *, long: bool = True) -> str:
         lines.append(f"{count} pictures of {split} repeat another picture of {split} pixel for pixel.")
     for splits, count in report.duplicates_across.items():
         lines.append(f"{count} different pictures stand in {splits}.")
-    lists = {
-        "training pictures were left out because they also stand in a test": report.left_out_for_tests,
-        "groups of equal pictures carry different labels": report.conflicting,
-        "pictures have another size: they, or their central square, were scaled": [
-            str(problem) for problem in report.resized
-        ],
-        "rows or files could not be used and were left out": [str(problem) for problem in report.problems],
-    }
-    for sentence, places in lists.items():
+    lists = [
+        ("training pictures were left out because they also stand in a test", report.left_out_for_tests, False),
+        ("groups of equal pictures carry different labels", report.conflicting, False),
+        (
+            "pictures have another size: they, or their central square, were scaled",
+            [str(problem) for problem in report.resized],
+            False,
+        ),
+        ("rows or files could not be used and were left out", [str(problem) for problem in report.problems], True),
+        ("files or folders were not read", [str(problem) for problem in report.not_read], True),
+    ]
+    for sentence, places, lost in lists:
         if places:
-            lines.append(f"{len(places)} {sentence}{':' if long else '.'}")
-            if long:
-                lines += [f"  {place}" for place in places[:LISTED]]
-                lines += [f"  and {len(places) - LISTED} more"] if len(places) > LISTED else []
+            shown = LISTED if long else SHOWN if lost else 0
+            lines.append(f"{len(places)} {sentence}{':' if shown else '.'}")
+            lines += [f"  {place}" for place in places[:shown]]
+            lines += [f"  and {len(places) - shown} more"] if 0 < shown < len(places) else []
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,6 @@
 """What every source of pictures is read into: rows of one size, their labels and splits, and what could not be used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -14,7 +14,7 @@ from train.data.dataset import SPLITS
 
 # fer2013.csv's own numbering, 0 to 6.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-TRAIN, TEST, PRIVATE = (SPLITS.index(name) for name in ("train", "test", "private"))
+TRAIN, SELECTION, TEST, PRIVATE = range(len(SPLITS))
 
 
 class PictureFormat(msgspec.Struct, frozen=True):
@@ -48,9 +48,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a source gave: images uint8 [N,H,W,C], labels, splits (train, test or private) and where each came from.
+    """What a source gave: images uint8 [N,H,W,C], labels, splits (indices into `SPLITS`) and where each came from.
 
-    `resized` are pictures of another size (used), `problems` were left out.
+    `resized` are pictures of another size (used), `problems` were left out, `not_read` is what lies beside pictures.
     """
 
     images: NDArray[np.uint8]
@@ -63,6 +63,7 @@ class Rows:
     resized: list[Problem]
     problems: list[Problem]
     digest: str
+    not_read: list[Problem] = field(default_factory=list)
 
 
 def decoded(content: bytes, form: PictureFormat) -> NDArray[np.uint8]:

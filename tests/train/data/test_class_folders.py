@@ -56,15 +56,23 @@ def test_colour_pictures_come_out_as_rgb(tmp_path: Path) -> None:
     assert rows.images[0, 0, 0].tolist() == [200, 0, 0]
 
 
-def test_a_file_that_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None:
+def test_a_damaged_picture_is_left_out_and_what_lies_beside_pictures_is_no_bad_one(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"a": 2, "b": 2})
-    (root / "a" / "notes.txt").write_text("hello")
+    for index in range(30):
+        (root / "a" / f"{index}.txt").write_text("0 0.5 0.5 1 1")
+    for name in ("Thumbs.db", "notes.json", "boxes.xml", "table.csv"):
+        (root / "b" / name).write_text("hello")
     (root / "b" / "empty.png").write_bytes(b"")
     (root / "b" / ".DS_Store").write_bytes(b"x")
     rows = class_folders.read(root, GREY)
-    assert [str(problem) for problem in rows.problems] == [
-        "a/notes.txt: cannot be read as a picture (5 bytes are no picture, or a damaged one)",
-        "b/empty.png: cannot be read as a picture (an encoded picture of 0 bytes: 1 to 67108864 are decoded)",
+    assert [problem.place for problem in rows.problems] == ["b/empty.png"]
+    assert [str(found) for found in rows.not_read] == [
+        "a/: 30 .txt files beside the pictures",
+        "b/: 1 .csv file beside the pictures",
+        "b/: 1 .db file beside the pictures",
+        "b/: 1 .json file beside the pictures",
+        "b/: 1 .xml file beside the pictures",
+        "b/: 1 hidden file beside the pictures",
     ]
 
 
@@ -98,3 +106,10 @@ def test_the_folder_digest_changes_with_one_byte(tmp_path: Path) -> None:
     assert class_folders.read(root, GREY).digest == before
     cv2.imwrite(str(root / "a" / "0.png"), np.zeros((48, 48), np.uint8))
     assert class_folders.read(root, GREY).digest != before
+
+
+def test_pictures_of_twelve_bits_in_files_of_sixteen_are_not_black(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"a": 1, "b": 1})
+    cv2.imwrite(str(root / "a" / "x.png"), np.full((48, 48), 4095, np.uint16))
+    rows = class_folders.read(root, GREY)
+    assert rows.images[rows.places.index("a/x.png")].min() == 255
