@@ -218,12 +218,12 @@ def _look(options: argparse.Namespace) -> int:
     from edge_vision.faces import open_detector  # noqa: PLC0415
 
     found = package.read_file(options.package)
-    summary = predict.predict(
+    summary = predict.look(
         open_source(SourceSettings(url=options.source, pace="fast")),
         open_detector(options.face_detector),
         Classifier(found.model, found.manifest),
         PipelineSettings(),
-        on_prediction=lambda event: _say(predict.line(event)),
+        on_line=_say,
         on_error=lambda text: print(f"edgewise-agent: {visible(text)}", file=sys.stderr),
     )
     _say(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")

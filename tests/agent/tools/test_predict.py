@@ -1,9 +1,12 @@
 """`edgewise-agent look`: what the agent's own pipeline says of a picture is what one look at it says, bit for bit."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from edge_agent.camera.open import open_source
 from edge_agent.camera.settings import SourceSettings
@@ -67,3 +70,33 @@ def test_a_picture_that_cannot_be_read_is_reported_and_the_others_are_answered(
     )
     assert (summary.frames, summary.errors, len(events)) == (1, 1, 1)
     assert "a.png" in complaints[0]
+
+
+def looked(source: Path, tiny_package: Path = Path("tests/fixtures/tiny-1.ewm")) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge_agent", "look", str(source), "--package", str(tiny_package)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_each_answer_names_its_file_and_a_picture_without_a_face_says_so(tmp_path: Path, portrait: np.ndarray) -> None:
+    cv2.imwrite(str(tmp_path / "b.png"), portrait)
+    (tmp_path / "c.jfif").write_bytes(cv2.imencode(".jpg", portrait)[1].tobytes())
+    cv2.imwrite(str(tmp_path / "d.png"), np.full((100, 100), 90, np.uint8))
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    done = looked(tmp_path)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert [line.split()[:2] for line in lines] == [
+        ["b.png", "face"], ["c.jfif", "face"], ["d.png", "no"], ["frames", "3,"],
+    ]  # fmt: skip
+    assert "a.png" in done.stderr
+
+
+@pytest.mark.parametrize("names", [["a.png"], ["a.png", "b.jpg"]])
+def test_a_look_that_could_read_nothing_fails(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"not a picture")
+    done = looked(tmp_path)
+    assert done.returncode == 1
+    assert "could be read" in done.stderr
