@@ -10,6 +10,12 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 export TF_ENABLE_ONEDNN_OPTS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
+# would end the word and what follows it would be run.
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS
+$(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
+export $(GIVEN)
+
 help:  ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
@@ -28,31 +34,31 @@ setup-tflite:
 
 # --- the main job ---------------------------------------------------------------------------------------------------
 demo: setup setup-tflite  ## Everything at once: train, quantize, release, push, run, watch (DEMO_SECONDS=60, CAMERA=0)
-	@$(PYTHON) -m demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS)) $(if $(CAMERA),--camera $(CAMERA))
+	@$(PYTHON) -m demo $(if $(DEMO_SECONDS),--seconds "$$DEMO_SECONDS") $(if $(CAMERA),--camera "$$CAMERA")
 
 data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N
 	@$(if $(SOURCE),,$(error name the data, such as: make data SOURCE=fer2013.csv))
-	@$(PYTHON) -m train.prepare --source '$(SOURCE)' $(if $(FERPLUS),--ferplus '$(FERPLUS)') --remember
+	@$(PYTHON) -m train.prepare --source "$$SOURCE" $(if $(FERPLUS),--ferplus "$$FERPLUS") --remember
 	@if git rev-parse --git-dir >/dev/null 2>&1; then PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare; \
 	else echo 'This is no git repository: `make pipeline` needs one (git init), and will read the data again.'; fi
 
 runs: setup  ## MLflow's page of every training and model version, on 127.0.0.1 (PORT=5000)
-	@PYTHONWARNINGS=ignore $(VENV)/bin/mlflow ui --workers 1 --port $(or $(PORT),5000) \
+	@PYTHONWARNINGS=ignore $(VENV)/bin/mlflow ui --workers 1 --port "$${PORT:-5000}" \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
-pipeline: setup  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
+pipeline: setup setup-tflite  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
 	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc repro
 
 train: setup  ## Train, or go on from the last epoch (SET="epochs=40 seed=2" goes before params.yaml)
-	@$(PYTHON) -m train.fit $(foreach change,$(SET),--set '$(change)')
+	@set -f; for change in $$SET; do changes+=(--set "$$change"); done; $(PYTHON) -m train.fit --set-aside "$${changes[@]}"
 
 evaluate: setup  ## Score on the test split: the trained network, or MODEL=models/emotion-5.ewm
-	@$(PYTHON) -m train.evaluate $(if $(MODEL),--model '$(MODEL)')
+	@$(PYTHON) -m train.evaluate $(if $(MODEL),--model "$$MODEL")
 
 quantize: setup  ## float and int8 TFLite with a report per layer
 	@$(PYTHON) -m convert.quantize
 
-gate: setup  ## Refuse an int8 model that must not ship (exit code 3)
+gate: setup setup-tflite  ## Refuse an int8 model that must not ship (exit code 3)
 	@$(PYTHON) -m convert.gate
 
 package: setup  ## One .ewm of model, manifest and card
@@ -76,10 +82,10 @@ check: setup-dev  ## Format, lint, types, walls between roles
 
 test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm too where QEMU is installed
 	@$(if $(TESTS),,deploy/arm64/devices.sh $(PYTHON) build/arm64)
-	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup $(TESTS)
+	$(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup $(TESTS)
 
 test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
-	$(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadgroup -m slow --ignore=tests/arm64 $(TESTS)
+	$(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup -m slow --ignore=tests/arm64 $(TESTS)
 
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
@@ -89,7 +95,7 @@ bench-train: setup-dev  ## One training as threads and as processes (PyTorch)
 	@$(PYTHON) -m benchmarks.training
 
 bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run)
-	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes $(MINUTES))
+	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes "$$MINUTES")
 
 bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
 	@$(PYTHON) -m benchmarks.bridge

@@ -130,7 +130,8 @@ def _for_running(manifest: ModelManifest, model: bytes) -> ModelManifest:
 def _goldens(runtime: Runtime, model: bytes, manifest: ModelManifest, progress: Progress) -> GoldenRun:
     """The goldens on one runtime, without and with its default delegates."""
     if not runtime.present:
-        return GoldenRun(runtime.name, runtime.name, f"its environment {runtime.python} is absent", None, None)
+        absent = f"its environment {runtime.python} is absent (`make setup-tflite` makes it)"
+        return GoldenRun(runtime.name, runtime.name, absent, None, None)
     progress(f"goldens on {runtime.name}")
     length = int(np.prod(manifest.input.shape))
     shape = manifest.input.shape[1:]

@@ -1,0 +1,65 @@
+"""What is given to `make` reaches the command letter for letter: nothing of it is run, split or expanded."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
+HOSTILE = ["it's mine", "two words", "a;touch ran", "'; touch ran; '", '"; touch ran; "', "$(touch ran)", "`touch ran`",
+           "$(shell touch ran)", "$HOME", "$$HOME", "a#b", "*", "back\\slash", "ends\\", "ü/ß", "%", "-n"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a `python` that says its arguments instead of running."""
+    folder = tmp_path_factory.mktemp("make")
+    python = folder / "python"
+    python.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    python.chmod(0o755)
+    return folder
+
+
+def said(bench: Path, target: str, *given: str, **environment: str) -> list[str]:
+    made = ("-o", "setup", "-o", "setup-tflite")
+    done = subprocess.run(
+        ["make", "-f", str(MAKEFILE), *made, f"PYTHON={bench / 'python'}", target, *given],
+        cwd=bench, env=os.environ | environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[0])
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_source_of_any_name_is_one_argument(bench: Path, text: str) -> None:
+    wanted = ["-m", "train.prepare", "--source", text, "--ferplus", text, "--remember"]
+    assert said(bench, "data", f"SOURCE={text}", f"FERPLUS={text}") == wanted
+    assert said(bench, "data", SOURCE=text, FERPLUS=text) == wanted
+    assert said(bench, "evaluate", f"MODEL={text}") == ["-m", "train.evaluate", "--model", text]
+    assert said(bench, "demo", f"CAMERA={text}") == ["-m", "demo", "--camera", text]
+    assert not (bench / "ran").exists()
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1))
+def test_any_printable_text_is_one_argument(bench: Path, text: str) -> None:
+    assert said(bench, "data", f"SOURCE={text}")[3] == text
+
+
+def test_settings_are_split_at_spaces_alone(bench: Path) -> None:
+    fit = ["-m", "train.fit", "--set-aside"]  # of a checkpoint of other settings, such as the pipeline's
+    changes = ["epochs=40", "augment.mixup='0.2'", "name=$(touch", "ran)", "x=*"]
+    wanted = [word for change in changes for word in ("--set", change)]
+    assert said(bench, "train", f"SET={' '.join(changes)}") == [*fit, *wanted]
+    assert said(bench, "train") == fit
+    assert not (bench / "ran").exists()
+
+
+@pytest.mark.parametrize("target", ["pipeline", "gate"])
+def test_what_asks_every_runtime_installs_every_runtime(target: str) -> None:
+    rule = next(line for line in MAKEFILE.read_text().splitlines() if line.startswith(f"{target}:"))
+    assert {"setup", "setup-tflite"} <= set(rule.partition("##")[0].split())
