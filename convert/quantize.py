@@ -7,6 +7,7 @@ computed before the first file is written: what cannot be converted leaves the f
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -29,6 +30,7 @@ from train.params import load_section
 # A probability. Folding the rescaling moves what the first convolution pads with by at most half a grey level, which
 # small training sets amplify to some 0.002; sums in another order differ by far less, another network by far more.
 _SAME = 1e-2
+_CHECKED = 64  # pictures of every class: a network that answers one class always is right for that one
 
 
 def quantize(
@@ -84,16 +86,21 @@ def quantize(
     return done
 
 
-def _check_float(float_model: bytes, network: object, data: Dataset, crop: FaceCrop, budget: Budget) -> None:
+def _check_float(float_model: bytes, network: Any, data: Dataset, crop: FaceCrop, budget: Budget) -> None:
     """The float file must answer as the network does: a converter can lose the weights and call it success."""
-    images = data.images[:16]
+    rows = data.split_indices("train")
+    count = max(_CHECKED, len(data.label_names))
+    images = data.images[rows[calibration.stratified(data.labels[rows], count, seed=0)]]
     answer = ask(LITERT, float_model, describe(float_model, data.label_names, images, crop, budget), images)
     if answer.outputs is None:
         raise EdgewiseError(f"the converted float network does not run: {answer.failure}.")
-    off = float(np.abs(answer.outputs.astype(np.float32) - conversion.predict(network, images)).max())
-    if not off < _SAME:
+    off = np.abs(answer.outputs.astype(np.float32) - conversion.predict(network, images)).max(axis=1)
+    if not off.max() < _SAME:
+        layer = conversion.first_changed_layer(network, images[[int(off.argmax())]])
         raise EdgewiseError(
-            f"the converted float network answers {off:.3g} off the trained one", remedy="do not ship it"
+            f"the converted float network answers {off.max():.3g} off the trained one"
+            + (f", from the layer {layer} on" if layer else ""),
+            remedy="do not ship it, and replace the layer by others" if layer else "do not ship it",
         )
 
 

@@ -158,10 +158,58 @@ def prepared(network: Any, centering: Centering | None, dtype: str) -> Any:
 
     pixels = keras.Input(batch_shape=(1, *network.input_shape[1:]), dtype=dtype, name="pixels")
     clone = keras.models.clone_model(network, input_tensors=pixels, clone_function=copy)
-    clone.set_weights(network.get_weights())
+    _carry_state(network, clone)
     if centering is not None:
         centering.absorb(clone)
     return clone
+
+
+def first_changed_layer(network: Any, images: Images) -> str:
+    """Name and kind of the first layer that answers these images [N, height, width, channels] otherwise in a copy.
+
+    Empty when none does: then it was not the copy that changed the network.
+    """
+    copy = prepared(network, None, "uint8")
+    for layer in network.layers:
+        ours, theirs = (_output_of(model, layer.name, images) for model in (network, copy))
+        if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=1e-3, atol=1e-4):
+            return f"{layer.name} ({type(layer).__name__})"
+    return ""
+
+
+def _output_of(network: Any, layer: str, images: Images) -> NDArray[Any]:
+    # Not the layer's `output`: that of a network within the network is its own, of another graph.
+    output = network.get_layer(layer)._inbound_nodes[-1].output_tensors[0]
+    part = keras_on_tensorflow().Model(network.inputs[0], output)
+    return np.concatenate([np.asarray(part(image[np.newaxis], training=False)) for image in images])
+
+
+def _carry_state(network: Any, copy: Any) -> None:
+    """Give every layer of a copy all that the network's layer has, as a file of the network would.
+
+    Weights alone are not all: `Normalization` works with numbers that it derives from its weights when they are read
+    from a file, and not when they are set.
+
+    Raises:
+        UsageError: a layer of the copy has other weights than the network's.
+    """
+    for layer, copied in zip(_layers(network), _layers(copy), strict=True):
+        if not layer.variables:
+            continue
+        state: dict[str, Any] = {}
+        layer.save_own_variables(state)
+        copied.load_own_variables(state)
+        pairs = zip(layer.get_weights(), copied.get_weights(), strict=True)
+        if not all(np.array_equal(mine, other) for mine, other in pairs):
+            raise UsageError(
+                f"the layer {layer.name} ({type(layer).__name__}) loses its state when it is copied",
+                remedy="replace it by layers that Keras brings",
+            )
+
+
+def _layers(network: Any) -> list[Any]:
+    """Layers that hold variables of their own, those inside other layers too, in a fixed order."""
+    return [layer for layer in network._flatten_layers() if not hasattr(layer, "layers")]
 
 
 def _convert(network: Any, configure: Callable[[Any], None]) -> bytes:

@@ -29,6 +29,13 @@ _KEPT: Final = {
 }
 
 
+_NEUTRAL: Final = {
+    "dilation_rate": 1, "groups": 1, "data_format": "channels_last", "negative_slope": 0.0, "threshold": 0.0,
+    "depth_multiplier": 1,
+}  # fmt: skip
+"""Settings that are not carried where they say this, and refused where they say otherwise."""
+
+
 class PlainLayer(msgspec.Struct, frozen=True, kw_only=True):
     """One layer: its class, the settings that matter, and the layers its input comes from."""
 
@@ -67,6 +74,7 @@ def describe_network(network: Any, zero_point: int) -> tuple[PlainNetwork, dict[
         elif (kind == "Activation" and layer.get_config()["activation"] == "linear") or kind == "Dropout":
             alias[layer.name] = sources[0]
         elif kind in _KEPT:
+            _refuse_what_is_lost(layer)
             settings = {key: value for key, value in layer.get_config().items() if key in _KEPT[kind]}
             if split := kind == "Dense" and settings["activation"] == "softmax":
                 settings["activation"] = "linear"  # the range to learn is that of the logits
@@ -92,6 +100,21 @@ def describe_network(network: Any, zero_point: int) -> tuple[PlainNetwork, dict[
         output=layers[-1].name,
     )
     return plain, weights
+
+
+def _refuse_what_is_lost(layer: Any) -> None:
+    """Raises UsageError where the layer means more than its kept settings say."""
+    kind, config = type(layer).__name__, layer.get_config()
+    if len(layer._inbound_nodes) > 1:
+        lost = "used more than once"
+    else:
+        others = [key for key in _NEUTRAL if config.get(key) is not None and key not in _KEPT[kind]]
+        changed = [key for key in others if not np.all(np.asarray(config[key]) == np.asarray(_NEUTRAL[key]))]
+        lost = f"with {changed[0]}={config[changed[0]]}" if changed else ""
+    if lost:
+        raise UsageError(
+            f"quantization-aware training cannot carry the layer {layer.name} ({kind}) {lost}", remedy="use method ptq"
+        )
 
 
 def _inputs(layer: Any) -> list[str]:

@@ -38,9 +38,42 @@ def with_a_strange_layer(keras: Any) -> Any:
     return keras.Model(pixels, keras.layers.Dense(7, activation="softmax")(keras.layers.Flatten()(x)))
 
 
+def around(keras: Any, convolution: dict[str, Any], after: Any = None) -> Any:
+    pixels = keras.Input((48, 48, 1), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(4, 3, name="first", padding="same")(x)
+    x = keras.layers.Conv2D(4, 3, name="strange", padding="same", **convolution)(x)
+    x = x if after is None else after(x)
+    return keras.Model(pixels, keras.layers.Dense(7, activation="softmax")(keras.layers.Flatten()(x)))
+
+
+def dilated(keras: Any) -> Any:
+    return around(keras, {"dilation_rate": 2})
+
+
+def grouped(keras: Any) -> Any:
+    return around(keras, {"groups": 2})
+
+
+def leaky(keras: Any) -> Any:
+    return around(keras, {}, keras.layers.ReLU(negative_slope=0.1, name="strange_relu"))
+
+
+def twice(keras: Any) -> Any:
+    shared = keras.layers.Conv2D(4, 3, padding="same", name="shared")
+    return around(keras, {}, lambda x: shared(shared(x)))
+
+
 @pytest.mark.parametrize(
     ("build", "said"),
-    [(without_rescaling, "begins with a rescaling"), (with_a_strange_layer, r"strange \(UnitNormalization\)")],
+    [
+        (without_rescaling, "begins with a rescaling"),
+        (with_a_strange_layer, r"strange \(UnitNormalization\)"),
+        (dilated, r"strange \(Conv2D\) with dilation_rate"),
+        (grouped, r"strange \(Conv2D\) with groups=2"),
+        (leaky, r"strange_relu \(ReLU\) with negative_slope"),
+        (twice, r"shared \(Conv2D\) used more than once"),
+    ],
 )
 def test_a_network_that_it_cannot_carry_is_refused(
     trained: Trained, tmp_path: Path, build: Callable[[Any], Any], said: str
