@@ -14,6 +14,7 @@ from rich.table import Table
 from convert import artifacts
 from convert.checks import decision, measure
 from convert.checks.gate_record import GateRecord, write
+from convert.lineage import RESULT
 from convert.settings import SYNTHETIC, GateSettings
 from convert.tflite.runtimes import MATRIX, Runtime
 from edge_contract import package
@@ -94,11 +95,19 @@ def rendered(report: Path) -> bool:
     return isinstance(document, dict) and str(document.get("source", "")).startswith(SYNTHETIC)
 
 
-def selection_accuracy(history: Path) -> float | None:
-    """The selection accuracy of the last epoch in training's history; None when there is no history."""
+def selection_accuracy(history: Path, network: str) -> float | None:
+    """What training reported of this network (SHA-256) on its selection split; None when that is not known.
+
+    It stands beside the history. A history alone, of an earlier version's training, ends with its last epoch: before
+    weights are averaged and the last layer is fitted.
+    """
+    result = history.with_name(RESULT)
     try:
-        epochs = json.loads(history.read_text())
-        value = epochs[-1]["selection_accuracy"]
+        if result.exists():
+            found = json.loads(result.read_text())
+            value = found["selection_accuracy"] if found["network"] == network else None
+        else:
+            value = json.loads(history.read_text())[-1]["selection_accuracy"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return float(value) if isinstance(value, int | float) else None
@@ -110,7 +119,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--data", type=Path, default=Path("data/dataset.npz"))
     parser.add_argument("--report", type=Path, default=Path("data/report.json"), help="what `make data` found")
-    parser.add_argument("--history", type=Path, default=Path("build/train/history.json"))
+    parser.add_argument(
+        "--history", type=Path, default=Path("build/train/history.json"), help="training's, with its result beside it"
+    )
     parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
     parser.add_argument("--champion", type=Path, help="a package this model must not be worse than")
     given = parser.parse_args(arguments)
@@ -118,13 +129,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_section(given.params, "gate", GateSettings)
         named = given.champion or (Path(settings.champion) if settings.champion else None)
+        converted = artifacts.read(given.folder)
         with console.status("gate") as status:
             record = judge(
-                artifacts.read(given.folder),
+                converted,
                 load(given.data),
                 settings,
                 synthetic=rendered(given.report),
-                trained_accuracy=selection_accuracy(given.history),
+                trained_accuracy=selection_accuracy(given.history, converted.record.network),
                 champion=package.read_file(named) if named else None,
                 progress=lambda what: status.update(f"gate: {what}"),
             )

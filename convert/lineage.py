@@ -3,23 +3,29 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import yaml
 
 from edge_contract.manifest import Lineage, digest_of
 
+RESULT: Final = "result.json"
+"""What a training leaves beside its network: whose network it is, what it scored, and its MLflow run."""
 
-def trace(checkout: Path, *, params: Path, dataset: str, run: Path, trained_on: str) -> Lineage:
+
+def trace(checkout: Path, *, params: Path, dataset: str, network: str, result: Path, trained_on: str) -> Lineage:
     """The lineage of what stands in `checkout`; an empty string for what cannot be known there.
 
-    `dataset`: digest of the data set's source. `run`: where training noted its MLflow run.
+    `dataset`: digest of the data set's source. `network`: SHA-256 of the trained network that was converted. `result`:
+    where training noted its run; that of another network is not this one's.
     """
+    noted = _json(result)
     return Lineage(
-        git_commit=_commit(checkout),
+        git_commit=_commit(checkout, params),
         dvc_lock=_lock(checkout / "dvc.lock"),
         params=_digest(params),
         dataset=dataset,
-        mlflow_run=str(_json(run).get("run_id", "")),
+        mlflow_run=str(noted.get("mlflow_run", "")) if noted.get("network") == network else "",
         trained_on=trained_on,
     )
 
@@ -34,13 +40,19 @@ def _lock(path: Path) -> str:
     return digest_of(json.dumps(before, sort_keys=True).encode())
 
 
-def _commit(checkout: Path) -> str:
-    """HEAD, with `-dirty` where a tracked file of training or conversion was changed since."""
+def _commit(checkout: Path, params: Path) -> str:
+    """HEAD, with `-dirty` where it does not hold the code of training and conversion, or the parameters, as they are.
+
+    So a file that git does not know is none of the commit's either; what git ignores is left out.
+    """
     head = _git(checkout, "rev-parse", "HEAD")
     if not head:
         return ""
-    code = ("train", "convert", "edge_contract", "edge_vision")
-    return f"{head}-dirty" if _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *code) else head
+    code = ("train", "convert", "edge_contract", "edge_vision", "dvc.yaml")
+    changed = _git(checkout, "status", "--porcelain", "--untracked-files=all", "--", *code)
+    held = _git(checkout, "ls-files", "--error-unmatch", "--", str(params.resolve()))
+    changed_params = not held or _git(checkout, "status", "--porcelain", "--", str(params.resolve()))
+    return f"{head}-dirty" if changed or changed_params else head
 
 
 def _git(checkout: Path, *arguments: str) -> str:

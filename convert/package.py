@@ -14,7 +14,7 @@ from rich.console import Console
 from convert import artifacts, card
 from convert.checks import gate_record
 from convert.checks.comparison import Comparison
-from convert.lineage import trace
+from convert.lineage import RESULT, trace
 from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
 from edge_contract import package
 from edge_contract.durable import write_file
@@ -141,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m convert.package`; exit code 3 for what the gate refused."""
     parser = argparse.ArgumentParser(prog="convert.package", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--run", type=Path, default=Path("build/train/run.json"), help="training's MLflow run")
+    parser.add_argument(
+        "--run", type=Path, default=Path("build/train") / RESULT, help="training's result, which names its MLflow run"
+    )
     parser.add_argument("--trained-on", default="", help="hardware, backend and precision, for the lineage")
     parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
     given = parser.parse_args(arguments)
@@ -153,9 +155,12 @@ def main(arguments: list[str] | None = None) -> int:
             checkout,
             params=given.params,
             dataset=converted.record.dataset,
-            run=given.run,
+            network=converted.record.network,
+            result=given.run,
             trained_on=given.trained_on or settings.trained_on,
         )
+        if not lineage.mlflow_run:
+            sys.stderr.write(f"{given.run} names no MLflow run of this network: the package names none.\n")
         packaged = assemble(converted, gate_record.read(given.folder), settings, lineage)
         path = write(packaged, Path(settings.folder))
     except EdgewiseError as error:

@@ -51,7 +51,7 @@ class Pipeline:
             self._gate(self._folder / "data", self._converted)
             result.text = "passed: int8 against float, known answers on every runtime, skew, latency"
         with self._steps.step("package") as result:
-            run_file = str(self._folder / "train/run.json")
+            run_file = str(self._folder / "train/result.json")
             self._stage("convert.package", "--folder", self._converted, "--run", run_file)
             package = self._folder / "packages" / "synthetic-1.ewm"
             result.text = f"{package} ({read_file(package).manifest.digest[:12]})"

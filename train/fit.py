@@ -101,7 +101,8 @@ def _lead(
     selection_rows = data.split_indices("selection")
     selection = data.images[selection_rows], data.labels[selection_rows]
     run_folder.write_params(output, params)
-    with open_run(params, data.source_digest, output, parent_run) as run:
+    mine = fingerprint(params, data)
+    with open_run(params, data.source_digest, mine, resumed=done > 0, parent_run=parent_run, report=report) as run:
         if done < params.epochs and minutes > 0:
             batches.epoch = done
             with Progress(params.epochs, len(batches) * batches.batch_size) as progress:
@@ -127,7 +128,7 @@ def _lead(
         report(f"the last layer fits the selection split at temperature {temperature:.2f} and with offsets {by_name}")
         run_folder.write_outputs(
             output, model=model, history=state.history, labels=selection[1], probabilities=probabilities,
-            label_names=data.label_names,
+            label_names=data.label_names, mlflow_run=run.run_id,
         )  # fmt: skip
         result = scores.score(selection[1], probabilities)
         known = calibrate.accuracy_on_known(model, data.images, data.labels, data.split_indices("train"))

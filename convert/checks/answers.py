@@ -63,14 +63,24 @@ def against_float(found: Comparison, limits: GateSettings) -> Iterator[Check]:
 
 def worth(found: Comparison, measured: Measurements, limits: GateSettings) -> Iterator[Check]:
     """Better than always naming one label, as good as training reported, and with its outputs in the labels' order."""
-    ignorant = found.accuracy.low <= measured.majority
+    # Where one label is most of the images, even all of them right are hardly more than that one: then mean recall,
+    # which is one label's share of the labels however the images are spread, tells a model from a constant.
+    one_label = 1 / max(1, len(found.recall))
+    ignorant = found.accuracy.low <= measured.majority and (found.balanced is None or found.balanced.low <= one_label)
+    recall = f", nor its mean recall of {found.balanced.value:.1%} above {one_label:.1%}" if found.balanced else ""
     yield Check(
         "accuracy",
         found.accuracy.value,
         f"accuracy: {found.accuracy.value:.1%} is not above always naming the most frequent label "
-        f"({measured.majority:.1%})."
+        f"({measured.majority:.1%}){recall}, as far as {found.n} images tell."
         if ignorant
         else None,
+    )
+    untested = [label for label, count in found.tested.items() if not count]
+    yield Check(
+        "untested_labels",
+        len(untested),
+        f"test: no image shows {', '.join(untested)}: what the model knows of that is not known." if untested else None,
     )
     if measured.trained_accuracy is None:
         yield Check("training_gap", None)

@@ -5,7 +5,7 @@ on so few images that their difference is known to a tenth of a point.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ class Comparison:
     """Labels that would fit the answers better under another's name, by the best one-to-one assignment."""
     relabelling_gain: float
     """Accuracy that this renaming would win; 0 when the labels stand where they belong."""
+    tested: dict[str, int] = field(default_factory=dict)
+    """Images of each label; empty in the record of a gate that did not count them."""
+    balanced: Interval | None = None
+    """Mean recall of the labels that have images, between the means of their bounds."""
 
 
 def compare(
@@ -51,9 +55,10 @@ def compare(
     expected_right, right = expected == truth, answered == truth
     off = np.abs(reference.astype(np.float64) - answers)
     relabelling, gain = _relabelling(answered, truth, labels)
-    recall, recall_drop = {}, {}
+    recall, recall_drop, tested = {}, {}, {}
     for number, label in enumerate(labels):
         rows = truth == number
+        tested[label] = int(rows.sum())
         if rows.any():
             recall[label] = float(right[rows].mean())
             recall_drop[label] = paired_difference(expected_right[rows], right[rows])
@@ -72,6 +77,8 @@ def compare(
         reference_ece=expected_calibration_error(truth, reference),
         relabelling=relabelling,
         relabelling_gain=gain,
+        tested=tested,
+        balanced=_balanced(right, truth),
     )
 
 
@@ -87,6 +94,12 @@ def paired_difference(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> In
     middle = (b - c) / count
     half = Z_95 * math.sqrt(max(0.0, b + c - (b - c) ** 2 / count)) / count
     return Interval((only_first - only_second) / len(first), middle - half, middle + half)
+
+
+def _balanced(right: NDArray[np.bool_], truth: NDArray[np.integer]) -> Interval:
+    of_labels = [_accuracy(right[truth == number]) for number in np.unique(truth)]
+    values = np.array([(share.value, share.low, share.high) for share in of_labels])
+    return Interval(*values.mean(axis=0).tolist())
 
 
 def _accuracy(right: NDArray[np.bool_]) -> Interval:

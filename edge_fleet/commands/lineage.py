@@ -13,7 +13,10 @@ from edge_fleet.registry.mlflow import DEFAULT_URI
 
 
 def lineage(
-    digest: Annotated[str, typer.Argument(help="The model's sha256 or its start, as a device reports it; or an .ewm.")],
+    digest: Annotated[
+        str,
+        typer.Argument(help="The model's sha256 or its start, as a device reports it; or NAME-RELEASE, or an .ewm."),
+    ],
     uri: UriOption = DEFAULT_URI,
     ledger: LedgerOption = DEFAULT_LEDGER,
     as_json: JsonOption = False,
@@ -21,10 +24,11 @@ def lineage(
     """From a model on a device back to data, commit and parameters."""
     registry = open_registry(uri, ledger)
     if digest.endswith(packages.SUFFIX):
-        digest = packages.read_file(Path(digest)).manifest.digest
-    found = registry.find(digest)
+        found = registry.version_of(packages.read_file(Path(digest)))
+    else:
+        found = registry.find(digest)
     run = registry.training_run(found)
-    events = [entry for entry in registry.history(found.name) if entry.subject.get("digest") == found.digest]
+    events = [entry for entry in registry.history(found.name) if entry.subject.get("release") == str(found.release)]
     tags = found.tags
     chain = [
         ("model", f"sha256 {found.digest}, {tags.get('size', '?')} bytes"),

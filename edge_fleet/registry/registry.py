@@ -101,21 +101,46 @@ class Registry:
             f"{name} {release} is not registered (releases there: {there})", remedy="see `edgewise registry ls`"
         )
 
-    def find(self, digest: str) -> Version:
-        """The package whose model has this digest, or the start of it.
+    def version_of(self, package: ModelPackage) -> Version:
+        """What is registered of this very package.
 
         Raises:
-            UsageError: none has, or several have.
+            UsageError: its name and release are not registered, or are another package's.
         """
-        digest = digest.lower().removeprefix("sha256:")
+        there = self.get(package.manifest.name, package.manifest.release)
+        if there.tags.get("package") != digest_of(packages.write(package)):
+            raise UsageError(
+                f"{there.name} {there.release} is registered as another package ({there.digest[:12]})",
+                remedy="see `edgewise registry ls`",
+            )
+        return there
+
+    def find(self, text: str) -> Version:
+        """The package whose model has this digest, or the start of it; or the one of this NAME-RELEASE.
+
+        Raises:
+            UsageError: none is, or several are: one file may be released twice, with another lineage each time.
+        """
+        name, _, release = text.rpartition("-")
+        if name and release.isdecimal():
+            return self.get(name, int(release))
+        digest = text.lower().removeprefix("sha256:")
         if len(digest) < 6 or not set(digest) <= set("0123456789abcdef"):
-            raise UsageError(f"{digest!r} is no digest", remedy="give at least its first six hexadecimal digits")
+            raise UsageError(
+                f"{text!r} is no digest", remedy="give at least its first six hexadecimal digits, or NAME-RELEASE"
+            )
         found = [version for version in self.versions() if version.digest.startswith(digest)]
         if len({version.digest for version in found}) > 1:
             raise UsageError(f"{len(found)} models start with {digest}", remedy="give more of the digest")
         if not found:
             raise UsageError(f"no registered model has the digest {digest}", remedy="see `edgewise registry ls`")
-        return found[-1]
+        if len(found) > 1:
+            releases = [f"{version.name}-{version.release}" for version in found]
+            raise UsageError(
+                f"the model {digest} was released {len(found)} times: {', '.join(releases)}",
+                remedy="name one of these in place of the digest",
+            )
+        return found[0]
 
     def history(self, name: str = "") -> list[Entry]:
         """The ledger's entries, of one name or all, oldest first.

@@ -246,3 +246,26 @@ def test_a_budget_of_memory_or_time_that_does_not_hold_is_refused(converted: Con
 def test_another_data_set_than_the_conversion_s_is_refused_as_usage(converted: Converted, trained: Trained) -> None:
     with pytest.raises(UsageError, match="another data set"):
         reasons(converted, replace(trained.data, source_digest="other"))
+
+
+def test_the_training_gap_is_measured_from_the_result_and_not_from_the_last_epoch(tmp_path: Path) -> None:
+    history = tmp_path / "history.json"
+    history.write_text('[{"selection_accuracy": 0.5}, {"selection_accuracy": 0.6}]')
+    assert gate.selection_accuracy(history, "this one") == 0.6  # of a version that noted no result
+    (tmp_path / "result.json").write_text('{"network": "this one", "selection_accuracy": 0.9}')
+    assert gate.selection_accuracy(history, "this one") == 0.9
+    assert gate.selection_accuracy(history, "another one") is None
+    (tmp_path / "result.json").write_text("[]")
+    assert gate.selection_accuracy(history, "this one") is None
+
+
+def test_a_label_without_test_pictures_is_refused_by_name(converted: Converted, trained: Trained) -> None:
+    data = trained.data
+    moved = data.split.copy()
+    moved[(data.labels == 2) & (data.split == 2)] = 0
+    kept = moved[data.split_indices("test")] == 2
+    less = replace(converted, reference={"test": converted.reference["test"][kept]})
+    result = gate.judge(less, replace(data, split=moved), LITERT_ONLY, synthetic=False).result
+    assert [reason for reason in result.reasons if "fear" in reason] == [
+        "test: no image shows fear: what the model knows of that is not known."
+    ]

@@ -1,5 +1,7 @@
 """The package: same input, same bytes; honest names; a release number is never used twice."""
 
+import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,7 +134,7 @@ def test_the_gate_s_record_reads_back_as_written(record: GateRecord, tmp_path: P
 
 def test_lineage_is_empty_where_nothing_is_known(tmp_path: Path) -> None:
     nowhere = tmp_path / "absent"
-    found = lineage.trace(tmp_path, params=nowhere, dataset="d", run=nowhere, trained_on="")
+    found = lineage.trace(tmp_path, params=nowhere, dataset="d", network="n", result=nowhere, trained_on="")
     assert found == Lineage(dataset="d")
 
 
@@ -143,7 +145,7 @@ def test_packaging_again_names_the_same_lock(tmp_path: Path) -> None:
 
     def locked(text: str) -> str:
         (tmp_path / "dvc.lock").write_text(text)
-        return lineage.trace(tmp_path, params=nowhere, dataset="d", run=nowhere, trained_on="").dvc_lock
+        return lineage.trace(tmp_path, params=nowhere, dataset="d", network="n", result=nowhere, trained_on="").dvc_lock
 
     first = locked(stages)
     assert first
@@ -161,3 +163,59 @@ def test_a_champion_that_is_better_on_the_same_images_is_not_replaced(
     assert sound.result.passed, sound.result.reasons
     drawn = gate.judge(converted, trained.data, settings, synthetic=True, champion=champion)
     assert [reason.partition(":")[0] for reason in drawn.result.reasons] == ["champion"]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    for name in ("train/fit.py", "params.yaml", "dvc.yaml", "docs/page.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("as committed\n")
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "all")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changed", "dirty"),
+    [
+        ("", False), ("docs/page.md", False), ("params.yaml", True), ("train/fit.py", True), ("dvc.yaml", True),
+        ("train/new.py", True), ("notes.txt", False),
+    ],
+)  # fmt: skip
+def test_a_commit_that_does_not_hold_code_or_parameters_as_they_are_is_dirty(
+    checkout: Path, changed: str, dirty: bool
+) -> None:
+    if changed:
+        (checkout / changed).write_text("otherwise\n")
+    found = lineage.trace(
+        checkout, params=checkout / "params.yaml", dataset="d", network="n", result=checkout / "absent", trained_on=""
+    )
+    assert found.git_commit == git(checkout, "rev-parse", "HEAD") + "-dirty" * dirty
+
+
+def test_parameters_that_no_commit_holds_make_it_dirty(checkout: Path, tmp_path: Path) -> None:
+    for params in (tmp_path / "mine.yaml", checkout / "mine.yaml"):
+        params.write_text("mine\n")
+        found = lineage.trace(
+            checkout, params=params, dataset="d", network="n", result=checkout / "absent", trained_on=""
+        )
+        assert found.git_commit.endswith("-dirty")
+
+
+@pytest.mark.parametrize(("network", "run"), [("of this one", "r1"), ("of another one", "")])
+def test_the_run_is_that_of_the_network_that_was_converted_or_none(tmp_path: Path, network: str, run: str) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"network": network, "mlflow_run": "r1"}))
+    found = lineage.trace(
+        tmp_path, params=tmp_path / "absent", dataset="d", network="of this one", result=tmp_path / "result.json",
+        trained_on="",
+    )  # fmt: skip
+    assert found.mlflow_run == run

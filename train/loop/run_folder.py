@@ -1,5 +1,6 @@
 """The folder of a finished run (`train.output`): its network, params, history and pictures, written and read back."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from train.scoring import plots, scores
 
 MODEL: Final = "model.keras"
 PARAMS: Final = "params.json"
+RESULT: Final = "result.json"
 
 
 def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]:
@@ -41,15 +43,23 @@ def write_params(output: Path, params: TrainParams) -> None:
 
 def write_outputs(
     output: Path, *, model: Any, history: list[dict[str, float]], labels: NDArray[np.uint8],
-    probabilities: NDArray[np.float32], label_names: tuple[str, ...],
+    probabilities: NDArray[np.float32], label_names: tuple[str, ...], mlflow_run: str = "",
 ) -> None:  # fmt: skip
-    """The shipped network, its history and its pictures; the model appears under its name only when it is whole."""
+    """The shipped network, its history, result and pictures; the model appears under its name only when it is whole.
+
+    The result says of which network it is, by digest: gate and package take it for no other's.
+    """
     output.mkdir(parents=True, exist_ok=True)
     part = output / "model.part.keras"
     model.save(part)
     move(part, output / MODEL)
     (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     result = scores.score(labels, probabilities)
+    known = {
+        "network": hashlib.sha256((output / MODEL).read_bytes()).hexdigest(),
+        "selection_accuracy": result.accuracy.value, "selection_n": result.n, "mlflow_run": mlflow_run,
+    }  # fmt: skip
+    (output / RESULT).write_text(json.dumps(known, indent=1) + "\n")
     plots.learning_curve(history, output / "learning_curve.png")
     plots.confusion(result.confusion, label_names, output / "confusion_selection.png")
     plots.reliability(labels, probabilities, output / "reliability_selection.png")

@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import keras
 import msgspec
@@ -16,18 +17,34 @@ from train.loop.machine import cpu_name
 from train.loop.settings import TrainParams
 from train.scoring.scores import Scores
 
+LONGEST_WAIT: Final = 20.0
+"""Seconds that a training waits for a tracking server at a time; a local file is not waited for but worked with."""
+
+_ResultT = TypeVar("_ResultT")
+
 
 class Run:
-    """One MLflow run, found again by the id beside the checkpoint when a training goes on."""
+    """One MLflow run, found again by the note beside the checkpoint when a training goes on.
 
-    def __init__(self, run_id: str, client: Any, output: Path) -> None:
-        self.run_id, self.client, self.output = run_id, client, output
+    A store that fails does not end the training: what it missed is sent again with the next epoch.
+    """
+
+    def __init__(self, run_id: str, client: Any, params: TrainParams, report: Callable[[str], None]) -> None:
+        """`run_id` empty: there is no store, and nothing is logged."""
+        self.run_id, self._client, self._output = run_id, client, Path(params.output)
+        self._uri, self._report = tracking_uri(params), report
+        self._unsent: list[Callable[[], None]] = []
+        self._lost = False
 
     def epoch(self, row: dict[str, float]) -> None:
         """Log one epoch's figures at its step."""
-        for name, value in row.items():
-            if name != "epoch":
-                self.client.log_metric(self.run_id, name, value, step=int(row["epoch"]))
+
+        def send() -> None:
+            for name, value in row.items():
+                if name != "epoch":
+                    self._client.log_metric(self.run_id, name, value, step=int(row["epoch"]))
+
+        self._send(send)
 
     def finish(self, result: Scores, sizes: dict[str, float]) -> None:
         """Log the final selection score, the network's sizes and the pictures."""
@@ -36,46 +53,162 @@ class Run:
             "final_selection_ece": result.calibration_error,
             "final_selection_n": float(result.n),
         }
-        for name, value in {**final, **sizes}.items():
-            self.client.log_metric(self.run_id, name, value)
-        for picture in sorted(self.output.glob("*.png")):
-            self.client.log_artifact(self.run_id, str(picture), "pictures")
+
+        def send() -> None:
+            for name, value in {**final, **sizes}.items():
+                self._client.log_metric(self.run_id, name, value)
+            for picture in sorted(self._output.glob("*.png")):
+                self._client.log_artifact(self.run_id, str(picture), "pictures")
+
+        self._send(send)
+
+    def close(self, status: str) -> None:
+        """Mark the run as finished, failed or killed."""
+        self._send(lambda: self._client.set_terminated(self.run_id, status=status))
+        if self._unsent:
+            self._report(f"MLflow at {self._uri_shown} lacks the end of run {self.run_id}.")
+
+    def _send(self, call: Callable[[], None]) -> None:
+        """Send this after all that could not be sent before; a failure is said once until the store is back."""
+        if not self.run_id:
+            return
+        self._unsent.append(call)
+        try:
+            while self._unsent:
+                _within(self._uri, self._unsent[0])
+                del self._unsent[0]
+        except Exception as error:  # noqa: BLE001 - whatever the store's client raises, the training is worth more
+            if not self._lost:
+                self._report(f"MLflow at {self._uri_shown} was lost ({_reason(error)}): the training goes on.")
+            self._lost = True
+        else:
+            self._lost = False
+
+    @property
+    def _uri_shown(self) -> str:
+        return public_url(self._uri)
 
 
 @contextmanager
-def open_run(params: TrainParams, source_digest: str, output: Path, parent_run: str = "") -> Iterator[Run]:
-    """Start a run, or take up the one that `output` names, and close it as finished, failed or killed."""
-    from mlflow import MlflowClient  # noqa: PLC0415 - a second and 100 MB that only a training needs
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+def open_run(
+    params: TrainParams, source_digest: str, training: str, *, resumed: bool, parent_run: str = "",
+    report: Callable[[str], None] = print,
+) -> Iterator[Run]:  # fmt: skip
+    """Start a run, or take up the one that the output folder notes, and close it as finished, failed or killed.
 
-    client = MlflowClient(tracking_uri=tracking_uri(params))
-    output.mkdir(parents=True, exist_ok=True)
-    note = output / "run.json"
-    run_id = json.loads(note.read_text())["run_id"] if note.exists() else ""
-    try:
-        client.set_terminated(client.get_run(run_id).info.run_id, status="RUNNING")
-    except (MlflowException, ValueError):
-        run_id = _create(client, params, source_digest, output, parent_run)
-        note.write_text(json.dumps({"run_id": run_id}) + "\n")
+    `resumed`: this training goes on from a checkpoint, or is whole already; another one gets a run of its own.
+    `training`: the fingerprint that the noted run must be of, since each run keeps its own parameters and figures.
+    Without a store that works there is no run, and that is said.
+    """
+    note = Path(params.output) / "run.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    noted = _noted(note)
+    # A note of an earlier version does not say whose run it is; the checkpoint beside it fits.
+    taken_up = noted.get("run_id", "") if resumed and noted.get("training", training) == training else ""
+    run_id, client = _found_or_made(params, source_digest, taken_up, parent_run, report)
+    if run_id or not taken_up:  # a store that is away today still has the run
+        note.write_text(json.dumps({"run_id": run_id, "training": training}) + "\n")
+    run = Run(run_id, client, params, report)
     status = "FAILED"
     try:
-        yield Run(run_id, client, output)
+        yield run
         status = "FINISHED"
     except (KeyboardInterrupt, StoppedError):
         status = "KILLED"
         raise
     finally:
-        client.set_terminated(run_id, status=status)
+        run.close(status)
 
 
-def open_parent(params: TrainParams, name: str) -> str:
-    """Make a finished run to be the parent of others; its id."""
-    from mlflow import MlflowClient  # noqa: PLC0415 - as in `open_run`
+def open_parent(params: TrainParams, name: str, report: Callable[[str], None] = print) -> str:
+    """Make a finished run to be the parent of others; its id, empty without a store that works."""
 
-    client = MlflowClient(tracking_uri=tracking_uri(params))
-    run = client.create_run(_experiment(client, params.experiment), run_name=name)
-    client.set_terminated(run.info.run_id)
-    return str(run.info.run_id)
+    def make(client: Any) -> str:
+        run = client.create_run(_experiment(client, params.experiment), run_name=name)
+        client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
+
+    return _with_store(params, make, report)[0]
+
+
+def _found_or_made(
+    params: TrainParams, source_digest: str, noted: str, parent_run: str, report: Callable[[str], None]
+) -> tuple[str, Any]:
+    """The id of the noted run, where the store has it, or of a new one; and the client."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as in `_with_store`
+
+    def find_or_make(client: Any) -> str:
+        if noted:
+            try:
+                client.set_terminated(noted, status="RUNNING")
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            else:
+                return noted
+        return _create(client, params, source_digest, parent_run)
+
+    return _with_store(params, find_or_make, report)
+
+
+def _with_store(params: TrainParams, call: Callable[[Any], str], report: Callable[[str], None]) -> tuple[str, Any]:
+    """What `call` makes of a client of the store, and the client; nothing, and a sentence, where the store fails."""
+    uri = tracking_uri(params)
+    # By itself MLflow asks a silent server for minutes, without a word.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
+    from mlflow import MlflowClient  # noqa: PLC0415 - a second and 100 MB that only a training needs
+
+    made: list[Any] = []
+
+    def connect() -> str:
+        made.append(MlflowClient(tracking_uri=uri))
+        return call(made[0])
+
+    try:
+        return _within(uri, connect), made[0]
+    except Exception as error:  # noqa: BLE001 - its client, a database's or a server's own: none is worth the training
+        report(f"MLflow at {public_url(uri)} cannot be used ({_reason(error)}): the training goes on without it.")
+        return "", None
+
+
+def _within(uri: str, call: Callable[[], _ResultT]) -> _ResultT:
+    """What `call` gives; TimeoutError where the store is another machine's and does not answer for so long.
+
+    The call is then left behind: its thread ends with it or with the process.
+    """
+    if uri.startswith("sqlite:"):
+        return call()
+    answers: list[_ResultT] = []
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            answers.append(call())
+        except Exception as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="mlflow", daemon=True)
+    thread.start()
+    thread.join(LONGEST_WAIT)
+    if failures:
+        raise failures[0]
+    if not answers:
+        raise TimeoutError(f"no answer in {LONGEST_WAIT:.0f} seconds")
+    return answers[0]
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:200]
+
+
+def _noted(note: Path) -> dict[str, str]:
+    """What the note says; nothing where there is none, or it is damaged."""
+    try:
+        found = json.loads(note.read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def tracking_uri(params: TrainParams) -> str:
@@ -85,7 +218,7 @@ def tracking_uri(params: TrainParams) -> str:
 
 def _experiment(client: Any, name: str) -> str:
     """The experiment's id; another process may make it at the same moment."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as in `open_run`
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as in `_with_store`
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
@@ -98,8 +231,8 @@ def _experiment(client: Any, name: str) -> str:
     return str(experiment.experiment_id)
 
 
-def _create(client: Any, params: TrainParams, source_digest: str, output: Path, parent_run: str) -> str:
-    run = client.create_run(_experiment(client, params.experiment), run_name=output.name)
+def _create(client: Any, params: TrainParams, source_digest: str, parent_run: str) -> str:
+    run = client.create_run(_experiment(client, params.experiment), run_name=Path(params.output).name)
     shown = {**msgspec.to_builtins(params), "tracking_uri": public_url(params.tracking_uri)}
     for name, value in _flat(shown).items():
         client.log_param(run.info.run_id, name, value)

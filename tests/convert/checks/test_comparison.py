@@ -57,3 +57,21 @@ def test_a_class_without_images_has_no_recall() -> None:
     found = compare(certain([0, 0, 2]), certain([0, 2, 2]), truth, LABELS)
     assert set(found.recall) == {"angry", "fear"}
     assert found.agreement == pytest.approx(2 / 3)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=80), st.integers(0, 2))
+def test_one_label_always_is_never_above_chance_in_mean_recall_and_each_label_is_counted(
+    truth: list[int], answer: int
+) -> None:
+    found = compare(certain(truth), certain([answer] * len(truth)), np.array(truth), LABELS)
+    assert found.balanced is not None
+    assert found.balanced.low <= found.balanced.value <= 1 / len(set(truth)) + 1e-9
+    assert found.tested == {label: truth.count(number) for number, label in enumerate(LABELS)}
+
+
+@pytest.mark.parametrize("rare", [1, 3, 10])
+def test_all_right_on_an_unbalanced_test_is_above_chance(rare: int) -> None:
+    truth = [0] * (100 - rare) + [1] * rare
+    found = compare(certain(truth), certain(truth), np.array(truth), LABELS[:2])
+    assert found.balanced is not None
+    assert found.balanced.low > 0.5

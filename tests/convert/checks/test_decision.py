@@ -123,6 +123,24 @@ def golden(**changes: object) -> Measurements:
         (compared(largest_difference=0.7), "largest difference"),
         (compared(ece=0.06), "calibration"),
         (replace(SOUND, majority=0.68), "accuracy"),
+        # A constant of an unbalanced task, and a guess.
+        (
+            replace(
+                compared(accuracy=Interval(0.97, 0.95, 0.98), balanced=Interval(0.5, 0.48, 0.5)),
+                majority=0.97,
+                trained_accuracy=None,
+            ),
+            "accuracy",
+        ),
+        (
+            replace(
+                compared(accuracy=Interval(0.9, 0.85, 0.93), balanced=Interval(0.55, 0.4, 0.7)),
+                majority=0.97,
+                trained_accuracy=None,
+            ),
+            "accuracy",
+        ),
+        (compared(tested={"angry": 0, "happy": 1000}), "test"),
         (compared(relabelling={"angry": "happy", "happy": "angry"}, relabelling_gain=0.3), "label order"),
         (replace(SOUND, trained_accuracy=0.9), "training gap"),
         (replace(SOUND, skew=Skew(64, 3, 1.0, 0.0)), "skew"),
@@ -143,6 +161,8 @@ def test_each_fault_has_its_own_reason(measured: Measurements, reason: str) -> N
 @pytest.mark.parametrize(
     "measured",
     [
+        # Right on all of an unbalanced test, where one label is 97 of 100: the interval of accuracy holds 97.
+        replace(compared(accuracy=Interval(1.0, 0.963, 1.0), balanced=Interval(1.0, 0.7, 1.0)), majority=0.97),
         # Two images of a small test are no loss: the interval holds zero.
         compared(drop=Interval(0.01, -0.004, 0.024)),
         compared(agreement=0.945),

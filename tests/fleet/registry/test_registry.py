@@ -147,6 +147,22 @@ def test_a_digest_leads_back_to_its_package(registry: Registry) -> None:
             registry.find(wrong)
 
 
+def test_two_releases_of_one_file_do_not_answer_for_one_another(store: str, registry: Registry, tmp_path: Path) -> None:
+    first, second = package(1, params="a" * 64), package(2, params="b" * 64)
+    digest = registry.register(first).digest
+    assert registry.register(second).digest == digest
+    with pytest.raises(UsageError, match=r"released 2 times: tiny-1, tiny-2"):
+        registry.find(digest)
+    assert registry.find("tiny-1").tags["params"] == "a" * 64
+    assert registry.version_of(second).release == 2
+    with pytest.raises(UsageError, match="registered as another package"):
+        registry.version_of(package(2, params="c" * 64))
+    (tmp_path / "tiny-1.ewm").write_bytes(packages.write(first))
+    said = run("lineage", str(tmp_path / "tiny-1.ewm"), store=store)
+    assert "a" * 64 in said
+    assert "tiny 2" not in said
+
+
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns"])
 def test_a_store_that_mlflow_dropped_is_refused_by_name(uri: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no registry"):
