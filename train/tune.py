@@ -2,12 +2,13 @@
 
     python -m train.tune [--params params.yaml]
 
-Scores on the selection split, prunes trials that fall behind, and goes on with a study of the same name: several
-machines that name one storage (`tune.storage`, any SQLAlchemy URL) share the work. Each trial is an MLflow run under
-the study's; a pruned one is marked as killed there, and as pruned in the study.
+Scores on the selection split, prunes trials that fall behind, and goes on with the study of the same name, data, space
+and settings: several machines that name one storage (`tune.storage`, any SQLAlchemy URL) share the work. Each trial is
+an MLflow run under the study's; a pruned one is marked as killed there, and as pruned in the study.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from train.data.dataset import Dataset, load
 from train.fit import fit
 from train.loop.errors import DivergedError, PrunedError
 from train.loop.settings import TrainParams
+from train.loop.setup import fingerprint
 from train.loop.tracking import open_parent
 from train.params import load_section, section_from
 from train.scoring import plots
@@ -58,7 +60,7 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
     for name, values in params.space.items():
         # A mistyped name or an empty range is found before the first trial has cost minutes.
         replaced(base, {name: _first(name, values)})
-    study = open_study(params)
+    study = open_study(params, study_name(params, base, data))
     parent = open_parent(base, params.study)
 
     def objective(trial: optuna.Trial) -> float:
@@ -86,15 +88,30 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         best = replaced(base, {name: _chosen(params.space[name], stored) for name, stored in study.best_params.items()})
         (output / "best.yaml").write_text(
-            f"# Trial {study.best_trial.number} of study {params.study}: selection accuracy {study.best_value:.4f}.\n"
+            f"# Trial {study.best_trial.number} of study {study.study_name}: "
+            f"selection accuracy {study.best_value:.4f}.\n"
             + yaml.safe_dump({"train": msgspec.to_builtins(best)}, sort_keys=False)
         )
         write_pictures(study, output)
     return study
 
 
-def open_study(params: TuneParams) -> optuna.Study:
-    """The study that `params` name, new or as all machines have left it.
+def study_name(params: TuneParams, base: TrainParams, data: Dataset) -> str:
+    """The study's name in the storage: the one in the params, and what makes its trials comparable.
+
+    Other data, another space or other settings of each trial are another study: what the trials of one found says
+    nothing of the other, and Optuna would go on from it.
+    """
+    same = {
+        "training": fingerprint(msgspec.structs.replace(base, epochs=params.epochs), data),
+        "space": msgspec.to_builtins(params.space),
+    }
+    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+    return f"{params.study}-{digest[:12]}"
+
+
+def open_study(params: TuneParams, name: str) -> optuna.Study:
+    """The study of this name in the storage that `params` name, new or as all machines have left it.
 
     Raises:
         UsageError: The storage cannot be reached.
@@ -112,7 +129,7 @@ def open_study(params: TuneParams) -> optuna.Study:
             "the psycopg package installed",
         ) from error
     return optuna.create_study(
-        study_name=params.study,
+        study_name=name,
         storage=storage,
         load_if_exists=True,
         direction="maximize",
@@ -190,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
         return int(error.exit_code)
     counts = {state.name.lower(): sum(t.state == state for t in study.trials) for state in optuna.trial.TrialState}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    print(f"{params.output}: {summary}; review {params.output}/best.yaml.")  # noqa: T201 - the command's answer
+    print(f"{params.output}: study {study.study_name}, {summary}; review {params.output}/best.yaml.")  # noqa: T201 - the command's answer
     return 0
 
 

@@ -1,11 +1,13 @@
 """The search is shared, pruned, and found again; its best is a params file that the trainer takes."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import optuna
 import pytest
 from mlflow import MlflowClient
@@ -16,7 +18,7 @@ from tests.train.small_runs import settings
 from train.data.dataset import save
 from train.loop.settings import TrainParams
 from train.params import load_section
-from train.tune import Range, TuneParams, open_study, replaced, tune
+from train.tune import Range, TuneParams, open_study, replaced, study_name, tune
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -100,11 +102,34 @@ def test_a_diverged_trial_is_noted_as_failed_and_the_search_goes_on(tmp_path: Pa
     assert not (tmp_path / "tune" / "best.yaml").exists()
 
 
+def test_other_data_another_space_or_other_settings_are_another_study(tmp_path: Path) -> None:
+    params = TuneParams(space={"learning_rate": Range(low=0.02, high=0.2)}, storage=f"sqlite:///{tmp_path}/optuna.db")
+    base, data = settings(tmp_path), shapes()
+    space, wider = params.space | {"seed": Range(choices=[1, 2])}, {"learning_rate": Range(low=0.02, high=0.4)}
+    labels = data.labels.copy()
+    labels[:2] = labels[1::-1]
+    names = [
+        study_name(params, base, data),
+        study_name(params, base, dataclasses.replace(data, labels=labels)),
+        study_name(msgspec.structs.replace(params, space=space), base, data),
+        study_name(msgspec.structs.replace(params, space=wider), base, data),
+        study_name(msgspec.structs.replace(params, epochs=11), base, data),
+        study_name(params, msgspec.structs.replace(base, batch_size=31), data),
+    ]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("edgewise-") for name in names)
+    elsewhere = msgspec.structs.replace(base, output="elsewhere", tracking_uri="http://other", epochs=99)
+    more = msgspec.structs.replace(params, trials=99, output="elsewhere")
+    assert study_name(more, elsewhere, data) == names[0]  # as on another machine
+    open_study(params, names[0]).add_trial(optuna.trial.create_trial(value=0.9))
+    assert [len(open_study(params, name).trials) for name in names[:2]] == [1, 0]
+
+
 @pytest.mark.parametrize("storage", ["nowhere", "postgresql://me:secret@127.0.0.1:1/none", "oracle://me:secret@host/x",
                                      "postgresql://127.0.0.1:1/x?user=me&password=secret"])  # fmt: skip
 def test_a_storage_that_cannot_be_used_is_named_without_its_password(storage: str) -> None:
     with pytest.raises(UsageError, match=r"cannot be used .*name a SQLAlchemy URL") as caught:
-        open_study(TuneParams(space={}, storage=storage))
+        open_study(TuneParams(space={}, storage=storage), "any")
     assert "secret" not in str(caught.value)
 
 
@@ -126,7 +151,8 @@ def test_two_searches_share_one_study_on_postgresql_and_never_try_the_same_twice
         },
     }))  # fmt: skip
     # Tables and study are made once; two that begin with nothing would both make them.
-    study = open_study(load_section(params, "tune", TuneParams))
+    named = load_section(params, "tune", TuneParams)
+    study = open_study(named, study_name(named, load_section(params, "train", TrainParams), shapes()))
     command = [sys.executable, "-m", "train.tune", "--params", str(params)]
     searches = [  # as on two machines: each with runs and folders of its own
         subprocess.Popen(
