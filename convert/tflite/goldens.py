@@ -9,6 +9,7 @@ an int8 network of twelve layers answers up to 7 steps of 256 apart, none the be
 stable, so that a difference on a board is due to the board.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -27,13 +28,20 @@ fewer of its answers are stable."""
 _WAVES: Final = 6  # waves a smooth picture is the sum of
 
 
+_FINEST: Final = 12_000
+"""Values (pixels times channels) up to which a golden is drawn pixel by pixel. Larger ones are drawn in blocks, which
+pack to about as many bytes: all goldens together must fit a manifest, whatever the input's size."""
+
+
 def candidates(image: ImageInput, seed: int = 7) -> NDArray[np.uint8]:
     """Pictures to choose from [(SMOOTH + NOISE) * CANDIDATES, height, width, channels], the smooth ones first."""
     generator = np.random.default_rng(seed)
-    shape = (image.height, image.width, image.channels)
+    block = math.ceil(math.sqrt(image.height * image.width * image.channels / _FINEST))
+    shape = (math.ceil(image.height / block), math.ceil(image.width / block), image.channels)
     pictures = [_smooth(generator, shape) for _ in range(SMOOTH * CANDIDATES)]
     pictures += [generator.integers(0, 256, shape, dtype=np.uint8) for _ in range(NOISE * CANDIDATES)]
-    return np.stack(pictures)
+    drawn = np.stack(pictures)
+    return drawn.repeat(block, axis=1).repeat(block, axis=2)[:, : image.height, : image.width]
 
 
 def shortlist(delegated: NDArray[np.generic]) -> NDArray[np.int64]:
