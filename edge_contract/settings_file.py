@@ -73,7 +73,7 @@ def read_toml(path: Path, *, remedy: str) -> dict[str, Any]:
     if len(data) > LARGEST:
         raise UsageError(f"{path} is larger than a settings file can be", remedy="name the right file")
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows begin with a mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML ({error})", remedy="correct it, or name the right file") from error
 

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -13,6 +14,14 @@ import yaml
 from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
 
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `1e-3` is a number, as in YAML 1.2 and for DVC, which reads the same file."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 LONGEST_LINE = 4096  # nothing is wrapped that was not
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
 
@@ -25,13 +34,15 @@ def load_section(path: Path, section: str, kind: type[SectionT], changes: Iterab
             key.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", remedy="run from the checkout, or name another file with --params"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
         raise UsageError(f"{path} has no section `{section}`.")
     return section_from(_changed(document[section], changes), section, kind)
@@ -74,7 +85,7 @@ def _changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     for change in changes:
         name, equals, text = change.partition("=")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
         except yaml.YAMLError:
             equals = ""
         if not equals or not all(keys := name.strip().split(".")):

@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -28,18 +28,23 @@ from train.params import load_section, write_values
 SHOWN_PROBLEMS = 5
 
 
+Side = Annotated[int, msgspec.Meta(ge=8, le=1024)]
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+LARGEST_PICTURE = 640 * 480 * 3  # values; a package of a larger input could not carry its known answers
+
+
 class PrepareParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `prepare` section of params.yaml."""
 
     source: str = "synthetic:2100"
     ferplus: str = ""
     output: str = "data"
-    height: int = 48
-    width: int = 48
+    height: Side = 48
+    width: Side = 48
     colour: Literal["grey", "rgb"] = "grey"
-    max_bad: int = 20
-    selection_share: float = 0.1
-    test_share: float = 0.1
+    max_bad: Annotated[int, msgspec.Meta(ge=0)] = 20
+    selection_share: Share = 0.1
+    test_share: Share = 0.1
     seed: int = 2013
 
 
@@ -55,6 +60,11 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
             remedy="give both the same value: of a picture of another ratio the central square is taken",
         )
     form = PictureFormat(params.height, params.width, params.colour)
+    if form.height * form.width * form.channels > LARGEST_PICTURE:
+        raise UsageError(
+            f"pictures of {form.width}x{form.height} {form.colour} are too large for a package",
+            remedy="lower prepare.height and prepare.width: height times width up to 307200 in rgb, 921600 in grey",
+        )
     rows = read_source(params.source, params.ferplus, form, params.seed)
     refuse_too_many_problems(rows, params.max_bad)
     digests = image_digests(rows.images)

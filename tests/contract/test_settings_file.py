@@ -100,6 +100,12 @@ def test_any_bytes_are_read_or_refused_in_a_sentence(tmp_path_factory: pytest.Te
         checked(read_toml(path, remedy="start from the example"))
 
 
+def test_a_mark_that_editors_on_windows_write_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_bytes("\ufeff[source]\nurl = '0'\n".encode())
+    assert read_toml(path, remedy="start from the example") == {"source": {"url": "0"}}
+
+
 def test_a_secret_comes_from_the_environment_before_a_credential_and_never_shows(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(" whisper\n")
     credentials = {"CREDENTIALS_DIRECTORY": str(tmp_path)}

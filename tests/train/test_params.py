@@ -87,3 +87,36 @@ def test_writing_a_value_keeps_comments_and_every_other_line(tmp_path: Path) -> 
     assert load_section(path, "prepare", PrepareParams).source == "pictures: new"
     lines = list(zip(before.splitlines(), path.read_text().splitlines(), strict=True))
     assert [line.split(":")[0].strip() for line, now in lines if line != now] == ["source"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 0.001), ("1E-3", 0.001), ("5e-4", 0.0005), ("-1e2", -100.0), ("+.5e+1", 5.0), ("1.e3", 1000.0)],
+)
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path, text: str, value: float) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"train: {{learning_rate: {text}}}\n")
+    assert load_section(path, "train", TrainParams).learning_rate == value
+    path.write_text("train: {}\n")
+    assert load_section(path, "train", TrainParams, [f"learning_rate={text}"]).learning_rate == value
+
+
+@pytest.mark.parametrize("text", ["e3", "1e", "1e3x", "0e-", "1.2.3e4"])
+def test_a_name_with_an_e_is_no_number(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"train: {{experiment: {text}}}\n")
+    assert load_section(path, "train", TrainParams).experiment == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (TrainParams, {"batch_size": 0}), (TrainParams, {"epochs": 0}), (TrainParams, {"processes": 0}),
+        (PrepareParams, {"height": 0}), (PrepareParams, {"width": -4}), (PrepareParams, {"height": 100_000}),
+        (PrepareParams, {"selection_share": 1.0}), (PrepareParams, {"test_share": -0.1}),
+        (PrepareParams, {"max_bad": -1}),
+    ],
+)  # fmt: skip
+def test_a_number_outside_its_range_is_refused_by_name(kind: type[msgspec.Struct], values: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=next(iter(values))):
+        section_from(values, "section", kind)

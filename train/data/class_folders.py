@@ -13,6 +13,8 @@ from train.data.folder_layout import survey
 from train.data.rows import EMOTIONS, TRAIN, PictureFormat, Problem, Rows, decoded, fitted
 from train.progress import steps
 
+MOST_CLASSES = 256  # a label is stored as one byte
+
 
 def read(root: Path, form: PictureFormat) -> Rows:
     """Read every usable picture; class names are folder names.
@@ -24,6 +26,11 @@ def read(root: Path, form: PictureFormat) -> Rows:
         UsageError: The folders are no classes (see `folder_layout`), or a class has no usable picture.
     """
     layout = survey(root)
+    if len(layout.classes) > MOST_CLASSES:
+        raise UsageError(
+            f"{layout.base} has {len(layout.classes)} class folders, and a dataset holds up to {MOST_CLASSES}",
+            remedy="join or leave out some",
+        )
     names = _ordered(list(layout.classes))
     digest = hashlib.sha256()
     images, labels, splits, places, resized = [], [], [], [], []

@@ -21,11 +21,13 @@ VOTES = {
     "neutral": "neutral", "happiness": "happy", "surprise": "surprise", "sadness": "sad", "anger": "angry",
     "disgust": "disgust", "fear": "fear", "contempt": "contempt", "unknown": "unknown", "NF": "not_a_face",
 }  # fmt: skip
+_DELIMITERS = (",", ";", "\t")
+_LONGEST_HEADER = 65_536  # characters
 _TOGETHER = "give the two files that belong together row for row"
 
 
 def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
-    """Read every usable row.
+    """Read every usable row; without a column Usage all are training rows, of which the tests are drawn.
 
     Raises:
         UsageError: A column is missing, FER+ does not fit row for row, or no row can be used.
@@ -33,13 +35,13 @@ def read(path: Path, ferplus: Path | None, form: PictureFormat) -> Rows:
     votes_by_row = None if ferplus is None else list(_records(ferplus, ["Usage", *VOTES]))
     images, labels, splits, votes, places, problems = [], [], [], [], [], []
     rows = 0
-    for row, record in steps(_records(path, ["emotion", "pixels", "Usage"]), path.name):
+    for row, record in steps(_records(path, ["emotion", "pixels"], ("Usage",)), path.name):
         rows += 1
         place = f"{path.name} row {row}"
         try:
-            usage = _usage(record["Usage"])
+            usage = _usage(record["Usage"]) if "Usage" in record else TRAIN
             if votes_by_row is not None:
-                vote = _votes(votes_by_row, row, record["Usage"], path, ferplus)
+                vote = _votes(votes_by_row, row, record.get("Usage"), path, ferplus)
             image, label = _pixels(record["pixels"]), _label(record["emotion"])
             if votes_by_row is not None:
                 votes.append(vote)
@@ -73,20 +75,25 @@ class _BadRowError(Exception):
     """This row cannot be used; the text says why."""
 
 
-def _records(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Row number as a text editor shows it (the header is 1) and the columns that are asked for."""
+def _records(path: Path, columns: list[str], optional: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """Row number as a text editor shows it (the header is 1) and the columns that are asked for, in any case.
+
+    Columns may be parted by commas, semicolons or tabs; an `optional` one that is not there is left out.
+    """
     csv.field_size_limit(min(sys.maxsize, 10_000_000))  # pixels of one picture are 8 kB; the default allows 131
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
+        with path.open(newline="", encoding="utf-8-sig") as file:  # with or without the mark that Excel writes
+            first = file.readline(_LONGEST_HEADER)
+            delimiter = max(_DELIMITERS, key=first.count)
+            header = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
             for column in columns:
-                if column not in header:
+                if column.lower() not in header:
                     raise UsageError(
                         f"{path} row 1: there is no column `{column}` among {', '.join(header) or 'none'}."
                     )
-            at = {column: header.index(column) for column in columns}
-            for row, values in enumerate(reader, start=2):
+            wanted = [*columns, *(column for column in optional if column.lower() in header)]
+            at = {column: header.index(column.lower()) for column in wanted}
+            for row, values in enumerate(csv.reader(file, delimiter=delimiter), start=2):
                 if values:
                     yield row, {name: values[i].strip() if i < len(values) else "" for name, i in at.items()}
     except FileNotFoundError:
@@ -96,9 +103,10 @@ def _records(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, st
 
 
 def _usage(value: str) -> int:
-    if value not in USAGES:
+    found = {name.lower(): split for name, split in USAGES.items()}.get(value.lower())
+    if found is None:
         raise _BadRowError(f"Usage is `{value}`, not {', '.join(USAGES)}")
-    return USAGES[value]
+    return found
 
 
 def _label(value: str) -> int:
@@ -122,12 +130,12 @@ def _pixels(value: str) -> NDArray[np.uint8]:
 
 
 def _votes(
-    records: list[tuple[int, dict[str, str]]], row: int, usage: str, path: Path, ferplus: Path | None
+    records: list[tuple[int, dict[str, str]]], row: int, usage: str | None, path: Path, ferplus: Path | None
 ) -> list[int]:
     if row - 2 >= len(records):
         raise UsageError(f"{ferplus} ends at row {len(records) + 1}, {path} goes on", remedy=_TOGETHER)
     record = records[row - 2][1]
-    if record["Usage"] != usage:
+    if usage is not None and record["Usage"].lower() != usage.lower():
         raise UsageError(f"{ferplus} row {row} says {record['Usage']}, {path} says {usage}", remedy=_TOGETHER)
     try:
         counts = [int(record[column]) for column in VOTES]

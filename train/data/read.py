@@ -10,6 +10,8 @@ from edge_contract.errors import UsageError
 from train.data import class_folders, csv_file, synthetic
 from train.data.rows import PictureFormat, Rows
 
+_ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27", b"Rar!")  # zip, gz, bz2, xz, 7z, rar
+
 
 def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Rows:
     """Read `source`: `synthetic:N`, a folder of class folders, or fer2013.csv with or without `ferplus`.
@@ -25,7 +27,17 @@ def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Ro
             raise UsageError(f"{ferplus} goes with fer2013.csv, not with the folder {path}", remedy="leave FERPLUS out")
         return class_folders.read(path, form)
     if path.is_file():
+        _refuse_archive(path)
         return csv_file.read(path, Path(ferplus) if ferplus else None, form)
     raise UsageError(
         f"{source} does not exist", remedy="name fer2013.csv, a folder of class folders, or synthetic:2100"
     )
+
+
+def _refuse_archive(path: Path) -> None:
+    with path.open("rb") as file:
+        first = file.read(6)
+    if first.startswith(_ARCHIVES):
+        raise UsageError(
+            f"{path} is an archive", remedy="unpack it, and name the CSV file or the folder of class folders in it"
+        )

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
 Decay = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
@@ -43,8 +44,8 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     network: str = "edge_cnn"
     network_options: dict[str, Any] = {}
-    epochs: int = 60
-    batch_size: int = 128
+    epochs: Count = 60
+    batch_size: Count = 128
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     learning_rate: float = 0.05
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -54,7 +55,7 @@ class TrainParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_average_decay: Decay = 0.0  # the same over steps, beside it; 0.998 remembers some 500 steps
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 2013
-    processes: int = 1  # each takes its share of every batch; PyTorch backend, one machine (`distributed`)
+    processes: Count = 1  # each takes its share of every batch; PyTorch backend, one machine (`distributed`)
     threads: int = 0  # CPU threads of each process, for the PyTorch backend; 0 leaves the choice to it
     objective: Objective = Objective()
     augment: Augment = Augment()

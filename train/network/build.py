@@ -33,6 +33,12 @@ def network_config(name: str, options: dict[str, Any] | None = None) -> NetworkC
             raise UsageError(f"network `{name}` has no option `{option}`: {nearest(option, list(fields))}")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
     config: NetworkConfig = NETWORKS[name](**values)
+    widths, depths = getattr(config, "widths", ()), getattr(config, "depths", None)
+    if depths is not None and len(widths) != len(depths):
+        raise UsageError(
+            f"network `{name}` has {len(widths)} `widths` and {len(depths)} `depths`",
+            remedy="give network_options as many of one as of the other, one a stage",
+        )
     return config
 
 

@@ -113,3 +113,9 @@ def test_pictures_of_twelve_bits_in_files_of_sixteen_are_not_black(tmp_path: Pat
     cv2.imwrite(str(root / "a" / "x.png"), np.full((48, 48), 4095, np.uint16))
     rows = class_folders.read(root, GREY)
     assert rows.images[rows.places.index("a/x.png")].min() == 255
+
+
+def test_more_classes_than_a_label_can_name_are_refused(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {f"class {number}": 0 for number in range(300)})
+    with pytest.raises(UsageError, match="300 class folders, and a dataset holds up to 256"):
+        class_folders.read(root, GREY)

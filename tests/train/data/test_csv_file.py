@@ -60,8 +60,8 @@ def test_a_bad_csv_row_is_left_out_and_named(tmp_path: Path, row: str, reason: s
 
 
 def test_a_missing_column_is_named_with_file_and_row(tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "f.csv", [f"1,{PIXELS}"], header="emotion,pixels")
-    with pytest.raises(UsageError, match=r"f\.csv row 1: there is no column `Usage` among emotion, pixels"):
+    path = write_csv(tmp_path / "f.csv", ["1,Training"], header="emotion,Usage")
+    with pytest.raises(UsageError, match=r"f\.csv row 1: there is no column `pixels` among emotion, usage"):
         csv_file.read(path, None, GREY)
 
 
@@ -104,3 +104,24 @@ def test_votes_of_another_file_are_refused(tmp_path: Path, vote_rows: list[str],
     votes = write_csv(tmp_path / "v.csv", vote_rows, header=VOTE_HEADER)
     with pytest.raises(UsageError, match=sentence):
         csv_file.read(path, votes, GREY)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", "EMOTION,Pixels,usage", " emotion , pixels ,USAGE"])
+def test_a_table_as_spreadsheets_write_it_is_read(tmp_path: Path, header: str, delimiter: str, mark: str) -> None:
+    rows = [f"3,{PIXELS},Training", f"6,{PIXELS},publictest"]
+    path = tmp_path / "f.csv"
+    path.write_text(mark + "\n".join([header, *rows]).replace(",", delimiter), encoding="utf-8")
+    votes = tmp_path / "votes.csv"
+    numbers = ["Training,a,1,2,3,4,5,6,7,8,9,0", "PublicTest,b,1,2,3,4,5,6,7,8,9,0"]
+    votes.write_text(mark + "\n".join([VOTE_HEADER, *numbers]).replace(",", delimiter), encoding="utf-8")
+    read = csv_file.read(path, votes, GREY)
+    assert (read.labels.tolist(), read.split.tolist(), read.problems) == ([3, 6], [0, 2], [])
+    assert read.votes[0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
+
+
+def test_without_a_usage_all_are_training_rows(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "icml.csv", [f"3,{PIXELS}", f"6,{PIXELS}"], header="emotion,pixels")
+    read = csv_file.read(path, None, GREY)
+    assert read.split.tolist() == [0, 0]

@@ -128,6 +128,7 @@ def test_the_shipped_form_is_plain_and_takes_pixels() -> None:
         ("edge_cmm", {}, "no network `edge_cmm`: did you mean `edge_cnn`?"),
         ("edge_cnn", {"mirror": True, "norm": False}, "`mirror` needs `norm: true`"),
         ("edge_cnn", {"mirror": True, "stem": 5}, "5 is odd"),
+        ("edge_cnn", {"widths": [8, 8]}, "network `edge_cnn` has 2 `widths` and 4 `depths`"),
         ("edge_cnn", {"width": 3}, "network `edge_cnn` has no option `width`: did you mean `widths`?"),
     ],
 )
