@@ -19,6 +19,8 @@ CANDIDATE: Final = "candidate.json"
 REFERENCE: Final = "reference.npz"
 RECORD: Final = "quantize.json"
 GATE: Final = "gate.json"
+RESULT: Final = "result.json"
+"""What a training leaves beside its network: whose network it is, what it scored, and its MLflow run."""
 
 
 class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):

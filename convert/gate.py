@@ -14,7 +14,6 @@ from rich.table import Table
 from convert import artifacts
 from convert.checks import decision, measure
 from convert.checks.gate_record import GateRecord, write
-from convert.lineage import RESULT
 from convert.settings import SYNTHETIC, GateSettings
 from convert.tflite.runtimes import MATRIX, Runtime
 from edge_contract import package
@@ -101,7 +100,7 @@ def selection_accuracy(history: Path, network: str) -> float | None:
     It stands beside the history. A history alone, of an earlier version's training, ends with its last epoch: before
     weights are averaged and the last layer is fitted.
     """
-    result = history.with_name(RESULT)
+    result = history.with_name(artifacts.RESULT)
     try:
         if result.exists():
             found = json.loads(result.read_text())

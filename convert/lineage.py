@@ -3,14 +3,10 @@
 import json
 import subprocess
 from pathlib import Path
-from typing import Final
 
 import yaml
 
 from edge_contract.manifest import Lineage, digest_of
-
-RESULT: Final = "result.json"
-"""What a training leaves beside its network: whose network it is, what it scored, and its MLflow run."""
 
 
 def trace(checkout: Path, *, params: Path, dataset: str, network: str, result: Path, trained_on: str) -> Lineage:

@@ -14,7 +14,7 @@ from rich.console import Console
 from convert import artifacts, card
 from convert.checks import gate_record
 from convert.checks.comparison import Comparison
-from convert.lineage import RESULT, trace
+from convert.lineage import trace
 from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
 from edge_contract import package
 from edge_contract.durable import write_file
@@ -142,7 +142,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="convert.package", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument(
-        "--run", type=Path, default=Path("build/train") / RESULT, help="training's result, which names its MLflow run"
+        "--run",
+        type=Path,
+        default=Path("build/train") / artifacts.RESULT,
+        help="training's result, which names its MLflow run",
     )
     parser.add_argument("--trained-on", default="", help="hardware, backend and precision, for the lineage")
     parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
