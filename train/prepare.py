@@ -63,7 +63,7 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
     if form.height * form.width * form.channels > LARGEST_PICTURE:
         raise UsageError(
             f"pictures of {form.width}x{form.height} {form.colour} are too large for a package",
-            remedy="lower prepare.height and prepare.width: height times width up to 307200 in rgb, 921600 in grey",
+            remedy="lower prepare.height and prepare.width: up to 554 in rgb, 960 in grey",
         )
     rows = read_source(params.source, params.ferplus, form, params.seed)
     refuse_too_many_problems(rows, params.max_bad)
