@@ -45,7 +45,7 @@ class ImageInput(Struct, frozen=True, kw_only=True):
 class FaceCrop(Struct, frozen=True, kw_only=True):
     """Which square of the picture the model was trained on, relative to a detector's face box, or to the picture.
 
-    A square is cut out and scaled to the input; nothing squeezes a picture of another ratio (docs/adr/0010).
+    A square is cut out and scaled to the input; nothing squeezes a picture of another ratio (docs/adr/0009).
     """
 
     around: Literal["face", "frame"] = "face"

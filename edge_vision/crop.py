@@ -1,7 +1,7 @@
 """From a face's box to the model's pixels: the one crop in the world.
 
 Every role crops by way of `recognition`; what differs between models (size, colour, margin, resize) is in the
-manifest. Always a square is cut and none is squeezed, of whatever ratio the picture is (docs/adr/0010). The square may
+manifest. Always a square is cut and none is squeezed, of whatever ratio the picture is (docs/adr/0009). The square may
 reach over the picture's edge: the border pixels are repeated there, as they were when the margin was measured.
 """
 

@@ -38,7 +38,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[Broker]:
-    """A broker whose rules let nobody write."""
+    """A broker whose rules refuse every publish."""
     rules = tmp_path / "acl"
     rules.write_text("topic read #\n")
     rules.chmod(0o600)

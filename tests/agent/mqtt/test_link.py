@@ -110,7 +110,7 @@ def test_after_a_broker_restart_it_reconnects_subscribes_again_and_calls_on_conn
         eventually(lambda: len(connected.messages) == 1)
         broker.kill()
         eventually(lambda: not link.connected)
-        assert not link.publish("t", b"nobody handlers this")
+        assert not link.publish("t", b"lost")
         broker.start()
         eventually(lambda: len(connected.messages) == 2)
         assert link.publish("t", b"again")
@@ -119,7 +119,7 @@ def test_after_a_broker_restart_it_reconnects_subscribes_again_and_calls_on_conn
 
 
 def test_connected_means_that_the_subscriptions_hold(broker: Broker) -> None:
-    """So whoever handlers a device say `online` can command it at once; tried twenty times, for it is a race."""
+    """So a device that is `online` can be commanded at once; tried twenty times, for it is a race."""
     with linked(broker, "sender") as sender:
         for number in range(20):
             seen = Seen()

@@ -118,7 +118,7 @@ def test_a_broker_that_cannot_retain_or_acknowledge_is_named(tmp_path: Path, ext
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[Broker]:
-    """A broker whose rules let nobody write but to `free`."""
+    """A broker whose rules refuse every publish but to `free`."""
     rules = tmp_path / "acl"
     rules.write_text("topic read #\ntopic write free\n")
     rules.chmod(0o600)
