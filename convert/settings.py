@@ -4,8 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from edge_contract.manifest import Budget, FaceCrop
-from edge_vision.crop import WHOLE
+from edge_contract.manifest import WHOLE, Budget, FaceCrop
 
 SYNTHETIC: Final = "synthetic"
 """How name and data set of a model of drawn faces begin."""

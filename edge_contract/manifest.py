@@ -57,6 +57,10 @@ class FaceCrop(Struct, frozen=True, kw_only=True):
     """How far the square's centre lies below the box's centre, in sides of the square."""
 
 
+WHOLE: Final = FaceCrop(around="frame", margin=1.0, shift_y=0.0)
+"""The crop of a model that looks at whole pictures: their central square as it is."""
+
+
 class Output(Struct, frozen=True, kw_only=True):
     """The answer tensor [1, labels]: probability = (value - zero_point) * scale, or the float itself."""
 

@@ -12,14 +12,11 @@ import cv2
 import numpy as np
 
 from edge_contract.errors import UsageError
-from edge_contract.manifest import FaceCrop, ImageInput
+from edge_contract.manifest import WHOLE, FaceCrop, ImageInput
 from edge_vision.picture import Box, Pixels, as_gray, central_square
 
 _LARGEST_SQUARE: Final = 4
 """The largest side of a crop, in longer sides of the picture; what is beyond is no face and would only eat memory."""
-
-WHOLE: Final = FaceCrop(around="frame", margin=1.0, shift_y=0.0)
-"""The crop of a model that looks at whole pictures: their central square as it is."""
 
 
 class Square(NamedTuple):

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from convert.checks import picture_files
 from edge_contract.errors import UsageError
-from edge_contract.manifest import FaceCrop, ModelManifest
+from edge_contract.manifest import WHOLE, FaceCrop, ModelManifest
 from edge_contract.package import read_file
-from edge_vision.crop import WHOLE
 from edge_vision.faces import HaarDetector
 from edge_vision.recognition import decoded, fill, find
 from tests.conftest import REPOSITORY
