@@ -205,4 +205,5 @@ def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "SILENCE_S", 0.3)
     monkeypatch.setattr(retained_metadata, "SILENCE_S", 0.5)
     monkeypatch.setattr(desired_tracker, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(desired_tracker, "RETRY_S", 0.2)
     monkeypatch.setattr(updater, "_TICK_S", 0.03)
