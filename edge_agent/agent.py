@@ -46,8 +46,8 @@ from edge_contract.version import version
 from edge_vision.classifier import Classifier, runtime
 from edge_vision.faces import open_detector
 
-_TICK_S: Final = 0.5
-"""How often the watch looks around: a finished clip and a SIGHUP are noticed within it."""
+_TICK_S: Final = 0.25
+"""How often the watch looks around: a signal is noticed within it."""
 _STALLED_S: Final = 20.0
 """A pipeline that did not come round for so long hangs, and the watchdog is not fed any more. Waiting for a frame takes
 0.25 s a round, and the slowest frame on the slowest board well under a second."""
@@ -100,8 +100,8 @@ class Agent:
         session = self._store.next_session(now)
         self._meter, self._board = Meter(), Board(monotonic=clock)
         self._ran: list[str] = []
-        self._ending = threading.Event()
-        self._reload = False
+        # Plain flags: a signal handler sets them, and it may have interrupted `Event.wait` while that holds its lock.
+        self._ending = self._reload = False
         self._link = Link(
             settings.broker,
             device.id,
@@ -158,7 +158,7 @@ class Agent:
 
     def stop(self) -> None:
         """End `run` soon; callable from a signal handler."""
-        self._ending.set()
+        self._ending = True
 
     def reload(self) -> None:
         """Read the settings again soon; callable from a signal handler."""
@@ -197,7 +197,10 @@ class Agent:
 
     def _watch(self) -> None:
         due = self._clock() + self._settings.telemetry.interval_s
-        while not self._ending.wait(_TICK_S) and self._thread.is_alive():
+        while not self._ending:
+            self._thread.join(_TICK_S)
+            if not self._thread.is_alive():
+                break
             now = self._clock()
             self._complaints.keep(self._link.complaint)
             if now - self._heartbeat.asked < _STALLED_S:

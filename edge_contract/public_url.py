@@ -16,6 +16,9 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]*)(:\d{0,5})?")
 _SECRET_SEGMENT: Final = re.compile(r"[=&:@;]|^(pass|passwd|password|pwd|token|key|apikey|api_key|secret|auth)$", re.I)
 """A part of a path that holds key and value, or after which a secret usually follows."""
+_USUAL_KEYS: Final = frozenset(
+    "pass passwd password pwd token key apikey api_key secret auth user username login action channel stream".split()
+)
 _SHORTEST: Final = 3
 """Characters of a part of an address that is looked for in a text; shorter ones stand in ordinary words too."""
 
@@ -80,7 +83,7 @@ def _secrets(url: str) -> set[str]:
     authority, tail = _split(rest)
     account = (rest if "@" in tail else authority).rpartition("@")[0]
     hidden = tail.removeprefix(_public_path(tail).removesuffix(_CUT)) if "@" not in tail else tail
-    # A value, or a piece that is all value because an unescaped sign cut the value in two.
-    values = [value for pair in re.split(r"[&;?#/\\]", hidden) for value in (pair.split("=")[1:] or [pair])]
-    pieces = {account, account.partition(":")[2], hidden.strip("/?#\\"), *values}
+    # Keys count too, because an unescaped sign may have cut a value in two; the usual ones stand in ordinary sentences.
+    parts = [part for part in re.split(r"[&;?#/\\=]", hidden) if part.lower() not in _USUAL_KEYS]
+    pieces = {account, account.partition(":")[2], hidden.strip("/?#\\"), *parts}
     return {form for piece in pieces for form in (piece, unquote(piece)) if len(form) >= _SHORTEST}

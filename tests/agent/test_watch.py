@@ -1,9 +1,11 @@
 """The agent's watch over its own pipeline: a hang starves the watchdog, a break ends the run with its reason."""
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -144,3 +146,16 @@ def test_a_second_agent_on_the_same_state_is_refused(tmp_path: Path, manager: Ma
     first = agent_of(tmp_path, manager, Clock())
     with pytest.raises(Exception, match="another agent is running"):
         Agent(first._settings, manager=ServiceManager({}), clock=Clock())
+
+
+def test_a_signal_handler_that_asks_for_the_end_waits_for_no_lock() -> None:
+    # It may have interrupted the very thread that holds the lock, such as the one of a `threading.Event`.
+    agent = object.__new__(Agent)
+    called: list[Any] = []
+    try:
+        sys.setprofile(lambda _frame, event, function: called.append(function) if event == "c_call" else None)
+        agent.stop()
+        agent.reload()
+    finally:
+        sys.setprofile(None)
+    assert [function.__name__ for function in called] == ["setprofile"]
