@@ -58,7 +58,7 @@ _REASONS: Final = {
         "ended this connection because another client came with the same id",
         "give each its own id: device.id and certificate of a device, client_id of a bridge",
     ),
-    0x8F: Reason("does not take this topic filter", "allow wildcard subscriptions there"),
+    0x8F: Reason("does not take this topic filter", f"{_RULES}, and allow wildcard subscriptions there"),
     0x90: Reason("does not take this topic", _RULES),
     0x91: Reason("has this packet number in use", _REPORT),
     0x92: Reason("does not know this packet number", _REPORT),
@@ -86,9 +86,17 @@ def reason(code: int) -> Reason:
     return _REASONS.get(code) or Reason(f"refuses with code {code}, which is in no standard", "look into its log")
 
 
+_AT_LOGIN: Final = {
+    0x05: Reason("does not admit this account", _ACCOUNT),
+    0x87: Reason("does not admit this account", _ACCOUNT),
+    0x90: Reason("does not take the topic of this client's last will, its availability", _RULES),
+    0x99: Reason("does not take the payload of this client's last will", _REPORT),
+}
+
+
 def refused_login(code: int) -> Reason:
-    """What a CONNACK with this code means: "not authorised" is about the account there, and not about one topic."""
-    return Reason("does not admit this account", _ACCOUNT) if code in {0x05, 0x87} else reason(code)
+    """What a CONNACK with this code means: "not authorised" is about the account there, and topics are the will's."""
+    return _AT_LOGIN.get(code) or reason(code)
 
 
 def ended(code: int, *, said_by_broker: bool, admitted: bool) -> Reason:
