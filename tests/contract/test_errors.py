@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,15 +60,15 @@ def test_the_rule_itself_sees_every_form_of_a_sentence(source: str, found: int) 
     assert sum(any("; " in text for text in literals(call.args[0])) for call in calls) == found
 
 
-def raised() -> Iterator[tuple[Path, ast.Call]]:
+@cache
+def raised() -> list[tuple[Path, ast.Call]]:
     """Every call of an error of ours that is raised where the rule holds, by file."""
     trees = {path.relative_to(REPOSITORY): ast.parse(path.read_text()) for path in sources()}
     classes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     family = {"EdgewiseError"}
     while more := {one.name for one in classes if {ast.unparse(base) for base in one.bases} & family} - family:
         family |= more
-    for path, tree in trees.items():
-        yield from ((path, call) for call in calls_raised(tree, family))
+    return [(path, call) for path, tree in trees.items() for call in calls_raised(tree, family)]
 
 
 def calls_raised(tree: ast.AST, family: set[str]) -> Iterator[ast.Call]:

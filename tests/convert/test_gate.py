@@ -29,7 +29,9 @@ EVERYWHERE = GateSettings(timed=20)
 
 
 def reasons(converted: Converted, data: Dataset, settings: GateSettings = LITERT_ONLY, **more: Any) -> list[str]:
-    """The gate's reasons, shortened to the word that names each."""
+    """The gate's reasons, shortened to the word that names each; the runtimes asked are those that must be."""
+    if settings is LITERT_ONLY:
+        more.setdefault("matrix", (runtimes.LITERT,))
     result = gate.judge(converted, data, settings, synthetic=False, **more).result
     assert result.passed == (not result.reasons)
     return [reason.partition(":")[0] for reason in result.reasons]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_contract.package import read_file
+from tests.mlflow_store import new_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = "examples/digits/params.yaml"
@@ -43,7 +44,7 @@ def test_digits_take_the_same_road_as_faces_with_no_code_changed(tmp_path: Path)
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(REPOSITORY),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "MLFLOW_TRACKING_URI": new_store(tmp_path),
     }
     said = ""
     for command in commands(tmp_path):

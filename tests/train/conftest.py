@@ -5,8 +5,19 @@ from pathlib import Path
 import pytest
 
 from tests.postgresql import postgresql
+from tests.train.pictures_of_shapes import shapes
+from tests.train.small_runs import settings
+from train.fit import fit
 
 __all__ = ["postgresql"]
+
+
+@pytest.fixture(scope="session")
+def shapes_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished training on `shapes()`; nothing in it may be changed."""
+    folder = tmp_path_factory.mktemp("shapes")
+    fit(settings(folder), shapes())
+    return folder / "run"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

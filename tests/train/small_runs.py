@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.mlflow_store import new_store
 from train.loop.settings import Augment, TrainParams
 
 MILD = Augment(scale=0.1, shift=0.05, rotation=5, flip=0, erase=0.2, contrast=0.1, brightness=0.05, blur=0.2, noise=2)
@@ -19,6 +20,6 @@ def settings(folder: Path, **changes: object) -> TrainParams:
         "step_average_decay": 0.5,
         "augment": MILD,
         "output": str(folder / "run"),
-        "tracking_uri": f"sqlite:///{folder}/mlflow.db",
+        "tracking_uri": new_store(folder),
     }
     return TrainParams(**{**values, **changes})  # type: ignore[arg-type]

@@ -13,22 +13,17 @@ from train.fit import fit
 from train.loop.settings import Augment, Objective
 from train.loop.soft_labels import save_views
 
+pytestmark = pytest.mark.xdist_group("training")  # one worker trains what several tests read
+
 NOTHING = {
     "scale": 0, "shift": 0, "rotation": 0, "flip": 0, "erase": 0, "contrast": 0, "brightness": 0, "blur": 0, "noise": 0,
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("teacher")
-    fit(settings(folder), shapes())
-    return folder / "run"
-
-
-def test_a_student_learns_from_a_teachers_views(teacher: Path, tmp_path: Path) -> None:
+def test_a_student_learns_from_a_teachers_views(shapes_run: Path, tmp_path: Path) -> None:
     data = shapes()
     rows = data.split_indices("train")
-    network = distill.load_teacher(teacher, data.label_names)
+    network = distill.load_teacher(shapes_run, data.label_names)
     views = distill.answer([network], data.images[rows], MILD, views=2, seed=1)
     assert views.images.shape == (2, len(rows), 16, 16, 1)
     assert (views.images[0] != views.images[1]).any()
@@ -41,11 +36,11 @@ def test_a_student_learns_from_a_teachers_views(teacher: Path, tmp_path: Path) -
     assert fit(params, data).selection.accuracy.value > 0.8
 
 
-def test_teachers_are_compared_alone_and_together_the_best_first(teacher: Path) -> None:
+def test_teachers_are_compared_alone_and_together_the_best_first(shapes_run: Path) -> None:
     data = shapes()
     rows = data.split_indices("selection")
-    good = distill.load_teacher(teacher, data.label_names)
-    idle = distill.load_teacher(teacher, data.label_names)
+    good = distill.load_teacher(shapes_run, data.label_names)
+    idle = distill.load_teacher(shapes_run, data.label_names)
     idle.set_weights([np.zeros_like(weight) for weight in idle.get_weights()])  # answers 1/3 to everything
     found = distill.compare({"good": good, "idle": idle}, data.images[rows], data.labels[rows])
     assert [names for names, _, _ in found] == ["good", "good + idle", "idle"]
@@ -53,10 +48,10 @@ def test_teachers_are_compared_alone_and_together_the_best_first(teacher: Path) 
     assert found[2][2] == pytest.approx(np.log(3), abs=0.01)
 
 
-def test_teachers_weigh_as_they_are_told_and_alike_when_they_are_not(teacher: Path) -> None:
+def test_teachers_weigh_as_they_are_told_and_alike_when_they_are_not(shapes_run: Path) -> None:
     data = shapes()
     images = data.images[:9]
-    good, idle = (distill.load_teacher(teacher, data.label_names) for _ in range(2))
+    good, idle = (distill.load_teacher(shapes_run, data.label_names) for _ in range(2))
     idle.set_weights([np.zeros_like(weight) for weight in idle.get_weights()])  # answers 1/3 to everything
 
     def answers(*teachers: object, weights: tuple[float, ...] = ()) -> np.ndarray:
@@ -69,17 +64,17 @@ def test_teachers_weigh_as_they_are_told_and_alike_when_they_are_not(teacher: Pa
         answers(good, idle, weights=(1.0,))
 
 
-def test_the_same_seed_gives_the_same_views(teacher: Path) -> None:
+def test_the_same_seed_gives_the_same_views(shapes_run: Path) -> None:
     data = shapes(60)
-    network = distill.load_teacher(teacher, data.label_names)
+    network = distill.load_teacher(shapes_run, data.label_names)
     first, again = (distill.answer([network], data.images[:9], MILD, views=1, seed=4) for _ in range(2))
     np.testing.assert_array_equal(first.images, again.images)
 
 
-def test_a_blend_says_what_it_is_blended_from(teacher: Path) -> None:
+def test_a_blend_says_what_it_is_blended_from(shapes_run: Path) -> None:
     data = shapes(60)
     images = data.images[:20]
-    network = distill.load_teacher(teacher, data.label_names)
+    network = distill.load_teacher(shapes_run, data.label_names)
     views = distill.answer([network], images, Augment(**NOTHING, mixup=1.0), views=2, seed=3)
     assert (views.partners[0] != views.partners[1]).any()
     for view in range(2):
@@ -90,9 +85,9 @@ def test_a_blend_says_what_it_is_blended_from(teacher: Path) -> None:
     assert (views.shares < 0.9).any()
 
 
-def test_a_student_learns_what_its_teachers_saw(teacher: Path, tmp_path: Path) -> None:
+def test_a_student_learns_what_its_teachers_saw(shapes_run: Path, tmp_path: Path) -> None:
     data = shapes()
-    network = distill.load_teacher(teacher, data.label_names)
+    network = distill.load_teacher(shapes_run, data.label_names)
     views = distill.answer([network, network], data.images[data.split_indices("train")], MILD, 1, seed=1, features=4)
     assert views.features.shape == (1, len(data.split_indices("train")), 4)
     assert views.features.astype(np.float32).var(axis=(0, 1)).mean() == pytest.approx(1, abs=0.05)
@@ -104,10 +99,10 @@ def test_a_student_learns_what_its_teachers_saw(teacher: Path, tmp_path: Path) -
     assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]
 
 
-def test_features_that_are_not_there_are_refused(teacher: Path, tmp_path: Path) -> None:
+def test_features_that_are_not_there_are_refused(shapes_run: Path, tmp_path: Path) -> None:
     data = shapes(60)
     rows = data.split_indices("train")
-    network = distill.load_teacher(teacher, data.label_names)
+    network = distill.load_teacher(shapes_run, data.label_names)
     with pytest.raises(UsageError, match=r"distill.features is 9999, the teachers have \d+"):
         distill.answer([network], data.images[rows], MILD, views=1, seed=0, features=9999)
     save_views(tmp_path / "v.npz", distill.answer([network], data.images[rows], MILD, views=1, seed=0), data)
@@ -118,8 +113,8 @@ def test_features_that_are_not_there_are_refused(teacher: Path, tmp_path: Path) 
         fit(settings(tmp_path, objective=goal), data)
 
 
-def test_an_unfinished_teacher_and_one_for_other_labels_are_refused(teacher: Path, tmp_path: Path) -> None:
+def test_an_unfinished_teacher_and_one_for_other_labels_are_refused(shapes_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no finished training"):
         distill.load_teacher(tmp_path, ("a", "b"))
     with pytest.raises(UsageError, match="answers 3 classes, the dataset has 2"):
-        distill.load_teacher(teacher, ("a", "b"))
+        distill.load_teacher(shapes_run, ("a", "b"))

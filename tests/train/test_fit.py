@@ -17,12 +17,15 @@ from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
 from tests.conftest import REPOSITORY
+from tests.mlflow_store import new_store
 from tests.train.pictures_of_shapes import shapes
 from tests.train.small_runs import settings
 from train.data import dataset
 from train.fit import Fitted, fit
 from train.loop.errors import DivergedError
 from train.loop.settings import Objective, TrainParams
+
+pytestmark = pytest.mark.xdist_group("training")  # one worker trains what several tests read
 
 
 def weights(fitted: Fitted) -> list[np.ndarray]:
@@ -112,7 +115,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path: Path
         params = tmp_path / f"{folder}.yaml"
         params.write_text(json.dumps({"train": {
             "network_options": {"stem": 4, "widths": [8, 8], "depths": [1, 1]}, "epochs": 8, "batch_size": 10,
-            "dataset": str(data), "output": str(tmp_path / folder), "tracking_uri": f"sqlite:///{tmp_path}/m.db",
+            "dataset": str(data), "output": str(tmp_path / folder), "tracking_uri": new_store(tmp_path),
         }}))  # fmt: skip
         return [sys.executable, "-m", "train.fit", "--params", str(params)]
 
@@ -146,7 +149,7 @@ def test_every_backend_trains_and_tensorflow_reads_what_it_wrote(tmp_path: Path,
     params.write_text(json.dumps({"train": {
         "network_options": {"stem": 8, "widths": [8, 16], "depths": [1, 1]}, "epochs": 8, "batch_size": 30,
         "learning_rate": 0.1, "augment": {"flip": 0}, "dataset": str(tmp_path / "dataset.npz"),
-        "output": str(tmp_path / "run"), "tracking_uri": f"sqlite:///{tmp_path}/m.db",
+        "output": str(tmp_path / "run"), "tracking_uri": new_store(tmp_path),
     }}))  # fmt: skip
     environment = {**os.environ, "KERAS_BACKEND": backend}
     subprocess.run(

@@ -12,6 +12,8 @@ from typing import Final
 
 import pytest
 
+from tests.mlflow_store import new_store
+
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 BIN: Final = Path(sys.executable).parent
 SMALL: Final = {"  epochs: 20\n": "  epochs: 1\n", "network_options: {}": "network_options: {widths: [8, 8, 8, 8]}"}
@@ -24,7 +26,7 @@ def run(folder: Path, *command: str) -> str:
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "DVC_NO_ANALYTICS": "1",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "MLFLOW_TRACKING_URI": new_store(folder),
         "GIT_CONFIG_GLOBAL": os.devnull,
         **{f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }

@@ -8,18 +8,10 @@ import pytest
 
 from edge_contract.errors import UsageError
 from tests.train.pictures_of_shapes import shapes
-from tests.train.small_runs import settings
 from train import soup
 from train.data.dataset import save
-from train.fit import fit
 
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    fit(settings(folder), shapes())
-    save(shapes(), folder / "dataset.npz")
-    return folder / "run"
+pytestmark = pytest.mark.xdist_group("training")  # one worker trains what several tests read
 
 
 def network(value: float, units: int = 2) -> keras.Model:
@@ -45,9 +37,12 @@ def test_networks_of_different_forms_are_refused() -> None:
         soup.average([network(1.0), network(4.0, units=5)], [1, 1])
 
 
-def test_the_command_writes_a_run_that_knows_what_its_parts_know(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = run.parent / "soup"
-    arguments = ["--runs", str(run), str(run), "--dataset", str(run.parent / "dataset.npz"), "--output", str(output)]
+def test_the_command_writes_a_run_that_knows_what_its_parts_know(
+    shapes_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, output = shapes_run, tmp_path / "soup"
+    save(shapes(), tmp_path / "dataset.npz")
+    arguments = ["--runs", str(run), str(run), "--dataset", str(tmp_path / "dataset.npz"), "--output", str(output)]
     assert soup.main(arguments) == 0
     said = capsys.readouterr().out
     assert said.count("selection accuracy") == 4  # each run, their mean, and with its last layer fitted
@@ -59,9 +54,10 @@ def test_the_command_writes_a_run_that_knows_what_its_parts_know(run: Path, caps
 
 
 def test_a_folder_without_a_finished_run_is_named(
-    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, shapes_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--runs", str(run), str(tmp_path), "--dataset", str(run.parent / "dataset.npz")]
+    save(shapes(), tmp_path / "dataset.npz")
+    arguments = ["--runs", str(shapes_run), str(tmp_path), "--dataset", str(tmp_path / "dataset.npz")]
     assert soup.main([*arguments, "--output", str(tmp_path / "soup")]) == 2
     assert f"{tmp_path} holds no finished training" in capsys.readouterr().err
     assert not (tmp_path / "soup").exists()

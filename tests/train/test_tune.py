@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from edge_contract.errors import UsageError
+from tests.mlflow_store import new_store
 from tests.train.pictures_of_shapes import shapes
 from tests.train.small_runs import settings
 from train.data.dataset import save
@@ -75,21 +76,22 @@ def test_dotted_names_replace_and_leave_the_base_alone(tmp_path: Path) -> None:
 
 def test_a_trial_that_falls_behind_is_pruned_and_its_run_is_closed(tmp_path: Path) -> None:
     params = TuneParams(
-        # Only the first value learns anything; four whole trials come before the first that may be pruned.
-        space={"learning_rate": Range(choices=[0.1, 1e-7])},
-        storage=f"sqlite:///{tmp_path}/optuna.db", trials=12, epochs=3, warmup_epochs=0, output=str(tmp_path / "tune"),
+        space={"learning_rate": Range(choices=[1e-7])},  # it learns nothing
+        storage=f"sqlite:///{tmp_path}/optuna.db", trials=1, epochs=3, warmup_epochs=0, output=str(tmp_path / "tune"),
     )  # fmt: skip
-    base = settings(tmp_path)
-    study = tune(params, base, shapes())
-    pruned = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.PRUNED]
-    assert pruned
-    assert {trial.params["learning_rate"] for trial in pruned} == {1e-7}
-    assert all(len(trial.intermediate_values) < 3 for trial in pruned)
-    client = MlflowClient(base.tracking_uri)
-    for trial in study.trials:
-        note = tmp_path / "tune" / f"trial-{trial.number:04d}" / "run.json"
-        status = client.get_run(json.loads(note.read_text())["run_id"]).info.status
-        assert status == ("KILLED" if trial in pruned else "FINISHED")
+    base, data = settings(tmp_path), shapes()
+    study = open_study(params, study_name(params, base, data))
+    for _ in range(4):  # so many whole trials come before the first that may be pruned; these learned well
+        study.add_trial(optuna.trial.create_trial(
+            params={"learning_rate": 1e-7},
+            distributions={"learning_rate": optuna.distributions.CategoricalDistribution((1e-7,))},
+            value=0.9, intermediate_values=dict.fromkeys((1, 2, 3), 0.9),
+        ))  # fmt: skip
+    last = tune(params, base, data).trials[-1]
+    assert last.state == optuna.trial.TrialState.PRUNED
+    assert len(last.intermediate_values) < 3
+    (run,) = (tmp_path / "tune").glob("trial-*/run.json")
+    assert MlflowClient(base.tracking_uri).get_run(json.loads(run.read_text())["run_id"]).info.status == "KILLED"
 
 
 def test_a_diverged_trial_is_noted_as_failed_and_the_search_goes_on(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_two_searches_share_one_study_on_postgresql_and_never_try_the_same_twice
     command = [sys.executable, "-m", "train.tune", "--params", str(params)]
     searches = [  # as on two machines: each with runs and folders of its own
         subprocess.Popen(
-            command, cwd=REPOSITORY, env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/{name}.db"}
+            command, cwd=REPOSITORY, env={**os.environ, "MLFLOW_TRACKING_URI": new_store(tmp_path, f"{name}.db")}
         )
         for name in ("one", "two")
     ]

@@ -15,6 +15,7 @@ import pytest
 
 from edge_contract.errors import UsageError
 from tests.conftest import REPOSITORY
+from tests.mlflow_store import new_store
 from tests.train.pictures_of_shapes import shapes
 from tests.train.small_runs import MILD, settings
 from train.data import dataset
@@ -58,7 +59,7 @@ def params_file(folder: Path, **changes: object) -> Path:
         "warmup_epochs": 0, "batch_size": 30, "learning_rate": 0.02, "weight_decay": 0.001,
         "augment": {"noise": 0, "flip": 0, "mixup": 0},
         "threads": 1, "dataset": str(folder / "dataset.npz"), "output": str(folder / "run"),
-        "tracking_uri": f"sqlite:///{folder}/m.db", **changes,
+        "tracking_uri": new_store(folder), **changes,
     }}))  # fmt: skip
     return path
 

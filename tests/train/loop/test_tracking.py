@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from mlflow import MlflowClient
 
+from tests.mlflow_store import new_store
 from tests.train.pictures_of_shapes import shapes
 from tests.train.small_runs import settings
 from train.fit import fit
@@ -28,8 +29,8 @@ def logged(params: TrainParams, training: str, *, resumed: bool, said: list[str]
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all: MLflow takes long to make its tables."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    """One database for all."""
+    return new_store(tmp_path_factory.mktemp("store"))
 
 
 def test_each_training_has_a_run_of_its_own_and_goes_on_in_it(tmp_path: Path, store: str) -> None:
