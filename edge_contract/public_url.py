@@ -16,9 +16,11 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]*)(:\d{0,5})?")
 _SECRET_SEGMENT: Final = re.compile(r"[=&:@;]|^(pass|passwd|password|pwd|token|key|apikey|api_key|secret|auth)$", re.I)
 """A part of a path that holds key and value, or after which a secret usually follows."""
-_USUAL_KEYS: Final = frozenset(
-    "pass passwd password pwd token key apikey api_key secret auth user username login action channel stream".split()
-)
+_USUAL_KEYS: Final = {
+    "pass", "passwd", "password", "pwd", "token", "key", "apikey", "api_key", "secret", "auth",
+    "user", "username", "login", "action", "channel", "stream",
+}  # fmt: skip
+"""Words of a query that stand in ordinary sentences too."""
 _SHORTEST: Final = 3
 """Characters of a part of an address that is looked for in a text; shorter ones stand in ordinary words too."""
 

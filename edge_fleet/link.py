@@ -147,12 +147,18 @@ class Link:
             self._await_acknowledgement(info, topic, size, done)
         return count
 
-    def subscribe(self, topic_filter: str, handler: Callable[[Arrived], None], *, qos: int = 1) -> None:
-        """Call `handler` on the network thread for every match, retained ones first; returns once it is granted."""
+    def subscribe(
+        self, topic_filter: str, handler: Callable[[Arrived], None], *, qos: int = 1, held: bool = False
+    ) -> None:
+        """Call `handler` on the network thread for every match, retained ones first; returns once it is granted.
+
+        `held`: for what the broker retains alone, and not for what is published meanwhile.
+        """
 
         def received(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
             with contextlib.suppress(UnicodeDecodeError):
-                handler(Arrived(message.topic, bytes(message.payload)))
+                if message.retain or not held:
+                    handler(Arrived(message.topic, bytes(message.payload)))
 
         self._client.message_callback_add(topic_filter, received)
         codes = self._answered(lambda: self._client.subscribe(topic_filter, qos=qos)[1])
@@ -167,7 +173,9 @@ class Link:
         UNSUBSCRIBE that follows. A clustered broker may answer earlier; then something is published once too often.
         """
         found: dict[str, bytes] = {}
-        self.subscribe(topic_filter, lambda arrived: found.__setitem__(arrived.topic, arrived.payload), qos=0)
+        self.subscribe(
+            topic_filter, lambda arrived: found.__setitem__(arrived.topic, arrived.payload), qos=0, held=True
+        )
         self._filters.pop(topic_filter, None)
         self._answered(lambda: self._client.unsubscribe(topic_filter)[1])
         self._client.message_callback_remove(topic_filter)

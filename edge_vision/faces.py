@@ -5,6 +5,8 @@ pixels of the picture itself, framed alike: a manifest's crop margin was measure
 square is fitted to it here.
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -99,7 +101,7 @@ class YuNetDetector:
         faces = [
             Face(Box(*(float(value) * scale for value in row[:4])), float(min(1.0, max(0.0, row[14]))))
             for row in found
-            if row[2] > 0 and row[3] > 0
+            if _is_plausible(row, size)
         ]
         return _largest_first(faces)
 
@@ -135,6 +137,17 @@ class HaarDetector:
         side = round(self._smallest * max(small.shape))
         found = self._cascade.detectMultiScale(small, scaleFactor=1.2, minNeighbors=4, minSize=(side, side))
         return _largest_first([Face(_as_yunet_frames(Box(*map(float, row)), scale), _HAAR_SCORE) for row in found])
+
+
+def _is_plausible(row: Sequence[float], size: tuple[int, int]) -> bool:
+    """Whether a row of YuNet's answer is of a face: in flat pictures it has answered boxes of many billion pixels.
+
+    `size`: width and height of the picture that was searched. A face that is cut off may reach out of it.
+    """
+    left, top, width, height = (float(value) for value in row[:4])
+    middle = (left + width / 2, top + height / 2)
+    inside = all(0 <= at <= side for at, side in zip(middle, size, strict=True))
+    return inside and all(0 < length <= 2 * max(size) for length in (width, height)) and math.isfinite(row[14])
 
 
 def open_detector(path: Path | None, sha256: str = YUNET_SHA256) -> FaceDetector:

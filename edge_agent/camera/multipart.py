@@ -42,7 +42,11 @@ class Pictures:
         self._buffer += data
         pictures: list[bytes] = []
         while (picture := self._next()) is not None:
-            pictures.append(picture)
+            if len(picture) > len(_START):
+                pictures.append(picture)
+                self._between = 0
+            else:  # the next start followed at once
+                self._pass_over(len(picture))
         if len(self._buffer) > LARGEST:
             raise SourceError(f"a picture in the stream passes the limit of {LARGEST} bytes.")
         return pictures
@@ -64,12 +68,15 @@ class Pictures:
         start = self._buffer.find(_START)
         dropped = start if start >= 0 else max(0, len(self._buffer) - len(_START) + 1)
         del self._buffer[:dropped]
-        self._between = 0 if start >= 0 else self._between + dropped
-        if self._between > _BETWEEN:
-            raise SourceError(f"the stream has no picture in {_BETWEEN} bytes: it is no MJPEG stream.")
+        self._pass_over(dropped)
         if start >= 0:
             self._at = 2
         return start >= 0
+
+    def _pass_over(self, count: int) -> None:
+        self._between += count
+        if self._between > _BETWEEN:
+            raise SourceError(f"the stream has no picture in {_BETWEEN} bytes: it is no MJPEG stream.")
 
     def _step(self) -> str:
         """Follow the picture by one segment: "on", "more" bytes are needed, or "end" of the picture at `_at`."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import TrustError, UsageError
-from edge_vision.faces import FaceDetector, HaarDetector, YuNetDetector, open_detector, working_copy
+from edge_vision.faces import FaceDetector, HaarDetector, YuNetDetector, _is_plausible, open_detector, working_copy
 from edge_vision.picture import Box
 
 FACE = Box(179, 63, 90, 112)
@@ -53,6 +53,25 @@ def test_two_faces_come_largest_first(detector: FaceDetector, portrait: np.ndarr
     boxes = [face.box for face in detector.detect(scene)]
     assert len(boxes) == 2
     assert boxes[0].width > boxes[1].width
+
+
+@pytest.mark.parametrize(
+    ("row", "plausible"),
+    [
+        ((10, 10, 50, 60), True),
+        ((-20, -20, 50, 60), True),
+        ((300, 100, 50, 60), False),
+        ((0, 0, 0, 60), False),
+        ((-6e9, 260, 1.2e10, 75), False),
+        ((-600, 0, 1200, 60), False),
+        ((float("nan"), 0, 50, 60), False),
+        ((0, 0, float("inf"), 60), False),
+    ],
+)
+def test_a_box_that_no_face_in_the_picture_can_have_is_no_face(row: tuple[float, ...], *, plausible: bool) -> None:
+    landmarks_and_score = (*[0.0] * 10, 0.9)
+    assert _is_plausible((*row, *landmarks_and_score), (320, 200)) is plausible
+    assert not _is_plausible((*row, *[0.0] * 10, float("nan")), (320, 200))
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ def test_a_picture_that_was_cut_off_costs_no_other(cut: int, framing: bool) -> N
         assert found[-1] == PICTURES[2]
 
 
+def test_starts_alone_are_no_pictures_and_a_stream_of_them_ends() -> None:
+    pictures = Pictures()
+    assert pictures.feed(b"\xff\xd8\xff\xd8") == []
+    assert len(pictures.feed(PICTURES[0][2:] + b"\r\n")) == 1
+    with pytest.raises(SourceError, match="no MJPEG stream"):
+        pictures.feed(b"\xff\xd8" * 20_000)
+
+
 @settings(max_examples=200)
 @given(
     st.lists(
