@@ -5,7 +5,7 @@ Apart from `trust`, for this alone needs the cryptography libraries: who only ha
 
 import json
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,14 @@ from edge_contract.finite import no_number
 from edge_contract.trust import described, read_payload
 
 S = TypeVar("S", bound=Struct)
+
+
+class Verified(NamedTuple):
+    """What an envelope held, unread, and who signed it."""
+
+    payload: bytes
+    signers: tuple[str, ...]
+    """Ids of the keys that were counted."""
 
 
 def seal(payload: Struct, payload_type: str, signer: Signer) -> bytes:
@@ -35,8 +43,8 @@ def seal(payload: Struct, payload_type: str, signer: Signer) -> bytes:
     return json.dumps(envelope.to_dict(), sort_keys=True).encode()
 
 
-def payload_of(data: bytes, payload_type: str, keys: Sequence[Key], threshold: int = 1) -> bytes:
-    """Verify an envelope by `threshold` of the trusted keys; what was signed, unread.
+def verified(data: bytes, payload_type: str, keys: Sequence[Key], threshold: int = 1) -> Verified:
+    """Verify an envelope by `threshold` of the trusted keys.
 
     Only the envelope's own JSON is parsed before the signature holds; its size is limited first.
 
@@ -54,16 +62,16 @@ def payload_of(data: bytes, payload_type: str, keys: Sequence[Key], threshold: i
         said = repr(envelope.payload_type)[:80]  # whatever JSON holds: the library takes any type
         raise TrustError(f"an envelope of type {said} arrived where a {what} belongs: refused.")
     try:
-        envelope.verify(list(keys), threshold)
+        signers = tuple(envelope.verify(list(keys), threshold))
     except (VerificationError, ValueError) as error:
         raise TrustError(f"a {what} arrived without the signature of a trusted key: refused.") from error
-    return bytes(envelope.payload)
+    return Verified(bytes(envelope.payload), signers)
 
 
 def unseal(data: bytes, payload_type: str, kind: type[S], keys: Sequence[Key], threshold: int = 1) -> S:
-    """Verify an envelope as `payload_of` does, then read its payload.
+    """Verify an envelope as `verified` does, then read its payload.
 
     Raises:
         TrustError: as there, or a malformed payload.
     """
-    return read_payload(payload_of(data, payload_type, keys, threshold), payload_type, kind)
+    return read_payload(verified(data, payload_type, keys, threshold).payload, payload_type, kind)

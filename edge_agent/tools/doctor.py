@@ -163,7 +163,7 @@ def clock(settings: Settings) -> Finding:
     if path.exists():
         try:
             store = StateStore(path, read_only=True)
-            known = store.time()
+            known = store.time().seconds
             store.close()
         except sqlite3.Error:
             known = 0.0  # the disk check says more

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from edge_agent.trust.evidence import KeyIds
 from edge_contract.errors import TrustError
 from edge_contract.messages import Count, ModelRef, Seconds
 from edge_contract.trust import ListedRelease
@@ -16,6 +17,8 @@ class TrustedMetadata(Struct, frozen=True, kw_only=True):
     """When the first of it expires, seconds since 1970."""
     issued: Count = 0
     """When the timestamp was signed, seconds since 1970; 0 where it does not say."""
+    signers: KeyIds = ()
+    """Ids of the keys that signed the timestamp."""
     releases: dict[str, ListedRelease | str]
     """By `NAME/RELEASE`; a text is why that one cannot be fetched by this version."""
 

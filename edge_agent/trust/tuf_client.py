@@ -21,9 +21,11 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Root, TargetFile, Timestamp
+from tuf.api.metadata import Metadata, Root, TargetFile, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
+from edge_agent.trust.clock import SignedTime
+from edge_agent.trust.evidence import OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_contract import limits
 from edge_contract.durable import sync_directory, sync_file
@@ -32,6 +34,10 @@ from edge_contract.trust import ISSUED_FIELD, ListedRelease, blob_of_target
 
 _URL: Final = "mqtt:"
 _MODEL, _RELEASE = ".tflite", ".json"
+_RENEW: Final = {
+    "root": "run `edgewise keys rotate root` with the root keys, then `edgewise fleet heal`",
+    "release list": "run `edgewise release refresh`, then `edgewise fleet heal`",
+}
 
 
 class _GivenFetcher(FetcherInterface):
@@ -58,19 +64,21 @@ class Trust:
         """`root`: the first root metadata, from the installation. Waits for another process that works here.
 
         Raises:
-            EdgewiseError: that root is not usable.
+            EdgewiseError: that root is not usable, or the disk does not take it.
         """
         self._directory, self._bootstrap = directory, root
-        # Held until this process ends: a child left over from an agent that was killed must not write an older file
-        # over a newer one.
-        directory.mkdir(parents=True, exist_ok=True)
-        fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
         try:
+            # Held until this process ends: a child left over from an agent that was killed must not write an older
+            # file over a newer one.
+            directory.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
             self._root: Root = self._updater({})._trusted_set.root
-        except (RepositoryError, OSError) as error:
+        except RepositoryError as error:
             raise EdgewiseError(
                 f"the root metadata of this device cannot be used ({error})", remedy="install root.json again"
             ) from error
+        except OSError as error:
+            raise _not_kept(error) from error
 
     @property
     def online_keys(self) -> Sequence[Key]:
@@ -78,12 +86,16 @@ class Trust:
         return [self._root.keys[keyid] for keyid in self._root.roles[Timestamp.type].keyids]
 
     @property
-    def online_threshold(self) -> int:
-        """How many of them must."""
-        return self._root.roles[Timestamp.type].threshold
+    def online(self) -> OnlineKeys:
+        """Their ids, and how many of them must."""
+        role = self._root.roles[Timestamp.type]
+        return OnlineKeys(tuple(role.keyids), role.threshold)
 
-    def refresh(self, files: Mapping[str, bytes], now: float) -> TrustedMetadata:
-        """Verify what is new among `files` (by TUF's names), against the trusted time `now` in seconds since 1970.
+    def refresh(self, files: Mapping[str, bytes], system: float, signed: SignedTime) -> TrustedMetadata:
+        """Verify what is new among `files` (by TUF's names), against the trusted time.
+
+        That is the later of what the board's clock says (`system`, seconds since 1970) and what was `signed`, if that
+        counts under the newest root among `files`: a key that it revokes may have signed any time.
 
         Raises:
             TrustError: something does not verify, is older than what was seen, or has expired.
@@ -91,11 +103,15 @@ class Trust:
         """
         updater = self._updater(files)
         trusted = updater._trusted_set  # no public way to what was verified, nor to the time it is verified against
-        trusted.reference_time = datetime.fromtimestamp(now, UTC)
         try:
+            updater._load_root()  # what `refresh` begins with, and finds done then: the time depends on it
+            self._root = trusted.root
+            now = max(system, signed.seconds) if signed.counts(self.online) else system
+            trusted.reference_time = datetime.fromtimestamp(now, UTC)
             updater.refresh()
         except ExpiredMetadataError as error:
-            raise TrustError(f"{error}: holding what runs", remedy="run `edgewise release refresh` and heal") from error
+            role = "root" if trusted.root.is_expired(trusted.reference_time) else "release list"
+            raise TrustError(f"the {role} has expired ({error}): holding what runs", remedy=_RENEW[role]) from error
         except BadVersionNumberError as error:
             raise TrustError(f"metadata older than what was seen before arrived ({error}): refused.") from error
         except UnsignedMetadataError as error:
@@ -105,18 +121,24 @@ class Trust:
         except DownloadError as error:
             raise EdgewiseError(f"signed metadata is missing ({error})", remedy="run `edgewise fleet heal`") from error
         except OSError as error:
-            raise EdgewiseError(f"verified metadata cannot be kept ({error})", remedy="check the disk") from error
+            raise _not_kept(error) from error
         finally:
             self._root = trusted.root  # new roots count even when what follows them does not
         self._keep()
-        issued = trusted.timestamp.unrecognized_fields.get(ISSUED_FIELD)
         parts = (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets)
         return TrustedMetadata(
             version=trusted.timestamp.version,
             expires=min(part.expires.timestamp() for part in parts),
-            issued=issued if isinstance(issued, int) and issued >= 0 else 0,
+            issued=_issued(trusted.timestamp),
+            signers=self._signers_of_timestamp(),
             releases=listed_releases(trusted.targets.targets),
         )
+
+    def _signers_of_timestamp(self) -> tuple[str, ...]:
+        """Whose signatures the one that was just verified and kept has."""
+        kept: Metadata[Timestamp] = Metadata.from_file(str(self._directory / "timestamp.json"))
+        result = self._root.get_verification_result(Timestamp.type, kept.signed_bytes, kept.signatures)
+        return tuple(result.signed)
 
     def _updater(self, files: Mapping[str, bytes]) -> Updater:
         limit = limits.METADATA_BYTES
@@ -132,6 +154,16 @@ class Trust:
             sync_file(path)
         sync_directory(self._directory / "root_history")
         sync_directory(self._directory)
+
+
+def _issued(timestamp: Timestamp) -> int:
+    """When it was signed; never past its own expiry, for a time that no calendar has would end every later question."""
+    issued = timestamp.unrecognized_fields.get(ISSUED_FIELD)
+    return min(max(0, issued), int(timestamp.expires.timestamp())) if isinstance(issued, int) else 0
+
+
+def _not_kept(error: OSError) -> EdgewiseError:
+    return EdgewiseError(f"verified metadata cannot be kept ({error})", remedy="check the disk")
 
 
 def listed_releases(targets: Mapping[str, TargetFile]) -> dict[str, ListedRelease | str]:

@@ -4,7 +4,6 @@ A child that is killed, crashes, hangs or answers half has verified nothing: the
 at a time. Whether what holds is accepted, an older revision or another device's command, is the caller's decision.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from edge_agent.trust.clock import SignedTime, TrustedClock
+from edge_agent.trust.evidence import KeyIds, OnlineKeys, first_online_keys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.trust import read_payload
@@ -42,8 +43,10 @@ class Question(Struct, frozen=True, kw_only=True):
     """Where verified metadata is kept."""
     root: bytes
     """The installation's root metadata."""
-    now: float
-    """Trusted time, seconds since 1970."""
+    system: float
+    """What the board's clock says, seconds since 1970."""
+    signed: SignedTime
+    """The time it is at least, if the keys that signed it still count: under the root that the child comes to."""
     files: dict[str, bytes]
     """Metadata as it arrived, by TUF's file names; none is a question to what was kept."""
     envelopes: tuple[Sealed, ...] = ()
@@ -54,6 +57,8 @@ class Opened(Struct, frozen=True, kw_only=True):
 
     payload: bytes = b""
     refused: str = ""
+    signers: KeyIds = ()
+    """Ids of the keys whose signatures were needed."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -64,6 +69,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """Why there is no metadata."""
     opened: tuple[Opened, ...] = ()
     """As the envelopes were given."""
+    online: OnlineKeys = OnlineKeys()
+    """Whom the newest root names, also where there is no metadata: what others signed before counts no longer."""
 
 
 class UnansweredError(EdgewiseError):
@@ -84,33 +91,38 @@ class Verifier:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = False
         try:
-            kind = json.loads(root)["signed"]["_type"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            kind = None
-        if kind != "root":
-            raise EdgewiseError("the root metadata of this device cannot be used", remedy="install root.json again")
+            self.first_keys: Final = first_online_keys(root)
+        except ValueError:
+            raise EdgewiseError(
+                "the root metadata of this device cannot be used", remedy="install root.json again"
+            ) from None
 
-    def verify(self, now: float, files: Mapping[str, bytes], envelopes: Sequence[Sealed] = ()) -> Answer:
+    def verify(self, clock: TrustedClock, files: Mapping[str, bytes], envelopes: Sequence[Sealed] = ()) -> Answer:
         """Ask, and wait for the answer: about a second on a Raspberry Pi.
 
         Raises:
             UnansweredError: the child did not come to one.
         """
         question = Question(
-            directory=str(self._directory), root=self._root, now=now, files=dict(files), envelopes=tuple(envelopes)
+            directory=str(self._directory),
+            root=self._root,
+            system=clock.system(),
+            signed=clock.signed(),
+            files=dict(files),
+            envelopes=tuple(envelopes),
         )
         with self._turn:
             status, output = self._run(msgspec.msgpack.encode(question))
         return read_answer(status, output, len(envelopes))
 
-    def unseal(self, now: float, sealed: Sealed, kind: type[S]) -> S:
+    def unseal(self, clock: TrustedClock, sealed: Sealed, kind: type[S]) -> S:
         """What one envelope holds, if a key that the trusted root names for `timestamp` signed it.
 
         Raises:
             TrustError: its signature does not hold.
             UnansweredError: nothing is known about it.
         """
-        (opened,) = self.verify(now, {}, [sealed]).opened
+        (opened,) = self.verify(clock, {}, [sealed]).opened
         if opened.refused:
             raise TrustError(opened.refused)
         return read_payload(opened.payload, sealed.type, kind)

@@ -29,7 +29,7 @@ _NICENESS: Final = 5  # the pipeline goes first
 def answer(question: Question) -> Answer:
     """Verify the metadata that came, then the envelopes by the keys that the newest root names."""
     from edge_agent.trust.tuf_client import Trust  # noqa: PLC0415 - under the limits that were set meanwhile
-    from edge_contract.envelope import payload_of  # noqa: PLC0415
+    from edge_contract.envelope import verified  # noqa: PLC0415
 
     try:
         trust = Trust(Path(question.directory), question.root)
@@ -37,17 +37,17 @@ def answer(question: Question) -> Answer:
         return Answer(refused=str(error), opened=tuple(Opened(refused=str(error)) for _ in question.envelopes))
     metadata, refused = None, ""
     try:
-        metadata = trust.refresh(question.files, question.now)
+        metadata = trust.refresh(question.files, question.system, question.signed)
     except EdgewiseError as error:
         refused = str(error)
     opened: list[Opened] = []
     for sealed in question.envelopes:
         try:
-            payload = payload_of(sealed.envelope, sealed.type, trust.online_keys, trust.online_threshold)
-            opened.append(Opened(payload=payload))
+            held = verified(sealed.envelope, sealed.type, trust.online_keys, trust.online.threshold)
+            opened.append(Opened(payload=held.payload, signers=held.signers))
         except TrustError as error:
             opened.append(Opened(refused=str(error)))
-    return Answer(metadata=metadata, refused=refused, opened=tuple(opened))
+    return Answer(metadata=metadata, refused=refused, opened=tuple(opened), online=trust.online)
 
 
 def main() -> int:

@@ -4,13 +4,16 @@ Verifying takes a child process and seconds, so nothing here waits: `question` s
 `take` accepts the answer. What arrives meanwhile waits for the next question. What was not answered, or not with
 metadata that hold, changes nothing: it is asked again after growing waits, and at once when a new timestamp arrives.
 Bytes that were accepted before are known by their digest and cost no process when a broker hands them out again.
+A root that names other online keys makes this device forget what the old ones signed; what runs keeps running.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from edge_agent.trust import retained_metadata
-from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.clock import SignedTime, TrustedClock
+from edge_agent.trust.evidence import KeyIds, OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Opened, Sealed
@@ -30,6 +33,8 @@ _PAUSE_S: Final = 0.2  # between two questions
 _LONGEST_PAUSE_S: Final = 30.0
 """The pause doubles up to this while nothing that comes is accepted: a flooded topic must not keep this board busy with
 starting processes."""
+
+_log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -56,13 +61,18 @@ class DesiredTracker:
         *,
         device: str,
         groups: Sequence[str],
+        first_keys: KeyIds = (),
     ) -> None:
-        """Begin with what was accepted before the last restart."""
+        """Begin with what was accepted before the last restart.
+
+        `first_keys`: the online keys of the installation's root, which count as the signers where none are known.
+        """
         self._store, self._clock, self._monotonic = store, clock, monotonic
         self._device, self._groups = device, groups
         self.scopes: Final = (str(Scope("device", device)), *(str(Scope("group", group)) for group in groups))
         self._metadata: TrustedMetadata | None = None
         self._accepted, self._seen = store.desired(), store.seen()
+        self._signers = {scope: store.signers(scope) or first_keys for scope in self._accepted}
         self._envelopes: dict[str, bytes] = {}
         self._timestamp = ""  # the digest of the last one received
         self._news = False
@@ -153,15 +163,16 @@ class DesiredTracker:
         asked, fresh = self._asked, answer.metadata
         if asked is None:
             return False
+        self._forget_revoked(answer.online)  # also where the metadata do not hold: the root does
         if fresh is None:
             self.unanswered(answer.refused)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
             return False
         renewed = self._metadata is None or fresh.version != self._metadata.version
         self._metadata = fresh
-        self._clock.learn(fresh.issued)
+        self._clock.learn(SignedTime(fresh.issued, fresh.signers))
         with self._store.transaction():
-            self._store.save_time(self._clock.worth_keeping(fresh.expires))
+            self._store.save_time(self._clock.signed())
             if timestamp := asked.files.get("timestamp.json"):
                 self._save_seen(_METADATA, timestamp)
         self._notices.pop(_METADATA, None)
@@ -194,11 +205,29 @@ class DesiredTracker:
             return False
         with self._store.transaction():
             if state is not None:
-                self._store.save_desired(state)
-                self._accepted[scope] = state
+                self._store.save_desired(state, opened.signers)
+                self._accepted[scope], self._signers[scope] = state, opened.signers
             self._save_seen(scope, envelope)
         self._notices.pop(scope, None)
         return True
+
+    def _forget_revoked(self, online: OnlineKeys) -> None:
+        """Forget the time, the list and the desired states that were signed by keys which count no longer."""
+        if self._metadata is not None and not online.vouch_for(self._metadata.signers):
+            self._metadata = None
+        scopes = [scope for scope in self._accepted if not online.vouch_for(self._signers.get(scope, ()))]
+        clock = self._clock.forget_revoked(online)
+        if not scopes and not clock:
+            return
+        with self._store.transaction():
+            self._store.save_time(self._clock.signed())
+            for scope in scopes:
+                self._store.forget_desired(scope)
+        for scope in scopes:
+            del self._accepted[scope]
+            self._signers.pop(scope, None)
+            self._seen.pop(scope, None)
+        _log.warning("the online key was replaced: forgot the %s that the old one signed", ", ".join(scopes) or "time")
 
     def _save_seen(self, what: str, data: bytes) -> None:
         self._seen[what] = digest_of(data)

@@ -1,9 +1,10 @@
 """`state.db`: what the device must not forget in a power cut. SQLite, write-ahead log, every commit on the disk.
 
 One row holds the update's state, so a transition is one transaction. Beside it: digests that failed here, the desired
-states accepted so far, the session number, and the time. A database that cannot be read is put aside and begun anew:
-the slots on disk say what ran, and revisions and sessions grow from the clock. So does a single row, after a flipped
-bit: it goes to the table `damaged`, is said, and counts as one that was never written.
+states accepted so far, the session number, the time, and the ids of the keys that signed these. A database that cannot
+be read is put aside and begun anew: the slots on disk say what ran, and revisions and sessions grow from the clock. So
+does a single row, after a flipped bit: it goes to the table `damaged`, is said, and counts as one that was never
+written.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from edge_agent.trust.clock import SignedTime
+from edge_agent.trust.evidence import KeyIds
 from edge_agent.update.machine import State
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Count, Seconds
@@ -33,8 +36,10 @@ CREATE TABLE IF NOT EXISTS failed (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS seen (what TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS desired (scope TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS signers (what TEXT PRIMARY KEY, keys BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS damaged (what TEXT PRIMARY KEY, value, reason TEXT NOT NULL);
 """
+_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 _log = logging.getLogger(__name__)
 
@@ -110,14 +115,14 @@ class StateStore:
         """Write the update's state; inside `transaction`."""
         self._put("update", state)
 
-    def time(self) -> float:
-        """The time that was persisted last, seconds since 1970."""
-        return self._get("time", Seconds) or 0.0
+    def time(self) -> SignedTime:
+        """The time that was signed and kept last; without signers where an earlier agent kept it."""
+        return SignedTime(self._get("time", Seconds) or 0.0, self.signers("time"))
 
-    def save_time(self, seconds: float) -> None:
-        """Persist the time, by itself or inside `transaction`."""
-        with self._lock:
-            self._put("time", seconds)
+    def save_time(self, time: SignedTime) -> None:
+        """Keep it; inside `transaction`."""
+        self._put("time", time.seconds)
+        self._save_signers("time", time.signers)
 
     def failure(self, digest: str, runtime: str) -> Failure | None:
         """How this model failed on this device under this runtime; None if it did not."""
@@ -145,8 +150,23 @@ class StateStore:
             self._database.execute("DELETE FROM seen WHERE what = ?", (scope,))
         return {scope: state for scope, state in found.items() if state is not None}
 
-    def save_desired(self, state: DesiredState) -> None:
+    def signers(self, what: str) -> KeyIds:
+        """Ids of the keys that signed a scope's desired state, or the time; none where an earlier agent kept it."""
+        with self._lock:
+            if self._read_only and not self._database.execute(_TABLE, ("signers",)).fetchone():
+                return ()  # an earlier agent's file, which a reader does not change
+            row = self._database.execute("SELECT keys FROM signers WHERE what = ?", (what,)).fetchone()
+            return () if row is None else self._decoded(("signers", "what", what), row[0], KeyIds) or ()
+
+    def forget_desired(self, scope: str) -> None:
+        """As if none had ever been accepted for this scope; inside `transaction`."""
+        self._database.execute("DELETE FROM desired WHERE scope = ?", (scope,))
+        for table in ("seen", "signers"):
+            self._database.execute(f"DELETE FROM {table} WHERE what = ?", (scope,))  # noqa: S608  # our own names
+
+    def save_desired(self, state: DesiredState, signers: KeyIds) -> None:
         """Keep it as the newest accepted one of its scope; inside `transaction`."""
+        self._save_signers(state.scope, signers)
         self._database.execute(
             "INSERT OR REPLACE INTO desired VALUES (?, ?)", (state.scope, msgspec.json.encode(state))
         )
@@ -159,6 +179,9 @@ class StateStore:
     def save_seen(self, what: str, digest: str) -> None:
         """Note the digest of what was accepted; inside `transaction`."""
         self._database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (what, digest))
+
+    def _save_signers(self, what: str, signers: KeyIds) -> None:
+        self._database.execute("INSERT OR REPLACE INTO signers VALUES (?, ?)", (what, msgspec.json.encode(signers)))
 
     def _get(self, key: str, kind: type[_T]) -> _T | None:
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
-from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.clock import SignedTime, TrustedClock
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
 from edge_agent.update.desired_tracker import Asked, DesiredTracker
@@ -71,9 +71,12 @@ class ModelUpdates:
         self._inbox = Inbox()
         self._failing = ""
         self._thread: threading.Thread | None = None
-        self._clock = TrustedClock(now, monotonic, store.time())
         self._verifier = Verifier(state_dir / "trust", settings.root, settings.verify_command)
-        self._tracker = DesiredTracker(store, self._clock, monotonic, device=settings.device, groups=settings.groups)
+        first, kept = self._verifier.first_keys, store.time()
+        self._clock = TrustedClock(now, monotonic, SignedTime(kept.seconds, kept.signers or first))
+        self._tracker = DesiredTracker(
+            store, self._clock, monotonic, device=settings.device, groups=settings.groups, first_keys=first
+        )
         self._subscription = Subscription(link, self._receive)
         self._probation = Probation(settings.probation_answers)
         self._work = UpdateWork(
@@ -133,7 +136,7 @@ class ModelUpdates:
             TrustError: its signature does not hold.
             UnansweredError: nothing is known about it; ask again.
         """
-        return self._verifier.unseal(self._clock.now(), Sealed(COMMAND_TYPE, envelope), SignedCommand)
+        return self._verifier.unseal(self._clock, Sealed(COMMAND_TYPE, envelope), SignedCommand)
 
     def trusted_time(self) -> float:
         """Seconds since 1970, for expiries: never behind what was signed."""
@@ -224,16 +227,17 @@ class ModelUpdates:
         verdict = self._probation.verdict() if self._runner.state.phase is Phase.PROBATION else None
         if verdict is not None:
             self._runner.take(Refused(verdict, blame=True) if verdict else Proven())
-        if now - self._time_kept > _KEEP_TIME_S and (metadata := self._tracker.metadata) is not None:
+        if now - self._time_kept > _KEEP_TIME_S:
             self._time_kept = now
-            self._store.save_time(self._clock.worth_keeping(metadata.expires))
+            with self._store.transaction():
+                self._store.save_time(self._clock.signed())
         self._subscription.close_when_idle(now)
         self._runner.report()
 
     def _verify(self, asked: Asked) -> None:
         """On a thread of its own: frames, chunks and the rest of an update go on meanwhile."""
         try:
-            self._inbox.put(Verified(self._verifier.verify(self._clock.now(), asked.files, asked.sealed)))
+            self._inbox.put(Verified(self._verifier.verify(self._clock, asked.files, asked.sealed)))
         except UnansweredError as error:
             self._inbox.put(Verified(error))
         except Exception as error:  # noqa: BLE001  # without an answer nothing would be asked again

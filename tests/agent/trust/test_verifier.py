@@ -11,7 +11,8 @@ import pytest
 
 from demo.broker import Broker
 from edge_agent.trust import verifier
-from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.clock import SignedTime, TrustedClock
+from edge_agent.trust.evidence import OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.retained_metadata import RetainedFiles
 from edge_agent.trust.verifier import COMMAND, Answer, Opened, Sealed, UnansweredError, Verifier, read_answer
@@ -22,10 +23,11 @@ from edge_contract import limits, topics
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Reported
 from edge_contract.trust import DESIRED_TYPE, DesiredState
-from tests.agent.agent_process import AgentProcess, Subscriber, render_clip
+from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, render_clip
 from tests.agent.agent_process import eventually as eventually_of_process
 from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
+CLOCK = TrustedClock(time.time, time.monotonic)
 WHOLE = msgspec.msgpack.encode(Answer(metadata=TrustedMetadata(version=9, expires=9e9, releases={})))
 
 
@@ -59,7 +61,7 @@ def test_whatever_becomes_of_the_child_nothing_counts_as_verified(
         monkeypatch.setattr(verifier, "WALL_SECONDS", 0.3)
     asking = Verifier(tmp_path / "trust", side.repository.first_root(), CHILDREN[child])
     with pytest.raises(UnansweredError):
-        asking.verify(time.time(), side.repository.files())
+        asking.verify(CLOCK, side.repository.files())
 
 
 def test_an_answer_about_another_number_of_envelopes_is_none() -> None:
@@ -71,14 +73,14 @@ def test_an_answer_about_another_number_of_envelopes_is_none() -> None:
 def test_a_question_too_large_for_the_child_is_not_answered(tmp_path: Path, side: ReleaseSide) -> None:
     asking = Verifier(tmp_path / "trust", side.repository.first_root())
     with pytest.raises(UnansweredError):
-        asking.verify(time.time(), {f"{number}.targets.json": bytes(1024 * 1024) for number in range(17)})
+        asking.verify(CLOCK, {f"{number}.targets.json": bytes(1024 * 1024) for number in range(17)})
 
 
 def test_a_child_that_is_told_to_stop_says_nothing_and_no_other_is_started(tmp_path: Path, side: ReleaseSide) -> None:
     asking = Verifier(tmp_path / "trust", side.repository.first_root())
     asking.stop()
     with pytest.raises(UnansweredError, match="ending"):
-        asking.verify(time.time(), {})
+        asking.verify(CLOCK, {})
 
 
 @pytest.mark.parametrize("root", [b"", b"\xff", b"{}", b"[" * 10_000, b'{"signed": {"_type": "timestamp"}}'])
@@ -87,24 +89,72 @@ def test_an_installation_without_a_root_is_refused_at_once(tmp_path: Path, root:
         Verifier(tmp_path, root)
 
 
+def test_a_disk_that_takes_nothing_is_not_called_a_wrong_root(tmp_path: Path, side: ReleaseSide) -> None:
+    (tmp_path / "file").touch()
+    asking = Verifier(tmp_path / "file" / "trust", side.repository.first_root())
+    said = asking.verify(CLOCK, {}, [Sealed(DESIRED_TYPE, b"x")])
+    assert said.refused.startswith("verified metadata cannot be kept (")
+    assert said.refused.endswith("; check the disk.")
+    assert said.online.threshold == 0  # nothing is known, so nothing is revoked
+
+
+def test_the_time_that_a_revoked_key_signed_does_not_count_when_its_successors_metadata_are_judged(
+    tmp_path: Path, side: ReleaseSide
+) -> None:
+    asking = Verifier(tmp_path / "trust", side.repository.first_root())
+    fresh = asking.verify(CLOCK, side.repository.files()).metadata
+    assert fresh is not None
+    assert fresh.signers == asking.first_keys
+    ahead = TrustedClock(time.time, time.monotonic, SignedTime(time.time() + 1e7, fresh.signers))
+    assert "has expired" in asking.verify(ahead, side.repository.files()).refused
+    side.repository.rotate("online")
+    answer = asking.verify(ahead, side.repository.files())
+    assert answer.metadata is not None
+    assert answer.online.ids == answer.metadata.signers != fresh.signers
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["never rotated", "rotated before"])
+def test_what_an_earlier_agent_kept_counts_as_signed_by_the_installations_online_key(
+    tmp_path: Path, kept: bool
+) -> None:
+    store = StateStore(tmp_path / "state.db")
+    state = DesiredState(scope="group/g", revision=5, model=tiny(1).manifest.ref, issued=1, expires=500)
+    with store.transaction():
+        store.save_desired(state, ())
+        store.save_seen("group/g", "0" * 64)
+        store.save_time(SignedTime(900.0))
+    clock = TrustedClock(lambda: 100.0, lambda: 0.0, SignedTime(store.time().seconds, ("first",)))
+    tracker = DesiredTracker(store, clock, lambda: 0.0, device="d", groups=["g"], first_keys=("first",))
+    tracker.receive_envelope("group/g", b"envelope")
+    tracker.want_metadata()
+    inbox = Inbox(tmp_path / "other")
+    assert tracker.question(inbox) is not None  # type: ignore[arg-type]
+    online = OnlineKeys(("first",) if kept else ("second",), 1)
+    tracker.take(Answer(refused="not all is here", opened=(Opened(refused="x"),), online=online))
+    assert (tracker.in_force() is not None) == kept
+    assert clock.now() == (900.0 if kept else 100.0)
+    assert ("group/g" in store.desired()) == ("group/g" in store.seen()) == kept
+    assert store.time().seconds == (900.0 if kept else 0.0)
+
+
 def test_what_was_verified_is_known_without_a_broker_and_metadata_too_large_is_not_taken(
     tmp_path: Path, side: ReleaseSide
 ) -> None:
     side.releases.add(tiny(1))
     asking = Verifier(tmp_path / "trust", side.repository.first_root())
-    assert asking.verify(time.time(), {}).metadata is None
+    assert asking.verify(CLOCK, {}).metadata is None
     files = side.repository.files()
     large = files | {"2.targets.json": files["2.targets.json"] + b" " * limits.METADATA_BYTES}
-    refused_list = asking.verify(time.time(), large)
+    refused_list = asking.verify(CLOCK, large)
     assert refused_list.metadata is None
     assert refused_list.refused
-    fresh = asking.verify(time.time(), files).metadata
+    fresh = asking.verify(CLOCK, files).metadata
     assert fresh is not None
     assert fresh.release(tiny(1).manifest.ref).size == len(tiny(1).model)
-    assert asking.verify(time.time(), {}).metadata == fresh
+    assert asking.verify(CLOCK, {}).metadata == fresh
     signed = side.desired.issue("group/g", tiny(1).manifest.ref).envelope
     sealed = [Sealed(DESIRED_TYPE, b"junk"), Sealed(DESIRED_TYPE, signed)]
-    refused, opened = asking.verify(time.time(), {}, sealed).opened
+    refused, opened = asking.verify(CLOCK, {}, sealed).opened
     assert "no signed envelope" in refused.refused
     assert not refused.payload
     assert msgspec.json.decode(opened.payload, type=DesiredState).scope == "group/g"
@@ -267,7 +317,7 @@ def test_the_agent_that_carried_an_update_through_holds_nothing_that_checks_sign
     subscriber = Subscriber(broker.port)
     model = f"trust_root = 'root.json'\nfactory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
     with AgentProcess(tmp_path, broker.port, clip, extra="loop = true\n", model=model).start(
-        PYTHONPATH=str(tmp_path / "site")
+        PYTHONPATH=f"{tmp_path / 'site'}:{REPOSITORY}"
     ) as agent:
         side.push(tiny(2), f"group/{GROUP}")
         said = lambda: [(r.state, r.active and r.active.release) for r in subscriber.messages("reported", Reported)]  # noqa: E731

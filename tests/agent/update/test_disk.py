@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge_agent.models.chunks import AHEAD, SILENCE_S, Download, PartFile
 from edge_agent.models.slots import Slot, Slots, read_slot
+from edge_agent.trust.clock import SignedTime
 from edge_agent.update.machine import Phase, State
 from edge_agent.update.store import Failure, StateStore
 from edge_contract import topics
@@ -286,7 +287,7 @@ def test_desired_states_survive_a_restart(tmp_path: Path) -> None:
     state = DesiredState(scope="group/g", revision=7, model=tiny(1).manifest.ref, issued=1, expires=2)
     store = StateStore(tmp_path / "state.db")
     with store.transaction():
-        store.save_desired(state)
+        store.save_desired(state, ())
     store.close()
     assert StateStore(tmp_path / "state.db").desired() == {"group/g": state}
 
@@ -300,9 +301,9 @@ def _kept(folder: Path) -> StateStore:
     store.next_session(lambda: 2000.0)
     with store.transaction():
         store.save_update(State(phase=Phase.COMMITTED, committed=Slot("m-1-aaaaaaaaaaaa", MODEL), reason="fine"))
-        store.save_time(3000.0)
+        store.save_time(SignedTime(3000.0, ("key",)))
         store.remember_failure("0" * 64, "r", Failure("bad", 4))
-        store.save_desired(DesiredState(scope="group/g", model=MODEL, revision=4, issued=1.0, expires=9.0))
+        store.save_desired(DesiredState(scope="group/g", model=MODEL, revision=4, issued=1.0, expires=9.0), ("key",))
         store.save_seen("group/g", "a" * 64)
         store.save_seen("metadata", "b" * 64)
     return store

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_agent.models.selftest import Verdict, judge
-from edge_agent.trust.clock import TrustedClock
+from edge_agent.trust.clock import SignedTime, TrustedClock
+from edge_agent.trust.evidence import OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.update.admission import RESERVE_BYTES, admit, confirm
 from edge_agent.update.desired import accept, in_force
@@ -129,21 +130,37 @@ def _ticking() -> Iterator[float]:
 
 
 def test_trusted_time_is_the_latest_of_system_kept_and_signed_and_goes_on_by_itself() -> None:
-    assert TrustedClock(lambda: 500.0, lambda: 0.0, known=100.0).now() == 500.0
-    assert TrustedClock(lambda: 0.0, lambda: 0.0, known=100.0).now() == 100.0
+    assert TrustedClock(lambda: 500.0, lambda: 0.0, SignedTime(100.0)).now() == 500.0
+    assert TrustedClock(lambda: 0.0, lambda: 0.0, SignedTime(100.0)).now() == 100.0
     seconds = _ticking()
-    clock = TrustedClock(lambda: 0.0, lambda: next(seconds), known=100.0)
+    clock = TrustedClock(lambda: 0.0, lambda: next(seconds), SignedTime(100.0))
     first = clock.now()
     assert clock.now() > first
-    clock.learn(900.0)
+    clock.learn(SignedTime(900.0))
     assert clock.now() > 900.0
-    clock.learn(50.0)
+    clock.learn(SignedTime(50.0))
     assert clock.now() > 900.0
 
 
-def test_a_clock_set_to_a_far_year_is_not_kept_past_what_is_signed() -> None:
+def test_a_clock_set_to_a_far_year_is_not_kept() -> None:
     clock = TrustedClock(lambda: 9e9, lambda: 0.0)
-    assert clock.worth_keeping(expiry=1e9) == 1e9
+    assert clock.signed() == SignedTime()
+    clock.learn(SignedTime(500.0, ("key",)))
+    assert clock.signed() == SignedTime(500.0, ("key",))
+
+
+@given(st.sets(st.sampled_from("abcd")), st.sets(st.sampled_from("abcd"), min_size=1), st.integers(1, 3))
+def test_a_signed_time_counts_while_enough_of_its_signers_do(signers: set[str], named: set[str], need: int) -> None:
+    clock = TrustedClock(lambda: 5.0, lambda: 0.0, SignedTime(100.0, tuple(signers)))
+    forgotten = clock.forget_revoked(OnlineKeys(tuple(named), need))
+    assert forgotten == (len(signers & named) < need)
+    assert clock.now() == (5.0 if forgotten else 100.0)
+
+
+def test_where_no_root_could_be_read_nothing_is_revoked() -> None:
+    clock = TrustedClock(lambda: 5.0, lambda: 0.0, SignedTime(100.0, ("key",)))
+    assert not clock.forget_revoked(OnlineKeys())
+    assert clock.now() == 100.0
 
 
 def test_a_trial_is_proven_by_answers_and_disproved_only_by_failures_in_a_row() -> None:
