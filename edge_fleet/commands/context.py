@@ -44,11 +44,13 @@ DEFAULT_DIRECTORY: Final = Path("fleet")
 DEFAULT_BROKER: Final = "mqtt://127.0.0.1:1883"
 
 
-def open_repository(directory: Path, keys: list[Path] | None, passphrase_file: Path | None) -> Repository:
+def open_repository(
+    directory: Path, keys: list[Path] | None, passphrase_file: Path | None, *, clock_is_right: bool = False
+) -> Repository:
     """The repository of a command's options."""
     passphrase = read_passphrase(passphrase_file, os.environ)
     store = KeyStore((directory / "keys", *(keys or [])), passphrase)
-    return Repository(directory, store, lambda: datetime.now(UTC))
+    return Repository(directory, store, lambda: datetime.now(UTC), clock_is_right=clock_is_right)
 
 
 def open_releases(repository: Repository) -> tuple[Releases, DesiredStates]:

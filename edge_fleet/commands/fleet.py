@@ -4,6 +4,8 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -13,10 +15,11 @@ from edge_contract import topics
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.visible import visible
 from edge_fleet.commands import context, display
-from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
+from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
 from edge_fleet.devices.selection import chosen_to_forget, is_pattern
 from edge_fleet.devices.watch import answer_need, read_fleet
 from edge_fleet.link import Arrived
+from edge_fleet.releases import recover as recovery
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
@@ -115,6 +118,46 @@ def heal(
         say(f"Published {sent} messages that the broker lacked.", {"published": sent}, as_json=as_json)
         if watch:
             _watch(repository, desired, publisher, inbox)
+
+
+@app.command("recover")
+def recover(
+    new_online_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-online-key",
+            help="Replace the online key (root keys must be here or with --keys): it was stolen, or signed under a "
+            "wrong clock. What it signed counts no longer, here, on the broker and on devices.",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what was found.")] = False,
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    keys: KeysOption = None,
+    broker: BrokerOption = context.DEFAULT_BROKER,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Be believed by devices again: after an old copy of the folder came back, a stolen online key, a wrong clock."""
+    repository = context.open_repository(directory, keys, passphrase_file)
+    repository.begin_again()
+    releases, desired = context.open_releases(repository)
+    with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
+        publisher = Publisher(releases, desired, link, progress)
+        found = recovery.recover(publisher, new_online_key=new_online_key, dry_run=dry_run)
+    text = [f"Newer on the broker: {', '.join(found.adopted) or 'nothing'}."]
+    if found.ignored:
+        text.append(f"Not believed, no key in force signed it: {', '.join(visible(topic) for topic in found.ignored)}.")
+    text += [f"{name} is not in the broker's list: release it again if it shall be." for name in found.unlisted]
+    if dry_run:
+        text.append("Nothing was changed.")
+    else:
+        if new_online_key:
+            text.append("The online key is replaced; devices forget what the old one signed, and keep what they run.")
+        text.append(
+            f"Signed on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC; published {found.published} messages. Devices take "
+            "them when they connect: see `edgewise fleet ls`."
+        )
+    say("\n".join(text), {**asdict(found), "new_online_key": new_online_key, "dry_run": dry_run}, as_json=as_json)
 
 
 def _keep(inbox: queue.Queue[Arrived], arrived: Arrived) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edge_contract import durable
+from edge_contract.errors import UsageError
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
 from edge_fleet.releases.repository import PUBLIC
@@ -22,10 +23,16 @@ def init(
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make root, release and online keys and an empty signed list of releases."""
+    """Make root, release and online keys and an empty signed list of releases. Again after a kill: what is missing."""
     repository = context.open_repository(directory, None, passphrase_file)
-    repository.create(root_keys=root_keys, threshold=threshold)
     root = directory / "root.json"
+    if root.exists() and not repository.exists:
+        raise UsageError(
+            f"{directory} belongs to a fleet whose metadata are missing here", remedy="run `edgewise fleet recover`"
+        )
+    if root.exists() or not repository.exists:
+        repository.create(root_keys=root_keys, threshold=threshold)
+    root_keys, threshold = repository.root_signers()
     durable.write_file(root, repository.first_root(), mode=PUBLIC)
     files = [path for name, _, path in repository.key_files() if name == "root" and path is not None]
     lines = [

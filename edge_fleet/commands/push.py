@@ -49,13 +49,13 @@ def push(
     ref = found.manifest.ref
     releases.files(found)  # damage is found before anything is published
     with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
-        repository.refresh(only_when_due=True)
         publisher = Publisher(releases, desired, link, progress)
+        publisher.check_newest()
+        repository.refresh(only_when_due=True)
         publisher.check(found)
         publisher.metadata()
         publisher.release(found)
-        issued = desired.issue(scope, ref, follow_group=follow_group, retry=retry)
-        publisher.states([issued])
+        issued = publisher.push(lambda: desired.issue(scope, ref, follow_group=follow_group, retry=retry))
         data: dict[str, Any] = {
             "name": name, "release": release, "digest": ref.digest, "scope": scope, "revision": issued.state.revision
         }  # fmt: skip

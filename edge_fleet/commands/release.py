@@ -93,12 +93,18 @@ def ls(directory: DirectoryOption = context.DEFAULT_DIRECTORY, as_json: JsonOpti
 
 @app.command("refresh")
 def refresh(
+    clock_is_right: Annotated[
+        bool,
+        typer.Option(
+            "--clock-is-right", help="Sign although nothing was signed here for two months: you looked at it."
+        ),
+    ] = False,
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Renew the expiry of list, timestamp and desired states. Publish it with: edgewise fleet heal"""
-    repository = context.open_repository(directory, None, passphrase_file)
+    repository = context.open_repository(directory, None, passphrase_file, clock_is_right=clock_is_right)
     releases, desired = context.open_releases(repository)
     migrate(releases)
     repository.refresh()

@@ -6,7 +6,6 @@ file and one new root. Root keys belong offline: their files are moved away afte
 the root must be signed again.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+from securesystemslib.signer import CryptoSigner, Key
 
-from edge_contract.durable import sync_directory
+from edge_contract import durable
 from edge_contract.errors import EdgewiseError, UsageError
 
 PASSPHRASE_VARIABLE: Final = "EDGEWISE_PASSPHRASE"  # noqa: S105  # the variable's name, not a passphrase
@@ -47,15 +46,28 @@ class KeyStore:
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
         folder = self.directories[0]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / _file_name(name, signer.public_key)
-        # O_EXCL: a key is never overwritten; the mode holds from the first byte on.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(folder)
+        # Its name has the key's id, so no key is overwritten; the mode holds from the first byte on.
+        durable.write_file(folder / _file_name(name, signer.public_key), pem, mode=0o600)
         return signer
+
+    def take_up(self, name: str, count: int) -> list[CryptoSigner]:
+        """So many keys of this name: those that a killed `keys init` made, and new ones for what it did not come to.
+
+        Raises:
+            UsageError: there are more.
+            EdgewiseError: one cannot be opened.
+        """
+        folder = self.directories[0]
+        for half in folder.glob(f".{name}-*.new"):
+            half.unlink()
+        made = sorted(folder.glob(f"{name}-*.pem"))
+        if len(made) > count:
+            raise UsageError(
+                f"{folder} holds {len(made)} {name} keys, more than the {count} asked for",
+                remedy="move away those of another fleet, or ask for as many (--root-keys)",
+            )
+        signers = [self._open(path) for path in made]
+        return signers + [self.create(name) for _ in range(count - len(made))]
 
     def find(self, name: str, key: Key) -> Path | None:
         """The file of this key, or None when it is not on this machine (an offline root key)."""
@@ -70,10 +82,17 @@ class KeyStore:
         """
         path = self.find(name, key)
         if path is None:
+            home = self.directories[0]
             raise EdgewiseError(
                 f"the {name} key {_file_name(name, key)} is not here",
-                remedy="name the folder that holds it with --keys",
+                remedy=f"put it into {home} from your backup, or replace it (`edgewise keys rotate {name}`)",
             )
+        signer = self._open(path)
+        if signer.public_key.keyid != key.keyid:
+            raise EdgewiseError(f"{path} holds another key than its name says", remedy="restore it from your backup")
+        return signer
+
+    def _open(self, path: Path) -> CryptoSigner:
         if path.stat().st_mode & 0o077:
             raise EdgewiseError(f"{path} can be read by others than its owner", remedy=f"run `chmod 600 {path}`")
         pem = path.read_bytes()[:_LONGEST_PEM]
@@ -88,17 +107,14 @@ class KeyStore:
                 f"{path} cannot be opened: the passphrase is wrong or the file is damaged",
                 remedy="give the right passphrase, or restore the file from your backup",
             ) from error
-        if not isinstance(private, Ed25519PrivateKey) or not isinstance(key, SSlibKey):
+        if not isinstance(private, Ed25519PrivateKey):
             raise EdgewiseError(f"{path} holds no Ed25519 key", remedy="restore it from your backup")
         try:
-            signer = CryptoSigner(private)
+            return CryptoSigner(private)
         except ValueError as error:
             raise EdgewiseError(
                 f"{path} holds no usable key ({error})", remedy="restore it from your backup"
             ) from error
-        if signer.public_key.keyid != key.keyid:
-            raise EdgewiseError(f"{path} holds another key than its name says", remedy="restore it from your backup")
-        return signer
 
 
 def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes | None:

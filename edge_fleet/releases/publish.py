@@ -3,6 +3,9 @@
 Level-triggered: what the broker holds is read first, what differs is written, what no release names any more is
 cleared. So the same call publishes a release, answers a device that misses chunks, and fills a broker that lost
 everything. Files are published before what names them: a device never reads a name without a file.
+
+What is read from the folder and published from it happens under the repository's lock, so that of two commands at once
+the later one's is what stays. Nothing is published over what is newer: see `retained`.
 """
 
 import re
@@ -11,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge_contract import topics
+from edge_contract.errors import TrustError
 from edge_contract.messages import Need, TrustIndex, decode
 from edge_contract.trust import Release, pieces
 from edge_fleet.link import Arrived, Link
+from edge_fleet.releases import retained
 from edge_fleet.releases.desired import DesiredStates, Issued
 from edge_fleet.releases.needs import Needs
 from edge_fleet.releases.releases import Releases
@@ -40,21 +45,57 @@ class Publisher:
 
     def heal(self) -> int:
         """Make the broker hold everything again; returns how many messages it lacked."""
+        self.check_newest()
         states = self.desired.all()
+        if revoked := [one.state.scope for one in states if one.revoked]:
+            raise TrustError(
+                f"the desired state of {', '.join(revoked)} is signed by an online key that was replaced since",
+                remedy="run `edgewise release refresh`",
+            )
         wanted = {state.state.model.digest for state in states}
         listed = {release.manifest.digest: release for release in self.releases.listed()}
-        sent = self.metadata()
+        with self.releases.repository.locked():
+            sent = self._metadata()
         sent += sum(self.release(listed[digest]) for digest in wanted if digest in listed)
-        held = self.link.retained(f"{topics.PREFIX}/group/+/desired") | self.link.retained(
-            topics.all_devices("desired")
-        )
-        return sent + self.states(state for state in states if held.get(state.topic) != state.envelope)
+        with self.releases.repository.locked():
+            held = self.link.retained(f"{topics.PREFIX}/group/+/desired") | self.link.retained(
+                topics.all_devices("desired")
+            )
+            states = self.desired.all()  # a push may have gone on meanwhile
+            return sent + self.states(state for state in states if held.get(state.topic) != state.envelope)
+
+    def push(self, issue: Callable[[], Issued]) -> Issued:
+        """Issue a desired state and publish it, before another one may be issued."""
+        with self.releases.repository.locked():
+            issued = issue()
+            self.states([issued])
+            return issued
+
+    def check_newest(self) -> None:
+        """Refuse to go on where the broker holds what is newer than this folder.
+
+        Raises:
+            TrustError: it does; devices, which saw that, would refuse what is here.
+        """
+        with self.releases.repository.locked():
+            newer = retained.read(self.link, self.desired)
+        if newer.differences:
+            raise TrustError(
+                f"the broker holds what this repository's keys signed and {self.releases.repository.directory} does "
+                f"not know ({', '.join(newer.differences)}), as after an old copy of the folder came back",
+                remedy="run `edgewise fleet recover`",
+            )
 
     def metadata(self) -> int:
         """Publish what differs of the TUF metadata, then clear what is two versions old or withdrawn.
 
         One superseded version stays: a device may just be reading it.
         """
+        with self.releases.repository.locked():
+            self.check_newest()
+            return self._metadata()
+
+    def _metadata(self) -> int:
         files = self.releases.repository.files()
         held = self.link.retained(f"{topics.PREFIX}/trust/+")
         wanted = {topics.trust(name): data for name, data in files.items()}

@@ -53,15 +53,16 @@ class Releases:
                 remedy="release one that passed",
             )
         release = Release(manifest=manifest, chunks=Chunks.of(package.model), notes=notes)
-        taken = self._is_taken(release)
-        # Both files stand before the list names them. Of a listed release they are written again: one may be lost.
-        durable.write_file(self._path(manifest.digest, _MODEL), package.model, mode=PUBLIC, parents=True)
-        described = self.keep_release_file(release)
-        if not taken:
-            model = TargetFile.from_data(model_path(manifest.ref), package.model, ["sha256"])
-            with self.repository.editing() as targets:
-                targets |= {model.path: model, described.path: described}
-        return not taken
+        with self.repository.locked():  # else they are files that no release names, which publishing tidies away
+            taken = self._is_taken(release)
+            # Both files stand before the list names them. Of a listed release they are written again: one may be lost.
+            self.keep_file(package.model, _MODEL)
+            described = self.keep_release_file(release)
+            if not taken:
+                model = TargetFile.from_data(model_path(manifest.ref), package.model, ["sha256"])
+                with self.repository.editing() as targets:
+                    targets |= {model.path: model, described.path: described}
+            return not taken
 
     def withdraw(self, name: str, release: int) -> str:
         """Take a release from the list, and return its model's digest: no device activates it any more.
@@ -139,6 +140,19 @@ class Releases:
             if path.stem not in named and path.suffix in {_MODEL, _RELEASE}
         }
 
+    def lacking(self) -> dict[str, str]:
+        """Listed files that are missing or damaged: the target's path by digest."""
+        lost: dict[str, str] = {}
+        for path, target in self.repository.listed().items():
+            digest, file = target.hashes["sha256"], self._path(target.hashes["sha256"], PurePosixPath(path).suffix)
+            if not file.is_file() or digest_of(file.read_bytes()) != digest:
+                lost[digest] = path
+        return lost
+
+    def keep_file(self, data: bytes, suffix: str) -> None:
+        """Write a file of a release down under its digest."""
+        durable.write_file(self._path(digest_of(data), suffix), data, mode=PUBLIC, parents=True)
+
     def forget(self, digest: str) -> None:
         """Delete a file of a withdrawn release."""
         for suffix in (_MODEL, _RELEASE):
@@ -158,7 +172,7 @@ class Releases:
                 f"more than {limits.RELEASE_BYTES}",
                 remedy="package the model with fewer goldens",
             )
-        durable.write_file(self._path(digest_of(data), _RELEASE), data, mode=PUBLIC, parents=True)
+        self.keep_file(data, _RELEASE)
         file = TargetFile.from_data(release_path(release.manifest.ref), data, ["sha256"])
         if (custom := file_custom(Chunks.of(data))) is not None:
             file.unrecognized_fields["custom"] = custom
@@ -171,7 +185,13 @@ class Releases:
             return False
         file = targets.get(release_path(manifest.ref))
         same = file is not None and file.hashes.get("sha256") == digest_of(encode_release(release))
-        if same or self._read(model_path(manifest.ref), targets).manifest == manifest:
+        if same:
+            return True
+        if file is not None and targets[model_path(manifest.ref)].hashes["sha256"] == manifest.digest:
+            kept = self._path(file.hashes["sha256"], _RELEASE)
+            if not kept.is_file() or digest_of(kept.read_bytes()) != kept.stem:
+                return False  # the same model, and what described it is lost: it is described anew
+        if self._read(model_path(manifest.ref), targets).manifest == manifest:
             return True
         raise UsageError(
             f"{manifest.name} {manifest.release} is released already and differs from this package",

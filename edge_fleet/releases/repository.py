@@ -3,13 +3,18 @@
 Layout: `metadata/{N.root,N.targets,N.snapshot,timestamp}.json`. Every change writes new versioned files first and
 `timestamp.json` last, each by temporary file, fsync and rename: the timestamp names all others, so a change is there
 entirely or not at all, and what a killed command left behind is not named and is written over. A lock keeps two
-commands apart. What a release is, and how it travels, is not known here.
+commands apart, also while one publishes. What a release is, and how it travels, is not known here.
+
+Nothing is signed while this machine's clock contradicts what was signed last: devices without a clock learn the time
+from `timestamp.json`, and what they learned from a wrong one locks them out until it is revoked with its key.
 """
 
 import contextlib
 import fcntl
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -26,6 +31,14 @@ from edge_fleet.releases.keys import KeyStore
 ROOT_LIFE: Final = timedelta(days=730)  # re-signed by people with the offline keys: rarely
 TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with every release
 ONLINE_LIFE: Final = timedelta(days=14)  # how long a device can be kept from news unnoticed; `release refresh` renews
+
+BEHIND: Final = timedelta(days=1)
+"""How far the clock may be behind what was signed last: all that is signed lives for a day at least."""
+AHEAD: Final = timedelta(days=60)
+"""How far ahead of it, without being told that the clock is right: a fleet left alone for longer is rare."""
+_NO_TIME: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # nor what a thief signs beyond the calendar
+PATIENCE_S: Final = 30.0
+"""How long a command waits for another one on the same repository."""
 
 PUBLIC: Final = 0o644
 """Permissions of all that is written here but keys, whatever the umask: all may read, its owner alone may change it."""
@@ -47,15 +60,35 @@ class _Listed:
     timestamp: Timestamp
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Verified metadata of this repository that are newer than its own: the broker's, after an old folder came back."""
+
+    roots: Mapping[int, bytes]
+    """By version."""
+    targets: Targets | None
+    """The list to take over; None where the one here is newer."""
+    snapshot: Snapshot | None
+    timestamp: Timestamp | None
+    files: Mapping[str, bytes]
+    """Of list and snapshot, as they were signed: the history that devices know."""
+
+
 class Repository:
     """Signed metadata in one folder; every public method leaves it whole."""
 
-    def __init__(self, directory: Path, keys: KeyStore, now: Callable[[], datetime]) -> None:
-        """`now` gives the time in UTC that expiries are counted from."""
+    def __init__(
+        self, directory: Path, keys: KeyStore, now: Callable[[], datetime], *, clock_is_right: bool = False
+    ) -> None:
+        """`now` gives the time in UTC that expiries are counted from.
+
+        `clock_is_right`: somebody looked at it, so it may be far ahead of what was signed last.
+        """
         self.directory = directory
         self._metadata = directory / "metadata"
         self._keys = keys
-        self._now = now
+        self._now, self._clock_is_right = now, clock_is_right
+        self._turn, self._depth = threading.RLock(), 0
 
     def create(self, *, root_keys: int, threshold: int) -> None:
         """Make all keys and the first metadata, with nothing listed.
@@ -67,16 +100,15 @@ class Repository:
             raise UsageError(
                 f"a threshold of {threshold} with {root_keys} root keys cannot be", remedy="give 1 to 9 root keys"
             )
-        with self._locked():
+        with self.locked():
             if self._root_versions():
                 raise UsageError(f"{self.directory} holds keys and releases already", remedy="choose another folder")
             root = Root(expires=self._expiry(ROOT_LIFE), consistent_snapshot=True)
-            root_signers: list[Signer] = []
-            for _ in range(root_keys):
-                root_signers.append(signer := self._keys.create("root"))
+            root_signers: list[Signer] = list(self._keys.take_up("root", root_keys))
+            for signer in root_signers:
                 root.add_key(signer.public_key, Root.type)
             root.roles[Root.type].threshold = threshold
-            release, online = self._keys.create("release"), self._keys.create("online")
+            (release,), (online,) = self._keys.take_up("release", 1), self._keys.take_up("online", 1)
             root.add_key(release.public_key, Targets.type)
             root.add_key(online.public_key, Snapshot.type)
             root.add_key(online.public_key, Timestamp.type)
@@ -97,8 +129,9 @@ class Repository:
     @contextlib.contextmanager
     def editing(self) -> Iterator[dict[str, TargetFile]]:
         """Change what is listed: the dictionary yielded becomes the new targets when the block ends without error."""
-        with self._locked():
+        with self.locked():
             listed = self._load()
+            self._check_clock(listed.timestamp)
             targets = dict(listed.targets.targets)
             yield targets
             listed.targets.targets = targets
@@ -109,8 +142,9 @@ class Repository:
 
         `only_when_due` leaves metadata alone that has more than half of its life before it.
         """
-        with self._locked():
+        with self.locked():
             listed = self._load()
+            self._check_clock(listed.timestamp)
             if only_when_due and listed.timestamp.expires - self._now() > ONLINE_LIFE / 2:
                 return False
             # Targets are the release key's: they are renewed with a release, or here when they would expire first.
@@ -120,26 +154,83 @@ class Repository:
     def rotate(self, role: Literal["root", "release", "online"]) -> int:
         """Replace a key (for "root": only sign with a new expiry) in a new root version, which is returned.
 
-        The new root is signed by a threshold of the root keys, and everything else again by the keys it names.
+        The new root is signed by a threshold of the root keys, and everything else again by the keys it names. A new
+        online key revokes what the old one said of the time, so the clock may be behind that.
 
         Raises:
             EdgewiseError: fewer root keys are here than the threshold asks for.
         """
-        with self._locked():
+        with self.locked():
             listed = self._load()
-            root = listed.root
-            signers = self._root_signers(root)
-            if role != "root":
-                fresh = self._keys.create(role)
-                for tuf_role in (name for name, key_name in KEY_NAMES.items() if key_name == role):
-                    for keyid in list(root.roles[tuf_role].keyids):
-                        root.revoke_key(keyid, tuf_role)
-                    root.add_key(fresh.public_key, tuf_role)
-            root.version += 1
-            root.expires = self._expiry(ROOT_LIFE)
-            self._write_signed(f"{root.version}.root.json", root, signers)
-            self._publish(listed, new_targets=True)
-            return root.version
+            self._check_clock(listed.timestamp, behind=role != "online")
+            return self._rotate(listed, role)
+
+    def _rotate(self, listed: _Listed, role: Literal["root", "release", "online"]) -> int:
+        root = listed.root
+        signers = self._root_signers(root)
+        for tuf_role in ("targets", "timestamp"):  # missing keys are named before a root is written
+            if KEY_NAMES[tuf_role] != role:
+                self._signer(root, tuf_role)
+        if role != "root":
+            fresh = self._keys.create(role)
+            for tuf_role in (name for name, key_name in KEY_NAMES.items() if key_name == role):
+                for keyid in list(root.roles[tuf_role].keyids):
+                    root.revoke_key(keyid, tuf_role)
+                root.add_key(fresh.public_key, tuf_role)
+        root.version += 1
+        root.expires = self._expiry(ROOT_LIFE)
+        self._write_signed(f"{root.version}.root.json", root, signers)
+        self._publish(listed, new_targets=True)
+        return root.version
+
+    def begin_again(self) -> None:
+        """Where the metadata are lost: begin with the first root that `keys init` left beside them.
+
+        Raises:
+            UsageError: there is none either.
+        """
+        with self.locked():
+            first = self.directory / "root.json"
+            if not self.exists and first.is_file():
+                durable.write_file(self._metadata / "1.root.json", first.read_bytes(), mode=PUBLIC, parents=True)
+            if not self.exists:
+                raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
+
+    def take_over(self, found: Elsewhere, *, new_online_key: bool) -> None:
+        """Go on from metadata that are newer than those here, one version above both; again after a kill.
+
+        `new_online_key`: what the key before it signed, here or there, counts for nothing.
+
+        Raises:
+            EdgewiseError: a key is not here, or the clock contradicts what was signed last.
+        """
+        with self.locked():
+            try:
+                listed = self._load()
+            except EdgewiseError:
+                if found.targets is None or found.snapshot is None or found.timestamp is None or not self.exists:
+                    raise
+                listed = _Listed(self._newest_root(), found.targets, found.snapshot, found.timestamp)
+            self._check_clock(listed.timestamp, found.timestamp, behind=not new_online_key)
+            for version in sorted(found.roots):  # each by itself leaves a chain that devices can walk
+                durable.write_file(self._metadata / f"{version}.root.json", found.roots[version], mode=PUBLIC)
+            listed = replace(listed, root=self._newest_root())
+            if found.targets is not None:
+                own, listed = listed.targets.version, replace(listed, targets=found.targets)
+                listed.targets.version = max(own, found.targets.version)
+            if not new_online_key and found.snapshot is not None:
+                listed.snapshot.version = max(listed.snapshot.version, found.snapshot.version)
+                listed.targets.version = max(listed.targets.version, found.snapshot.meta["targets.json"].version)
+            if not new_online_key and found.timestamp is not None:
+                listed.timestamp.version = max(listed.timestamp.version, found.timestamp.version)
+                listed.snapshot.version = max(listed.snapshot.version, found.timestamp.snapshot_meta.version)
+            if new_online_key:
+                self._rotate(listed, "online")
+            else:
+                self._signer(listed.root, "timestamp")  # missing keys are named before anything is signed
+                self._publish(listed, new_targets=True)
+            for name, data in found.files.items():  # last: until now one of them may have been in force here
+                durable.write_file(self._metadata / name, data, mode=PUBLIC)
 
     def expiries(self) -> dict[Role, datetime]:
         """When each role's metadata ends."""
@@ -162,21 +253,69 @@ class Repository:
         return list(found.values())
 
     def online_signer(self) -> Signer:
-        """Signs desired states and commands: the key that the root names for `timestamp`."""
-        return self._signer(self._load().root, "timestamp")
+        """Signs desired states and commands: the key that the root names for `timestamp`.
+
+        Raises:
+            EdgewiseError: it is not here, or the clock contradicts what was signed last.
+        """
+        listed = self._load()
+        self._check_clock(listed.timestamp)
+        return self._signer(listed.root, "timestamp")
 
     def online_keys(self) -> list[Key]:
         """The public keys whose signature on a desired state counts."""
-        root = self._load().root
+        root = self._newest_root()
         return [root.keys[keyid] for keyid in root.roles[Timestamp.type].keyids]
+
+    def past_online_keys(self) -> list[Key]:
+        """Those of every root so far: who signed a desired state that a killed rotation left."""
+        roots = [self._parse(f"{version}.root.json", Root).signed for version in self._root_versions()]
+        return [root.keys[keyid] for root in roots for keyid in root.roles[Timestamp.type].keyids]
 
     def first_root(self) -> bytes:
         """The root that devices are installed with; later ones are reached from it, one signed by the other."""
         return self._read("1.root.json")
 
+    def root_signers(self) -> tuple[int, int]:
+        """How many root keys there are, and how many of them must sign."""
+        role = self._newest_root().roles[Root.type]
+        return len(role.keyids), role.threshold
+
+    def roots(self) -> dict[int, bytes]:
+        """Every root so far by its version, from the first on without a gap."""
+        return {version: self._read(f"{version}.root.json") for version in self._root_versions()}
+
+    def own(self, name: str) -> bytes | None:
+        """A metadata file as it was signed here, superseded ones too; None where there is none of this name."""
+        path = self._metadata / name
+        return path.read_bytes() if path.is_file() else None
+
+    def version(self, role: Role) -> int:
+        """The version in force; 0 where the metadata here cannot be read."""
+        try:
+            listed = self._load()
+        except EdgewiseError:
+            return 0
+        parts: dict[Role, int] = {
+            "root": listed.root.version,
+            "targets": listed.targets.version,
+            "snapshot": listed.snapshot.version,
+            "timestamp": listed.timestamp.version,
+        }
+        return parts[role]
+
     def files(self) -> dict[str, bytes]:
-        """All metadata that devices need, by file name, in an order in which each file's references stand before it."""
-        listed = self._load()
+        """All metadata that devices need, by file name, in an order in which each file's references stand before it.
+
+        Raises:
+            TrustError: they have expired: no device would take them.
+        """
+        with self.locked():
+            listed = self._load()
+            self._check_expiry(listed)
+            return self._files(listed)
+
+    def _files(self, listed: _Listed) -> dict[str, bytes]:
         names = [f"{version}.root.json" for version in self._root_versions()]
         names += [f"{listed.targets.version}.targets.json", f"{listed.snapshot.version}.snapshot.json"]
         index = messages.TrustIndex(
@@ -184,6 +323,11 @@ class Repository:
         )
         files = {name: self._read(name) for name in names}
         return files | {"index.json": messages.encode(index), "timestamp.json": self._read("timestamp.json")}
+
+    def _newest_root(self) -> Root:
+        if not self.exists:
+            raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
+        return self._parse(f"{self._root_versions()[-1]}.root.json", Root).signed
 
     def _load(self) -> _Listed:
         """The metadata in force, each file verified: damage on this disk must not be signed again."""
@@ -219,6 +363,42 @@ class Repository:
 
     def _signer(self, root: Root, role: Role) -> Signer:
         return self._keys.signer(KEY_NAMES[role], root.keys[root.roles[role].keyids[0]])
+
+    def _check_clock(self, *timestamps: Timestamp | None, behind: bool = True) -> None:
+        """Refuse to sign while the clock contradicts what was signed last: is `behind` it, or far ahead of it."""
+        said = [one.unrecognized_fields.get(trust.ISSUED_FIELD) for one in timestamps if one is not None]
+        issued = max((each for each in said if isinstance(each, int) and 0 <= each < _NO_TIME), default=None)
+        if issued is None:
+            return  # an earlier version of this command did not note it
+        now, last = self._now().astimezone(UTC), datetime.fromtimestamp(issued, UTC)
+        says = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {self.directory} was last signed"
+        if behind and now < last - BEHIND:
+            raise EdgewiseError(
+                f"{says} at {last:%Y-%m-%d %H:%M}, which is later",
+                remedy="set the clock right; if it is right now and was wrong then, run `edgewise fleet recover "
+                "--new-online-key` with the root keys",
+            )
+        if now > last + AHEAD and not self._clock_is_right:
+            raise EdgewiseError(
+                f"{says} at {last:%Y-%m-%d %H:%M}, {(now - last).days} days before",
+                remedy="set the clock right, or run `edgewise release refresh --clock-is-right` if it is",
+            )
+
+    def _check_expiry(self, listed: _Listed) -> None:
+        """Refuse to publish what devices would not take; each role names its own way out."""
+        now = self._now()
+        if listed.root.expires <= now:
+            raise TrustError(
+                f"the root metadata of {self.directory} expired on {listed.root.expires:%Y-%m-%d}, and devices take "
+                "nothing under it",
+                remedy="run `edgewise keys rotate root` with the root keys",
+            )
+        for part in (listed.targets, listed.snapshot, listed.timestamp):
+            if part.expires <= now:
+                raise TrustError(
+                    f"{part.type}.json of {self.directory} expired on {part.expires:%Y-%m-%d}: no device takes it",
+                    remedy="run `edgewise release refresh`",
+                )
 
     def _root_signers(self, root: Root) -> list[Signer]:
         keys = [root.keys[keyid] for keyid in root.roles[Root.type].keyids]
@@ -283,13 +463,33 @@ class Repository:
         return (self._now().astimezone(UTC) + life).replace(microsecond=0)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "lock").open("w") as lock:
+    def locked(self) -> Iterator[None]:
+        """Nobody else changes or publishes this repository meanwhile; may be nested.
+
+        Raises:
+            EdgewiseError: another command holds it for longer than `PATIENCE_S`.
+        """
+        with self._turn:
+            if self._depth:
+                yield
+                return
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with (self.directory / "lock").open("w") as lock:
+                self._wait_for(lock.fileno())
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+
+    def _wait_for(self, lock: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise EdgewiseError(
-                    f"another command works on {self.directory}", remedy="try again after it"
-                ) from error
-            yield
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise EdgewiseError(
+                        f"another command works on {self.directory}", remedy="try again after it"
+                    ) from error
+                time.sleep(0.05)

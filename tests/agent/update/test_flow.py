@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from edge_contract.messages import Need, decode
 from edge_contract.package import ModelPackage
 from edge_fleet.devices.watch import answer_need
 from edge_fleet.link import Arrived
+from edge_fleet.releases import repository
+from edge_fleet.releases.repository import Repository
 from edge_vision.classifier import runtime
 from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
 
@@ -158,15 +161,38 @@ def test_a_device_without_a_clock_learns_the_time_from_what_is_signed(
         assert device.updates.trusted_time() >= began - 1  # kept through the restart
 
 
-def test_expired_metadata_hold_what_runs_until_they_are_renewed(side: ReleaseSide, device: Device) -> None:
+def test_a_device_whose_clock_was_in_a_far_year_takes_updates_once_it_is_right(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    root, far = side.repository.first_root(), 72 * 365 * 24 * 3600.0
+    wrong = [0.0]
+    with Device(tmp_path / "device", broker.port, root, now=lambda: time.time() + wrong[0]) as device:
+        side.push(tiny(1))
+        device.until("committed")
+        wrong[0] = far
+        second = side.push(tiny(2))
+        device.until_reason("the root has expired")
+    with Device(tmp_path / "device", broker.port, root, now=lambda: time.time() + far) as device:
+        device.until_reason("run `edgewise keys rotate root` with the root keys, then `edgewise fleet heal`")
+    with Device(tmp_path / "device", broker.port, root) as device:
+        eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the update")
+        assert device.updates.trusted_time() < time.time() + 60
+
+
+def test_expired_metadata_hold_what_runs_until_they_are_renewed(
+    side: ReleaseSide, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = side.push(tiny(1))
     device.until("committed")
-    side.offset = -20 * 24 * 3600.0  # signed twenty days ago for fourteen
     side.releases.add(tiny(2))
-    side.push(tiny(2))
-    device.until("committed", "expired")
+    with monkeypatch.context() as ago, side.publisher() as publisher:
+        ago.setattr(repository, "ONLINE_LIFE", timedelta(seconds=-1))  # for as long as nobody renewed it
+        side.repository.refresh()
+        ago.setattr(Repository, "_check_expiry", lambda *_: None)
+        publisher.metadata()
+    device.until("committed", "the release list has expired")
+    assert device.reported.reason.endswith("run `edgewise release refresh`, then `edgewise fleet heal`.")
     assert device.running == first.digest
-    side.offset = 0.0
     side.repository.refresh()
     second = side.push(tiny(2))
     eventually(lambda: device.reported.active == second, "the renewed release")

@@ -10,6 +10,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from edge_contract import durable
 from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
+from edge_fleet.releases import repository as repository_module
 from edge_fleet.releases.keys import KeyStore, read_passphrase
 from edge_fleet.releases.repository import ONLINE_LIFE, Repository
 
@@ -161,7 +162,10 @@ def test_damaged_metadata_are_not_signed_again(repository: Repository, name: str
         repository.refresh()
 
 
-def test_two_commands_do_not_work_on_one_repository_at_once(repository: Repository) -> None:
+def test_two_commands_do_not_work_on_one_repository_at_once(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_module, "PATIENCE_S", 0.1)
     with repository.editing():
         other = Repository(repository.directory, KeyStore((repository.directory / "keys",)), Clock())
         with pytest.raises(EdgewiseError, match="another command"):
@@ -177,8 +181,93 @@ def test_refresh_renews_only_what_is_due(repository: Repository, clock: Clock) -
 
 def test_targets_are_renewed_before_they_expire(repository: Repository, clock: Clock) -> None:
     clock.time += timedelta(days=360)
+    repository = left_alone(repository, clock)
     repository.refresh()
     assert repository.expiries()["targets"] > clock.time + timedelta(days=300)
+
+
+def left_alone(repository: Repository, clock: Clock) -> Repository:
+    """The same one, opened by somebody who looked at the clock."""
+    return Repository(repository.directory, KeyStore((repository.directory / "keys",)), clock, clock_is_right=True)
+
+
+SIGNING = {
+    "refresh": lambda repository: repository.refresh(),
+    "a desired state or a command": lambda repository: repository.online_signer(),
+    "release": lambda repository: repository.editing().__enter__(),
+    "rotate release": lambda repository: repository.rotate("release"),
+    "rotate root": lambda repository: repository.rotate("root"),
+}
+
+
+@pytest.mark.parametrize("signing", SIGNING)
+def test_nothing_is_signed_by_a_clock_that_contradicts_what_was_signed_last(
+    repository: Repository, clock: Clock, signing: str
+) -> None:
+    before = repository.files()
+    clock.time -= timedelta(days=1, minutes=1)
+    with pytest.raises(
+        EdgewiseError, match=r"2026-11-22 11:59 UTC, and .* at 2026-11-23 12:00, which is later; set the"
+    ):
+        SIGNING[signing](repository)
+    clock.time += timedelta(days=61, minutes=2)
+    with pytest.raises(EdgewiseError, match=r"last signed at 2026-11-23 12:00, 60 days before; .* --clock-is-right"):
+        SIGNING[signing](repository)
+    clock.time = Clock().time
+    assert repository.files() == before
+
+
+@pytest.mark.parametrize("apart", [timedelta(hours=-23), timedelta(), timedelta(days=59)])
+def test_a_clock_that_can_be_right_is_not_asked_about(repository: Repository, clock: Clock, apart: timedelta) -> None:
+    clock.time += apart
+    repository.refresh()
+
+
+def test_a_fleet_left_alone_for_long_is_confirmed_once(repository: Repository, clock: Clock) -> None:
+    clock.time += timedelta(days=200)
+    left_alone(repository, clock).refresh()
+    repository.refresh()
+
+
+def test_a_new_online_key_is_the_way_out_of_a_clock_that_was_ahead(repository: Repository, clock: Clock) -> None:
+    clock.time += timedelta(days=200)
+    left_alone(repository, clock).refresh()
+    clock.time -= timedelta(days=200)
+    assert repository.rotate("online") == 2
+    repository.refresh()
+
+
+def test_each_expired_role_names_its_own_way_out_and_that_is_one(repository: Repository, clock: Clock) -> None:
+    clock.time += ONLINE_LIFE
+    with pytest.raises(TrustError, match="release refresh"):
+        repository.files()
+    repository.refresh()
+    clock.time += timedelta(days=800)
+    repository = left_alone(repository, clock)
+    repository.refresh()
+    with pytest.raises(
+        TrustError, match=r"the root metadata .* expired on 2028-11-22.* run `edgewise keys rotate root`"
+    ):
+        repository.files()
+    repository.rotate("root")
+    assert "2.root.json" in repository.files()
+
+
+@pytest.mark.parametrize("name", ["online", "release"])
+def test_a_missing_key_is_named_with_what_replaces_it_before_a_root_is_written(
+    repository: Repository, name: str
+) -> None:
+    for path in (repository.directory / "keys").glob(f"{name}-*"):
+        path.unlink()
+    missing = f"the {name} key .* replace it .`edgewise keys rotate {name}`"
+    with pytest.raises(EdgewiseError, match=missing), repository.editing():
+        pass
+    with pytest.raises(EdgewiseError, match=f"the {name} key .* is not here"):
+        repository.rotate("root")
+    assert repository.version("root") == 1
+    assert repository.rotate(name) == 2  # type: ignore[arg-type]
+    with repository.editing():
+        pass
 
 
 def test_private_keys_are_their_owners_alone(repository: Repository) -> None:
