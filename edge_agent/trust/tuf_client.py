@@ -34,6 +34,7 @@ from edge_contract.trust import ISSUED_FIELD, ListedRelease, blob_of_target
 
 _URL: Final = "mqtt:"
 _MODEL, _RELEASE = ".tflite", ".json"
+_RECOVER: Final = "if the release side's folder is an old copy, run `edgewise fleet recover` there"
 _RENEW: Final = {
     "root": "run `edgewise keys rotate root` with the root keys, then `edgewise fleet heal`",
     "release list": "run `edgewise release refresh`, then `edgewise fleet heal`",
@@ -113,7 +114,9 @@ class Trust:
             role = "root" if trusted.root.is_expired(trusted.reference_time) else "release list"
             raise TrustError(f"the {role} has expired ({error}): holding what runs", remedy=_RENEW[role]) from error
         except BadVersionNumberError as error:
-            raise TrustError(f"metadata older than what was seen before arrived ({error}): refused.") from error
+            raise TrustError(
+                f"metadata older than what was seen before arrived ({error}): refused", remedy=_RECOVER
+            ) from error
         except UnsignedMetadataError as error:
             raise TrustError(f"metadata arrived without the signatures of trusted keys ({error}): refused.") from error
         except RepositoryError as error:

@@ -21,7 +21,10 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
     if state.scope != scope:
         raise TrustError(f"a desired state signed for {state.scope} arrived for {scope}: refused.")
     if known is not None and state.revision < known.revision:
-        raise TrustError(f"{what} is older than revision {known.revision}, which was seen before: refused.")
+        raise TrustError(
+            f"{what} is older than revision {known.revision}, which was seen before: refused",
+            remedy="if the release side's folder is an old copy, run `edgewise fleet recover` there",
+        )
     if known is not None and state.revision == known.revision:
         if state != known:
             raise TrustError(f"{what} differs from the one seen before under that number: refused.")

@@ -152,5 +152,6 @@ def _read(path: Path, online: list[Key], past: list[Key]) -> Issued:
         with contextlib.suppress(TrustError):
             return Issued(unseal(envelope, DESIRED_TYPE, DesiredState, keys), envelope, revoked)
     raise TrustError(
-        f"{path} is not signed by this repository's online key", remedy="delete it and push that scope again"
+        f"{path} is not signed by this repository's online key",
+        remedy="delete it, run `edgewise fleet recover`, and push that scope again where it is still missing",
     )

@@ -10,9 +10,6 @@ from `timestamp.json`, and what they learned from a wrong one locks them out unt
 """
 
 import contextlib
-import fcntl
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,19 +23,13 @@ from tuf.api.serialization import DeserializationError
 
 from edge_contract import durable, limits, messages, trust
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
+from edge_fleet.releases.clock_guard import check_clock
 from edge_fleet.releases.keys import KeyStore
+from edge_fleet.releases.lock import FolderLock
 
 ROOT_LIFE: Final = timedelta(days=730)  # re-signed by people with the offline keys: rarely
 TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with every release
 ONLINE_LIFE: Final = timedelta(days=14)  # how long a device can be kept from news unnoticed; `release refresh` renews
-
-BEHIND: Final = timedelta(days=1)
-"""How far the clock may be behind what was signed last: all that is signed lives for a day at least."""
-AHEAD: Final = timedelta(days=60)
-"""How far ahead of it, without being told that the clock is right: a fleet left alone for longer is rare."""
-_NO_TIME: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()  # nor what a thief signs beyond the calendar
-PATIENCE_S: Final = 30.0
-"""How long a command waits for another one on the same repository."""
 
 PUBLIC: Final = 0o644
 """Permissions of all that is written here but keys, whatever the umask: all may read, its owner alone may change it."""
@@ -47,6 +38,7 @@ Role = Literal["root", "targets", "snapshot", "timestamp"]
 KEY_NAMES: Final[Mapping[Role, str]] = {
     "root": "root", "targets": "release", "snapshot": "online", "timestamp": "online"
 }  # fmt: skip
+_RESTORE: Final = "restore it from a backup, or run `edgewise fleet recover`, which has it from the broker"
 _S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
 
 
@@ -88,7 +80,7 @@ class Repository:
         self._metadata = directory / "metadata"
         self._keys = keys
         self._now, self._clock_is_right = now, clock_is_right
-        self._turn, self._depth = threading.RLock(), 0
+        self._lock = FolderLock(directory)
 
     def create(self, *, root_keys: int, threshold: int) -> None:
         """Make all keys and the first metadata, with nothing listed.
@@ -281,6 +273,21 @@ class Repository:
         role = self._newest_root().roles[Root.type]
         return len(role.keyids), role.threshold
 
+    def trusted_root(self) -> Root:
+        """The first one, which devices are installed with.
+
+        Raises:
+            EdgewiseError: there is none, or it is damaged: then `root.json` is the same file.
+        """
+        if not self.exists:
+            raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
+        try:
+            return self._parse("1.root.json", Root).signed
+        except TrustError as error:
+            raise TrustError(
+                error.problem, remedy=f"copy {self.directory / 'root.json'} over it, which is the same file"
+            ) from error
+
     def roots(self) -> dict[int, bytes]:
         """Every root so far by its version, from the first on without a gap."""
         return {version: self._read(f"{version}.root.json") for version in self._root_versions()}
@@ -366,23 +373,8 @@ class Repository:
 
     def _check_clock(self, *timestamps: Timestamp | None, behind: bool = True) -> None:
         """Refuse to sign while the clock contradicts what was signed last: is `behind` it, or far ahead of it."""
-        said = [one.unrecognized_fields.get(trust.ISSUED_FIELD) for one in timestamps if one is not None]
-        issued = max((each for each in said if isinstance(each, int) and 0 <= each < _NO_TIME), default=None)
-        if issued is None:
-            return  # an earlier version of this command did not note it
-        now, last = self._now().astimezone(UTC), datetime.fromtimestamp(issued, UTC)
-        says = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {self.directory} was last signed"
-        if behind and now < last - BEHIND:
-            raise EdgewiseError(
-                f"{says} at {last:%Y-%m-%d %H:%M}, which is later",
-                remedy="set the clock right; if it is right now and was wrong then, run `edgewise fleet recover "
-                "--new-online-key` with the root keys",
-            )
-        if now > last + AHEAD and not self._clock_is_right:
-            raise EdgewiseError(
-                f"{says} at {last:%Y-%m-%d %H:%M}, {(now - last).days} days before",
-                remedy="set the clock right, or run `edgewise release refresh --clock-is-right` if it is",
-            )
+        issued = [one.unrecognized_fields.get(trust.ISSUED_FIELD) for one in timestamps if one is not None]
+        check_clock(self._now(), issued, self.directory, behind=behind, confirmed=self._clock_is_right)
 
     def _check_expiry(self, listed: _Listed) -> None:
         """Refuse to publish what devices would not take; each role names its own way out."""
@@ -424,19 +416,15 @@ class Repository:
             with contextlib.suppress(RepositoryError):
                 root.signed.verify_delegate(kind.type, metadata.signed_bytes, metadata.signatures)
                 return metadata.signed
-        raise TrustError(
-            f"{self._metadata / name} is not signed by this repository's keys", remedy="restore it from a backup"
-        )
+        raise TrustError(f"{self._metadata / name} is not signed by this repository's keys", remedy=_RESTORE)
 
     def _parse(self, name: str, kind: type[_S]) -> Metadata[_S]:
         try:
             metadata: Metadata[_S] = Metadata[_S].from_bytes(self._read(name))
         except DeserializationError as error:
-            raise TrustError(f"{self._metadata / name} is damaged", remedy="restore it from a backup") from error
+            raise TrustError(f"{self._metadata / name} is damaged", remedy=_RESTORE) from error
         if not isinstance(metadata.signed, kind):
-            raise TrustError(
-                f"{self._metadata / name} is of another kind than its name", remedy="restore it from a backup"
-            )
+            raise TrustError(f"{self._metadata / name} is of another kind than its name", remedy=_RESTORE)
         return metadata
 
     def _read(self, name: str) -> bytes:
@@ -444,7 +432,7 @@ class Repository:
             return (self._metadata / name).read_bytes()
         except OSError as error:
             raise EdgewiseError(
-                f"{self._metadata / name} cannot be read ({error.strerror})", remedy="restore it from a backup"
+                f"{self._metadata / name} cannot be read ({error.strerror})", remedy=_RESTORE
             ) from error
 
     def _write_signed(self, name: str, signed: _S, signers: list[Signer]) -> None:
@@ -462,34 +450,10 @@ class Repository:
     def _expiry(self, life: timedelta) -> datetime:
         return (self._now().astimezone(UTC) + life).replace(microsecond=0)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Nobody else changes or publishes this repository meanwhile; may be nested.
 
         Raises:
-            EdgewiseError: another command holds it for longer than `PATIENCE_S`.
+            EdgewiseError: another command holds it for longer than `lock.PATIENCE_S`.
         """
-        with self._turn:
-            if self._depth:
-                yield
-                return
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with (self.directory / "lock").open("w") as lock:
-                self._wait_for(lock.fileno())
-                self._depth += 1
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-
-    def _wait_for(self, lock: int) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise EdgewiseError(
-                        f"another command works on {self.directory}", remedy="try again after it"
-                    ) from error
-                time.sleep(0.05)
+        return self._lock.held()

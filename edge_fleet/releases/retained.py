@@ -86,7 +86,7 @@ def compare(files: Mapping[str, bytes], states: Mapping[str, bytes], desired: De
 def _walk(files: Mapping[str, bytes], repository: Repository) -> tuple[Root, dict[int, bytes]]:
     """The newest root that is reached from our first one, and the roots on the way that are not here."""
     own = repository.roots()
-    root: Root = Metadata[Root].from_bytes(own[1]).signed
+    root = repository.trusted_root()
     missing: dict[int, bytes] = {}
     while True:
         version = root.version + 1

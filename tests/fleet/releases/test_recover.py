@@ -171,6 +171,26 @@ def test_a_folder_that_lost_its_metadata_is_had_again_from_keys_and_broker(side:
     pushed_again(side, device)
 
 
+@pytest.mark.parametrize("name", ["timestamp.json", "1.root.json", "2.targets.json", "desired/group-shop.json"])
+def test_what_a_damaged_file_asks_for_mends_it(side: ReleaseSide, name: str) -> None:
+    side.push(tiny(1))
+    (side.directory / "root.json").write_bytes(side.repository.first_root())
+    path = side.directory / name if "/" in name else side.directory / "metadata" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    said = refused(side, "fleet", "heal")
+    assert str(path) in said
+    assert "edgewise fleet recover" in said or "root.json over it" in said
+    if name == "1.root.json":
+        assert "root.json over it, which is the same file" in refused(side, "fleet", "recover")
+        shutil.copy(side.directory / "root.json", path)
+    if "/" in name:
+        path.unlink()
+    succeeds(side, "fleet", "recover")
+    assert [one.state.scope for one in side.desired.all()] == [f"group/{GROUP}"]
+    assert succeeds(side, "fleet", "heal").startswith("Published 0")
+    succeeds(side, "push", "tiny", "1", "--group", GROUP)
+
+
 def test_a_release_that_only_the_old_copy_has_is_named_and_one_without_files_too(
     tmp_path: Path, side: ReleaseSide, device: Device
 ) -> None:

@@ -10,7 +10,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from edge_contract import durable
 from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
-from edge_fleet.releases import repository as repository_module
+from edge_fleet.releases import lock
 from edge_fleet.releases.keys import KeyStore, read_passphrase
 from edge_fleet.releases.repository import ONLINE_LIFE, Repository
 
@@ -165,7 +165,7 @@ def test_damaged_metadata_are_not_signed_again(repository: Repository, name: str
 def test_two_commands_do_not_work_on_one_repository_at_once(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository_module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(lock, "PATIENCE_S", 0.1)
     with repository.editing():
         other = Repository(repository.directory, KeyStore((repository.directory / "keys",)), Clock())
         with pytest.raises(EdgewiseError, match="another command"):
