@@ -3,8 +3,9 @@
 `edgewise release FILE.ewm` is short for `edgewise release add FILE.ewm`.
 """
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +15,8 @@ from edge_contract.visible import visible
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.releases.migration import migrate
+
+_ROOT_SOON: Final = timedelta(days=60)  # people have to fetch the root keys
 
 
 class _AddByDefault(TyperGroup):
@@ -111,4 +114,9 @@ def refresh(
     renewed = desired.renew()
     expires = repository.expiries()["timestamp"].isoformat()
     text = f"Signed until {expires}; {len(renewed)} desired states renewed. Publish with: edgewise fleet heal"
+    root = repository.expiries()["root"]
+    if root - datetime.now(UTC) < _ROOT_SOON:
+        text += (
+            f"\nThe root expires on {root:%Y-%m-%d}: run `edgewise keys rotate root` with the root keys before that."
+        )
     say(text, {"expires": expires, "renewed": len(renewed)}, as_json=as_json)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from edge_fleet.commands import context
 from edge_fleet.devices.view import Device, Fleet
 from edge_fleet.link import Arrived, Link
 from edge_fleet.releases import releases as releases_module
+from edge_fleet.releases import repository
 from edge_fleet.releases.releases import Releases
 from edge_mqtt.address import BrokerAddress
 
@@ -169,6 +171,16 @@ def test_after_a_rotation_desired_states_are_signed_by_the_new_key(online: Comma
     online("keys", "rotate", "online")
     online("fleet", "heal")
     assert json.loads(online("release", "ls", "--json"))["releases"][0]["desired_by"] == ["group/g"]
+
+
+def test_a_root_that_expires_soon_is_said_while_there_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Command(tmp_path)
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(repository, "ROOT_LIFE", timedelta(days=59))
+        command("keys", "init")
+    assert "run `edgewise keys rotate root`" in command("release", "refresh")
+    command("keys", "rotate", "root")
+    assert "keys rotate root" not in command("release", "refresh")
 
 
 def test_revisions_grow_even_when_the_clock_stands_still(online: Command) -> None:
