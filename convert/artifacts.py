@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.tflite.layers import Layer
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
 from edge_contract.manifest import ModelManifest, decode
 
@@ -61,14 +63,14 @@ def read(folder: Path) -> Converted:
         UsageError: a file is missing or not what `quantize` writes.
     """
     try:
-        record = msgspec.json.decode((folder / RECORD).read_bytes(), type=ConversionRecord)
+        record = msgspec.json.decode(read_file(folder / RECORD, limits.DOCUMENT_BYTES), type=ConversionRecord)
         with np.load(folder / REFERENCE, allow_pickle=False) as archive:
             reference = {name: archive[name].astype(np.float32) for name in archive.files}
         return Converted(
             record=record,
-            candidate=decode((folder / CANDIDATE).read_bytes()),
-            float_model=(folder / FLOAT).read_bytes(),
-            int8_model=(folder / INT8).read_bytes(),
+            candidate=decode(read_file(folder / CANDIDATE, limits.DOCUMENT_BYTES)),
+            float_model=read_file(folder / FLOAT, limits.NETWORK_BYTES),
+            int8_model=read_file(folder / INT8, limits.NETWORK_BYTES),
             reference=reference,
         )
     except OSError as error:

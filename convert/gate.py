@@ -16,8 +16,10 @@ from convert.checks import decision, measure
 from convert.checks.gate_record import GateRecord, write
 from convert.settings import SYNTHETIC, GateSettings
 from convert.tflite.runtimes import MATRIX, Runtime
-from edge_contract import package
-from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract import limits, package
+from edge_contract.bounded_read import read_text
+from edge_contract.command_end import command
+from edge_contract.errors import ExitCode
 from edge_contract.manifest import GateResult
 from edge_contract.package import ModelPackage
 from train.data.dataset import Dataset, load
@@ -88,7 +90,7 @@ def table(result: GateResult) -> Table:
 def rendered(report: Path) -> bool:
     """Whether `make data` rendered the data set's faces itself; False when its report is not there."""
     try:
-        document = json.loads(report.read_text())
+        document = json.loads(read_text(report, limits.DOCUMENT_BYTES))
     except (OSError, ValueError):
         return False
     return isinstance(document, dict) and str(document.get("source", "")).startswith(SYNTHETIC)
@@ -103,15 +105,16 @@ def selection_accuracy(history: Path, network: str) -> float | None:
     result = history.with_name(artifacts.RESULT)
     try:
         if result.exists():
-            found = json.loads(result.read_text())
+            found = json.loads(read_text(result, limits.DOCUMENT_BYTES))
             value = found["selection_accuracy"] if found["network"] == network else None
         else:
-            value = json.loads(history.read_text())[-1]["selection_accuracy"]
+            value = json.loads(read_text(history, limits.DOCUMENT_BYTES))[-1]["selection_accuracy"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return float(value) if isinstance(value, int | float) else None
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m convert.gate`; exit code 3 when the gate refuses."""
     parser = argparse.ArgumentParser(prog="convert.gate", description=__doc__)
@@ -125,24 +128,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--champion", type=Path, help="a package this model must not be worse than")
     given = parser.parse_args(arguments)
     console = Console(stderr=True)
-    try:
-        settings = load_section(given.params, "gate", GateSettings)
-        named = given.champion or (Path(settings.champion) if settings.champion else None)
-        converted = artifacts.read(given.folder)
-        with console.status("gate") as status:
-            record = judge(
-                converted,
-                load(given.data),
-                settings,
-                synthetic=rendered(given.report),
-                trained_accuracy=selection_accuracy(given.history, converted.record.network),
-                champion=package.read_file(named) if named else None,
-                progress=lambda what: status.update(f"gate: {what}"),
-            )
-        write(record, given.folder)
-    except EdgewiseError as error:
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
+    settings = load_section(given.params, "gate", GateSettings)
+    named = given.champion or (Path(settings.champion) if settings.champion else None)
+    converted = artifacts.read(given.folder)
+    with console.status("gate") as status:
+        record = judge(
+            converted,
+            load(given.data),
+            settings,
+            synthetic=rendered(given.report),
+            trained_accuracy=selection_accuracy(given.history, converted.record.network),
+            champion=package.read_file(named) if named else None,
+            progress=lambda what: status.update(f"gate: {what}"),
+        )
+    write(record, given.folder)
     Console().print(table(record.result))
     for reason in record.result.reasons:
         sys.stderr.write(f"refused: {reason}\n")

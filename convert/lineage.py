@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from edge_contract import limits
+from edge_contract.bounded_read import read_file, read_text
 from edge_contract.manifest import Lineage, digest_of
 
 
@@ -29,7 +31,7 @@ def trace(checkout: Path, *, params: Path, dataset: str, network: str, result: P
 def _lock(path: Path) -> str:
     """Digest of the lock's stages before packaging: the package's own entry is written after the package."""
     try:
-        stages = yaml.safe_load(path.read_text())["stages"]
+        stages = yaml.safe_load(read_text(path, limits.DOCUMENT_BYTES))["stages"]
     except (OSError, yaml.YAMLError, LookupError, TypeError):
         return ""
     before = {name: stage for name, stage in stages.items() if name != "package"}
@@ -66,12 +68,12 @@ def _git(checkout: Path, *arguments: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    return digest_of(path.read_bytes()) if path.is_file() else ""
+    return digest_of(read_file(path, limits.DOCUMENT_BYTES)) if path.is_file() else ""
 
 
 def _json(path: Path) -> dict[str, object]:
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(read_text(path, limits.DOCUMENT_BYTES))
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}

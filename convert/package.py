@@ -16,9 +16,11 @@ from convert.checks import gate_record
 from convert.checks.comparison import Comparison
 from convert.lineage import trace
 from convert.settings import DRAWN, DRAWN_CAVEAT, SYNTHETIC, PackageSettings
-from edge_contract import package
+from edge_contract import limits, package
+from edge_contract.bounded_read import read_file
+from edge_contract.command_end import command
 from edge_contract.durable import write_file
-from edge_contract.errors import EdgewiseError, GateRefusedError, UsageError
+from edge_contract.errors import GateRefusedError, UsageError
 from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
 from edge_contract.package import ModelPackage
 from train.params import load_section
@@ -68,7 +70,7 @@ def write(packaged: ModelPackage, folder: Path) -> Path:
     """
     data = package.write(packaged)
     path = folder / packaged.file_name
-    if path.exists() and path.read_bytes() != data:
+    if path.exists() and read_file(path, limits.PACKAGE_BYTES) != data:
         raise UsageError(
             f"{path} is a different package of the same release",
             remedy="raise package.release in params.yaml (a release number is never used twice) or delete the file",
@@ -137,6 +139,7 @@ def _checked(manifest: ModelManifest) -> ModelManifest:
         raise UsageError(f"the section `package` of the parameters gives no valid manifest: {error}.") from error
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m convert.package`; exit code 3 for what the gate refused."""
     parser = argparse.ArgumentParser(prog="convert.package", description=__doc__)
@@ -150,25 +153,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trained-on", default="", help="hardware, backend and precision, for the lineage")
     parser.add_argument("--folder", type=Path, default=artifacts.FOLDER)
     given = parser.parse_args(arguments)
-    try:
-        settings = load_section(given.params, "package", PackageSettings)
-        converted = artifacts.read(given.folder)
-        checkout = Path(__file__).resolve().parents[1]
-        lineage = trace(
-            checkout,
-            params=given.params,
-            dataset=converted.record.dataset,
-            network=converted.record.network,
-            result=given.run,
-            trained_on=given.trained_on or settings.trained_on,
-        )
-        if not lineage.mlflow_run:
-            sys.stderr.write(f"{given.run} names no MLflow run of this network: the package names none.\n")
-        packaged = assemble(converted, gate_record.read(given.folder), settings, lineage)
-        path = write(packaged, Path(settings.folder))
-    except EdgewiseError as error:
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
+    settings = load_section(given.params, "package", PackageSettings)
+    converted = artifacts.read(given.folder)
+    checkout = Path(__file__).resolve().parents[1]
+    lineage = trace(
+        checkout,
+        params=given.params,
+        dataset=converted.record.dataset,
+        network=converted.record.network,
+        result=given.run,
+        trained_on=given.trained_on or settings.trained_on,
+    )
+    if not lineage.mlflow_run:
+        sys.stderr.write(f"{given.run} names no MLflow run of this network: the package names none.\n")
+    packaged = assemble(converted, gate_record.read(given.folder), settings, lineage)
+    path = write(packaged, Path(settings.folder))
     Console().print(f"{path}: {packaged.manifest.size:,} bytes of model, {packaged.manifest.digest[:12]}")
     return 0
 

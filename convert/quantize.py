@@ -21,6 +21,7 @@ from convert.tflite.candidate import describe
 from convert.tflite.flatbuffer import parse
 from convert.tflite.layer_report import draw, table, to_markdown
 from convert.tflite.runtimes import LITERT, ask
+from edge_contract.command_end import command
 from edge_contract.durable import make_directory, write_file
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget, FaceCrop, digest_of, encode
@@ -116,6 +117,7 @@ def _write(done: artifacts.Converted, folder: Path) -> None:
     write_file(folder / artifacts.RECORD, record + b"\n")
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m convert.quantize`."""
     parser = argparse.ArgumentParser(prog="convert.quantize", description=__doc__)
@@ -124,13 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("data/dataset.npz"))
     parser.add_argument("--out", type=Path, default=artifacts.FOLDER)
     given = parser.parse_args(arguments)
-    try:
-        settings = load_section(given.params, "quantize", QuantizeSettings)
-        package = load_section(given.params, "package", PackageSettings)
-        done = quantize(given.network, load(given.data), given.out, settings, crop=package.crop, budget=package.budget)
-    except EdgewiseError as error:
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
+    settings = load_section(given.params, "quantize", QuantizeSettings)
+    package = load_section(given.params, "package", PackageSettings)
+    done = quantize(given.network, load(given.data), given.out, settings, crop=package.crop, budget=package.budget)
     console = Console()
     console.print(table(done.record.layers))
     console.print(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from convert.tflite import centering
 from convert.tflite.flatbuffer import WEIGHTED, Graph, parse
 from edge_contract import package
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from edge_contract.package import ModelPackage
 from train.loop.settings import TrainParams
 from train.network import build
@@ -61,6 +62,7 @@ def _weights(graph: Graph) -> list[list[NDArray[np.float32]]]:
     return found
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m convert.restore`."""
     parser = argparse.ArgumentParser(description="Write a shipped package's network so that it can be trained again.")
@@ -68,16 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--network", default="edge_cnn", help="what it was trained as: train.network")
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     options = parser.parse_args(arguments)
-    try:
-        shipped = package.read_file(options.package)
-        params = TrainParams(network=options.network, output=str(options.output))
-        network = restore(shipped, params)
-        options.output.mkdir(parents=True, exist_ok=True)
-        network.save(options.output / "model.keras")
-        (options.output / "params.json").write_bytes(msgspec.json.encode(params))
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    shipped = package.read_file(options.package)
+    params = TrainParams(network=options.network, output=str(options.output))
+    network = restore(shipped, params)
+    options.output.mkdir(parents=True, exist_ok=True)
+    network.save(options.output / "model.keras")
+    (options.output / "params.json").write_bytes(msgspec.json.encode(params))
     print(f"{options.output}/model.keras: {network.count_params():,} weights of {shipped.file_name}")  # noqa: T201
     return 0
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from demo.fleet import Fleet, measured
 from demo.pipeline import Pipeline
 from demo.steps import Steps
-from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.command_end import command
+from edge_contract.errors import ExitCode
 
 FOLDER = Path(".demo")
 MODELS = Path("models")
 
 
+@command("edgewise")
 def main() -> int:
     """Run it all; return the exit code."""
     parser = argparse.ArgumentParser(prog="demo", description="The main job, end to end, on this machine.")
@@ -26,21 +28,14 @@ def main() -> int:
     parser.add_argument("--camera", help="a camera's index, path or URL instead of the generated clip")
     given = parser.parse_args()
     steps = Steps()
-    try:
-        Pipeline(FOLDER, steps).train_and_register()
-        with Fleet(FOLDER, steps, camera=given.camera) as fleet:
-            fleet.start()
-            before = fleet.push(MODELS / "emotion-1.ewm")
-            fleet.watch(given.seconds / 2 if given.seconds else 15.0)
-            after = fleet.push(MODELS / "emotion-5.ewm")
-            fleet.watch(given.seconds / 2 if given.seconds else None)
-            result = measured(fleet, before, after)
-    except EdgewiseError as error:
-        sys.stderr.write(f"edgewise: {error}\n")
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nedgewise: stopped.\n")
-        return int(ExitCode.ERROR)
+    Pipeline(FOLDER, steps).train_and_register()
+    with Fleet(FOLDER, steps, camera=given.camera) as fleet:
+        fleet.start()
+        before = fleet.push(MODELS / "emotion-1.ewm")
+        fleet.watch(given.seconds / 2 if given.seconds else 15.0)
+        after = fleet.push(MODELS / "emotion-5.ewm")
+        fleet.watch(given.seconds / 2 if given.seconds else None)
+        result = measured(fleet, before, after)
     sys.stdout.write(json.dumps(result) + "\n")
     return int(ExitCode.OK)
 

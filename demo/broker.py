@@ -1,7 +1,7 @@
 """A private mosquitto on 127.0.0.1, for the demo and for every test that needs a broker."""
 
 import contextlib
-import getpass
+import os
 import shutil
 import socket
 import subprocess
@@ -51,8 +51,8 @@ class Broker:
             "allow_anonymous true\n"
             "persistence true\n"
             f"persistence_location {self._directory}/\n"
-            f"user {getpass.getuser()}\n"  # else a broker started by root changes user and cannot write here
-            "max_queued_messages 100000\n"  # the default of 1,000 drops silently
+            + ("user root\n" if os.geteuid() == 0 else "")  # else it changes user, and cannot write here
+            + "max_queued_messages 100000\n"  # the default of 1,000 drops silently
             f"log_dest file {self.log}\n"
             f"{self._extra}\n"
         )

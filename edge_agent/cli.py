@@ -13,23 +13,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from edge_contract.command_end import command
 from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.visible import visible, visible_lines
 
 _CONFIG: Final = Path("/etc/edgewise/agent.toml")
 
 
+@command("edgewise-agent")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        return command(options)
-    except EdgewiseError as error:
-        print(f"edgewise-agent: {visible(str(error))}", file=sys.stderr)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        return ExitCode.ERROR
+    chosen: Callable[[argparse.Namespace], int] = options.command
+    return chosen(options)
 
 
 class _Version(argparse.Action):

@@ -10,6 +10,8 @@ from edge_agent.settings import Settings
 from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
 from edge_contract.messages import ModelRef, Reported
 from edge_vision.classifier import runtime
@@ -55,7 +57,7 @@ def open_models(
     device, model = settings.device, settings.model
     if model.trust_root is not None:
         try:
-            root = model.trust_root.read_bytes()
+            root = read_file(model.trust_root, limits.METADATA_BYTES)
         except OSError as error:
             raise UsageError(
                 f"the root metadata {model.trust_root} cannot be read ({error.strerror})",

@@ -16,9 +16,11 @@ from typing import Any, Final
 import msgspec
 
 from edge_agent.settings import RELOADABLE, Settings
+from edge_contract.bounded_read import read_file
 from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
-from edge_contract.settings_file import Secret, check, nearest, read_toml
+from edge_contract.settings_file import LARGEST, Secret, check, nearest, read_toml
+from edge_contract.this_user import expanded
 from edge_mqtt.address import PASSWORD
 
 SOURCE: Final = Secret("EDGEWISE_SOURCE_URL", "source-url")
@@ -114,7 +116,7 @@ def override(state_dir: Path, changes: Mapping[str, Scalar], settings_path: Path
 def read_overrides(state_dir: Path) -> dict[str, Scalar]:
     """What `set-config` changed so far; a damaged file counts as none, for it must not keep the agent from starting."""
     try:
-        found = msgspec.json.decode((state_dir / OVERRIDES).read_bytes(), type=dict[str, Scalar])
+        found = msgspec.json.decode(read_file(state_dir / OVERRIDES, LARGEST), type=dict[str, Scalar])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return {}
     return {key: value for key, value in found.items() if key in RELOADABLE}
@@ -139,8 +141,12 @@ def _completed(settings: Settings, base: Path, environ: Mapping[str, str], hostn
 def _state_directory(environ: Mapping[str, str]) -> Path:
     if given := environ.get("STATE_DIRECTORY"):  # systemd; more than one is separated by colons
         return Path(given.partition(":")[0])
-    home = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "state")
-    return Path(home) / "edgewise-agent"
+    if home := environ.get("XDG_STATE_HOME"):
+        return Path(home) / "edgewise-agent"
+    try:
+        return expanded(Path(environ.get("HOME") or "~")) / ".local" / "state" / "edgewise-agent"
+    except ValueError as error:
+        raise UsageError(str(error), remedy="set device.state_dir in the settings, or the variable HOME") from error
 
 
 def _set(document: dict[str, Any], key: str, value: Scalar) -> None:

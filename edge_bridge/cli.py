@@ -1,6 +1,7 @@
 """`edgewise-bridge`: the command line of the bridge."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from edge_bridge import settings
-from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.command_end import command
+from edge_contract.errors import ExitCode
 from edge_contract.version import version
 from edge_contract.visible import visible, visible_lines
 from edge_mqtt.address import PASSWORD
 
 
+@command("edgewise-bridge")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit status."""
     options = _parser().parse_args(arguments)
@@ -23,19 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[handler])
     for chatty in ("uvicorn.error", "uvicorn", "asyncio", "multipart"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        chosen = settings.read(
-            options.config, os.environ, broker=options.broker, listen=options.listen, database=options.database
-        )
-        # After the settings are known to be good: the web server's packages take a second to load.
-        from edge_bridge import bridge  # noqa: PLC0415
+    chosen = settings.read(
+        options.config, os.environ, broker=options.broker, listen=options.listen, database=options.database
+    )
+    # After the settings are known to be good: the web server's packages take a second to load.
+    from edge_bridge import bridge  # noqa: PLC0415
 
+    with contextlib.suppress(KeyboardInterrupt):  # it serves until then
         bridge.run(chosen)
-    except EdgewiseError as error:
-        print(f"edgewise-bridge: {visible(str(error))}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        pass
     return ExitCode.OK
 
 

@@ -16,6 +16,8 @@ class ExitCode(IntEnum):
     GATE_REFUSED = 3
     TRUST_REFUSED = 4
     ROLLOUT_HALTED = 5
+    INTERRUPTED = 130
+    """Ctrl-C, as shells count it: 128 and the signal's number."""
 
 
 class EdgewiseError(Exception):

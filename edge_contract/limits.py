@@ -29,5 +29,14 @@ LABELS: Final = 1000
 GOLDENS: Final = 64
 """The most golden inputs a manifest may carry."""
 
+DOCUMENT_BYTES: Final = 64 * 1024 * 1024
+"""The largest file of text or JSON that a stage of the pipeline or a state directory keeps for itself."""
+
+SECRET_BYTES: Final = 64 * 1024
+"""The largest file of a password, a passphrase, a key or a certificate."""
+
+NETWORK_BYTES: Final = 4 * 1024 * 1024 * 1024
+"""The largest file of a network in training, or of the weights it starts from."""
+
 PROBATION_BOOTS: Final = 3
 """A release that has not proved itself after this many starts is rolled back."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from edge_contract import limits
+from edge_contract.bounded_read import read_file as read_file_of
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 
@@ -94,8 +95,7 @@ def read_file(path: Path) -> ModelPackage:
         UsageError, TrustError: as `read`, or the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.PACKAGE_BYTES + 1)
+        data = read_file_of(path, limits.PACKAGE_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", remedy=f"name a {SUFFIX} package") from error
     return read(data, str(path))

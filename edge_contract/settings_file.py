@@ -10,6 +10,7 @@ a type cannot say, such a class checks in its `__post_init__` and raises as `Usa
 
 import contextlib
 import dataclasses
+import errno
 import tomllib
 import types
 import typing
@@ -19,7 +20,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from edge_contract import limits
+from edge_contract.bounded_read import read_text
 from edge_contract.errors import UsageError
+from edge_contract.this_user import expanded
 
 LARGEST: Final = 1 << 20
 """Bytes of a settings file; a larger file is another one, named by mistake."""
@@ -47,7 +51,7 @@ class Secret(NamedTuple):
         if not (directory := environ.get(CREDENTIALS)):
             return None
         try:
-            return (Path(directory) / self.credential).read_text(encoding="utf-8").strip() or None
+            return read_text(Path(directory) / self.credential, limits.SECRET_BYTES).strip() or None
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -66,15 +70,16 @@ def read_toml(path: Path, *, remedy: str) -> dict[str, Any]:
         UsageError: it cannot be read, or is no TOML.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        text = read_text(path, LARGEST)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no TOML ({error})", remedy="correct it, or name the right file") from error
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UsageError(f"{path} is larger than a settings file can be", remedy="name the right file") from error
         raise UsageError(f"the settings {path} cannot be read ({error.strerror})", remedy=remedy) from error
-    if len(data) > LARGEST:
-        raise UsageError(f"{path} is larger than a settings file can be", remedy="name the right file")
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows begin with a mark
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML ({error})", remedy="correct it, or name the right file") from error
 
 
@@ -129,10 +134,7 @@ def located(value: str, base: Path, environ: Mapping[str, str]) -> Path:
     Raises:
         ValueError: it begins with ~ and there is no such home directory.
     """
-    try:
-        path = Path(value).expanduser()
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    path = expanded(Path(value))
     directory = environ.get(CREDENTIALS)
     if directory and len(path.parts) == 1 and (Path(directory) / path).exists():
         return Path(directory) / path

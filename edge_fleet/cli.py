@@ -5,13 +5,13 @@ imported by its module when that is listed here, so heavy libraries are imported
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.command_end import command
+from edge_contract.errors import ExitCode
 from edge_contract.version import version
-from edge_contract.visible import visible
 from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release
 
 app = typer.Typer(
@@ -46,13 +46,12 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Run the command line; the process ends with the exit code of `edge_contract.errors`."""
-    try:
-        app()
-    except EdgewiseError as error:
-        sys.stderr.write(f"edgewise: {visible(str(error))}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("edgewise: interrupted.\n")
-        sys.exit(ExitCode.ERROR)
+def main() -> NoReturn:
+    """Run the command line; the process ends with an exit code of `edge_contract.errors`."""
+    sys.exit(_status())
+
+
+@command("edgewise")
+def _status() -> int:
+    app()  # ends with SystemExit, as Ctrl-C does in it, or raises
+    return ExitCode.OK

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_vision.picture import Pixels
@@ -105,8 +106,7 @@ def load(path: Path, manifest: ModelManifest, *, threads: int = 1, delegates: bo
         UsageError: the file cannot be read; otherwise as `Classifier`.
     """
     try:
-        with path.open("rb") as file:
-            model = file.read(limits.MODEL_BYTES + 1)
+        model = read_file(path, limits.MODEL_BYTES)
     except OSError as error:
         raise UsageError(f"the model {path} cannot be read ({error.strerror})", remedy="put the file there") from error
     return Classifier(model, manifest, threads=threads, delegates=delegates)

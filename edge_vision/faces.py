@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import cv2
 import numpy as np
 
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import digest_of
 from edge_vision.detector_file import YUNET_SHA256
@@ -63,8 +64,7 @@ class YuNetDetector:
             EdgewiseError: OpenCV cannot load it.
         """
         try:
-            with path.open("rb") as file:
-                model = file.read(_DETECTOR_BYTES + 1)
+            model = read_file(path, _DETECTOR_BYTES)
         except OSError as error:
             raise UsageError(
                 f"the face detector {path} cannot be read ({error.strerror})", remedy="run `make face-detector`"

@@ -10,6 +10,9 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
+from edge_contract.command_end import command
 from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import digest_of
@@ -26,7 +29,7 @@ def fetch(path: Path, url: str = HOME) -> bool:
         EdgewiseError: it cannot be fetched or written.
         TrustError: what came is not the pinned file; nothing was written.
     """
-    if path.is_file() and digest_of(path.read_bytes()) == YUNET_SHA256:
+    if path.is_file() and digest_of(read_file(path, limits.MODEL_BYTES)) == YUNET_SHA256:
         return False
     if not url.startswith(("https://", "http://127.0.0.1:")):
         raise UsageError(f"the face detector is fetched over https, not from {url}.")
@@ -46,17 +49,14 @@ def fetch(path: Path, url: str = HOME) -> bool:
     return True
 
 
+@command()
 def main() -> int:
     """The command; answers with an exit code."""
     parser = argparse.ArgumentParser(description="Fetch the YuNet face detector (MIT, 0.2 MB) and check its digest.")
     parser.add_argument("path", nargs="?", type=Path, default=DEFAULT_PATH)
     parser.add_argument("--url", default=HOME, help="another mirror of the same file")
     arguments = parser.parse_args()
-    try:
-        fetched = fetch(arguments.path, arguments.url)
-    except EdgewiseError as error:
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
+    fetched = fetch(arguments.path, arguments.url)
     sys.stdout.write(f"{arguments.path}: {'fetched and verified' if fetched else 'already here and verified'}\n")
     return 0
 

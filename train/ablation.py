@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data import dataset
 from train.loop.settings import TrainParams
 from train.loop.tracking import tracking_uri
@@ -127,6 +128,7 @@ def _difference(first: Trained, run: Trained) -> str:
     return ", ".join(changed) or (run.params.get("network", "") if run is first else "nothing")
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.ablation`."""
     from mlflow import MlflowClient  # noqa: PLC0415 - a second and 100 MB that --help can do without
@@ -137,18 +139,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", type=Path, default=Path(TrainParams().dataset))
     parser.add_argument("--tracking-uri", default=TrainParams().tracking_uri)
     options = parser.parse_args(arguments)
-    try:
-        data = dataset.load(options.dataset)
-        place = msgspec.structs.replace(TrainParams(), tracking_uri=options.tracking_uri)
-        client = MlflowClient(tracking_uri=tracking_uri(place))
-        runs = chosen(finished_runs(client, options.experiment, data.source_digest), options.runs)
-        if not runs:
-            raise UsageError(
-                f"experiment `{options.experiment}` has no finished run on {options.dataset}", remedy="train one"
-            )
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    data = dataset.load(options.dataset)
+    place = msgspec.structs.replace(TrainParams(), tracking_uri=options.tracking_uri)
+    client = MlflowClient(tracking_uri=tracking_uri(place))
+    runs = chosen(finished_runs(client, options.experiment, data.source_digest), options.runs)
+    if not runs:
+        raise UsageError(
+            f"experiment `{options.experiment}` has no finished run on {options.dataset}", remedy="train one"
+        )
     print(as_markdown(runs, len(data.split_indices("selection"))))  # noqa: T201 - the command's answer
     return 0
 

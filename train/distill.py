@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data import dataset
 from train.loop import augment, machine
 from train.loop.pca import principal_components
@@ -140,6 +141,7 @@ def _starts(views: int, n: int) -> Iterable[tuple[int, int]]:
     return ((view, start) for view in range(views) for start in range(0, n, BATCH))
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.distill`."""
     parser = argparse.ArgumentParser(description="Store a teacher's answers for views of the training pictures.")
@@ -147,26 +149,22 @@ def main(arguments: list[str] | None = None) -> int:
     add_set_option(parser)
     parser.add_argument("--compare", action="store_true", help="only score the teachers on the selection split")
     options = parser.parse_args(arguments)
-    try:
-        params = load_section(options.params, "distill", DistillParams, options.changes)
-        data = dataset.load(Path(params.dataset))
-        machine.limit_threads(params.threads)
-        machine.keep_freed_memory()
-        teachers = {run: load_teacher(Path(run), data.label_names) for run in params.teachers}
-        if options.compare:
-            rows = data.split_indices("selection")
-            for names, result, loss in compare(teachers, data.images[rows], data.labels[rows]):
-                print(f"{names}: {result.accuracy.value:.2%}, log loss {loss:.3f}, n {result.n}")  # noqa: T201 - the answer
-            return 0
-        rows = data.split_indices("train")
-        views = answer(
-            list(teachers.values()), data.images[rows], params.augment, params.views, params.seed,
-            features=params.features, weights=params.weights,
-        )  # fmt: skip
-        save_views(Path(params.output), views, data)
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    params = load_section(options.params, "distill", DistillParams, options.changes)
+    data = dataset.load(Path(params.dataset))
+    machine.limit_threads(params.threads)
+    machine.keep_freed_memory()
+    teachers = {run: load_teacher(Path(run), data.label_names) for run in params.teachers}
+    if options.compare:
+        rows = data.split_indices("selection")
+        for names, result, loss in compare(teachers, data.images[rows], data.labels[rows]):
+            print(f"{names}: {result.accuracy.value:.2%}, log loss {loss:.3f}, n {result.n}")  # noqa: T201 - the answer
+        return 0
+    rows = data.split_indices("train")
+    views = answer(
+        list(teachers.values()), data.images[rows], params.augment, params.views, params.seed,
+        features=params.features, weights=params.weights,
+    )  # fmt: skip
+    save_views(Path(params.output), views, data)
     agreement = float((views.probabilities.argmax(axis=2) == data.labels[rows]).mean())
     print(  # noqa: T201 - the command's answer
         f"{params.output}: {params.views} views of {len(rows):,} pictures; "

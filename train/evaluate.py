@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data import dataset
 from train.data.dataset import write_archive
 from train.params import load_section
@@ -90,6 +91,7 @@ def described(result: scores.Scores, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.evaluate`."""
     parser = argparse.ArgumentParser(description="Score a finished model on the test splits.")
@@ -97,13 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, help="a .keras, .tflite or .ewm file instead of evaluate.model")
     parser.add_argument("--output", type=Path, help="a folder instead of evaluate.output")
     options = parser.parse_args(arguments)
-    try:
-        params = load_section(options.params, "evaluate", EvaluateParams)
-        data = dataset.load(Path(params.dataset))
-        report = evaluate(options.model or Path(params.model), data, options.output or Path(params.output))
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    params = load_section(options.params, "evaluate", EvaluateParams)
+    data = dataset.load(Path(params.dataset))
+    report = evaluate(options.model or Path(params.model), data, options.output or Path(params.output))
     for split, sets in report["splits"].items():
         for label_set, row in sets.items():
             print(  # noqa: T201 - the command's answer

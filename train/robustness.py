@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data.dataset import Dataset, load
 from train.params import load_section
 from train.scoring.corruptions import CORRUPTIONS, corrupted
@@ -61,18 +62,15 @@ def as_markdown(table: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.robustness`."""
     parser = argparse.ArgumentParser(description="Score models on pictures as a camera might spoil them.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--model", type=Path, action="append", help=".keras or .tflite; may be given again")
     options = parser.parse_args(arguments)
-    try:
-        params = load_section(options.params, "evaluate", EvaluateParams)
-        table = robustness(options.model or [Path(params.model)], load(Path(params.dataset)))
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    params = load_section(options.params, "evaluate", EvaluateParams)
+    table = robustness(options.model or [Path(params.model)], load(Path(params.dataset)))
     output = Path(params.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "robustness.json").write_text(json.dumps(table, indent=1) + "\n")

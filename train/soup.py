@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from train.data import dataset
 from train.loop import calibrate, run_folder
 from train.scoring import scores
@@ -46,6 +47,7 @@ def _scored(name: str, network: Any, images: NDArray[np.uint8], labels: NDArray[
     return probabilities
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.soup`."""
     parser = argparse.ArgumentParser(description="Average the weights of finished runs that began alike.")
@@ -54,25 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", type=Path, default=Path("data/dataset.npz"), help="its selection split is scored")
     parser.add_argument("--output", type=Path, required=True, help="a folder, as a run's")
     options = parser.parse_args(arguments)
-    try:
-        data = dataset.load(options.dataset)
-        rows = data.split_indices("selection")
-        networks, trained_with = zip(*(run_folder.load_run(run, data.label_names) for run in options.runs), strict=True)
-        for run, network in zip(options.runs, networks, strict=True):
-            _scored(str(run), network, data.images[rows], data.labels[rows])
-        network = average(list(networks), options.shares or [1.0] * len(networks))
-        probabilities = _scored("averaged", network, data.images[rows], data.labels[rows])
-        calibrate.settle_head(network, probabilities, data.labels[rows])
-        probabilities = _scored("its last layer fitted", network, data.images[rows], data.labels[rows])
-        params = msgspec.structs.replace(trained_with[0], output=str(options.output))
-        run_folder.write_params(options.output, params)
-        run_folder.write_outputs(
-            options.output, model=network, history=[], labels=data.labels[rows], probabilities=probabilities,
-            label_names=data.label_names,
-        )  # fmt: skip
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    data = dataset.load(options.dataset)
+    rows = data.split_indices("selection")
+    networks, trained_with = zip(*(run_folder.load_run(run, data.label_names) for run in options.runs), strict=True)
+    for run, network in zip(options.runs, networks, strict=True):
+        _scored(str(run), network, data.images[rows], data.labels[rows])
+    network = average(list(networks), options.shares or [1.0] * len(networks))
+    probabilities = _scored("averaged", network, data.images[rows], data.labels[rows])
+    calibrate.settle_head(network, probabilities, data.labels[rows])
+    probabilities = _scored("its last layer fitted", network, data.images[rows], data.labels[rows])
+    params = msgspec.structs.replace(trained_with[0], output=str(options.output))
+    run_folder.write_params(options.output, params)
+    run_folder.write_outputs(
+        options.output, model=network, history=[], labels=data.labels[rows], probabilities=probabilities,
+        label_names=data.label_names,
+    )  # fmt: skip
     return 0
 
 

@@ -19,7 +19,8 @@ import optuna
 import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from edge_contract.public_url import public_url, without_secrets
 from train.data.dataset import Dataset, load
 from train.fit import fit
@@ -193,18 +194,15 @@ def _bounds(name: str, values: Range) -> tuple[float, float]:
     return values.low, values.high
 
 
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.tune`."""
     parser = argparse.ArgumentParser(description="Search train params with Optuna, scored on the selection split.")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     options = parser.parse_args(arguments)
-    try:
-        params = load_section(options.params, "tune", TuneParams)
-        base = load_section(options.params, "train", TrainParams)
-        study = tune(params, base, load(Path(base.dataset)))
-    except EdgewiseError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's one sentence
-        return int(error.exit_code)
+    params = load_section(options.params, "tune", TuneParams)
+    base = load_section(options.params, "train", TrainParams)
+    study = tune(params, base, load(Path(base.dataset)))
     counts = {state.name.lower(): sum(t.state == state for t in study.trials) for state in optuna.trial.TrialState}
     summary = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     print(f"{params.output}: study {study.study_name}, {summary}; review {params.output}/best.yaml.")  # noqa: T201 - the command's answer

@@ -6,6 +6,8 @@ import msgspec
 
 from convert import artifacts
 from convert.checks.measurements import Measurements
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from edge_contract.manifest import GateResult
@@ -30,7 +32,7 @@ def read(folder: Path) -> GateRecord:
     """
     path = folder / artifacts.GATE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=GateRecord)
+        return msgspec.json.decode(read_file(path, limits.DOCUMENT_BYTES), type=GateRecord)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="run `make gate` first") from error
     except msgspec.MsgspecError as error:

@@ -11,6 +11,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import Source
 from edge_contract.errors import UsageError
 from edge_contract.public_url import public_url
+from edge_contract.this_user import expanded
 
 _NETWORK: Final = frozenset({"http", "https", "rtsp", "rtsps"})
 
@@ -50,7 +51,12 @@ def open_source(settings: SourceSettings) -> Source:
         )
     if not url:
         raise UsageError("the source '' names nothing", remedy="give a camera index, URL, file or folder")
-    path = Path(url).expanduser()
+    try:
+        path = expanded(Path(url))
+    except ValueError as error:
+        raise UsageError(
+            f"the source {public_url(url)!r} names no file ({error})", remedy="write its whole path"
+        ) from error
     from edge_agent.camera.files import ImagesSource, VideoSource  # noqa: PLC0415
     from edge_vision.picture_file import GIF, beginning, is_picture_file  # noqa: PLC0415
 

@@ -21,7 +21,8 @@ import msgspec
 
 from edge_agent.mqtt.link import Link
 from edge_agent.trust.verifier import UnansweredError
-from edge_contract import topics
+from edge_contract import limits, topics
+from edge_contract.bounded_read import read_file
 from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import digest_of
@@ -171,7 +172,7 @@ class Commands:
 
 def _read(memory: Path) -> dict[str, float]:
     try:
-        return msgspec.json.decode(memory.read_bytes(), type=dict[str, float])
+        return msgspec.json.decode(read_file(memory, limits.DOCUMENT_BYTES), type=dict[str, float])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.mqtt.settings import HomeAssistantSettings
-from edge_contract import topics
+from edge_contract import limits, topics
+from edge_contract.bounded_read import read_text
 from edge_contract.durable import write_file
 from edge_contract.messages import Info
 from edge_contract.metrics import DeviceGauge
@@ -127,7 +128,9 @@ def retained(info: Info, settings: HomeAssistantSettings, state_dir: Path) -> di
     path = state_dir / _FILE
     known: list[str] = []
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        known = [line for line in path.read_text(encoding="utf-8").splitlines()[:_PREFIXES] if _TOPIC.fullmatch(line)]
+        known = [
+            line for line in read_text(path, limits.MESSAGE_BYTES).splitlines()[:_PREFIXES] if _TOPIC.fullmatch(line)
+        ]
     messages = dict.fromkeys(known, b"")
     if settings.enabled:
         where, payload = discovery(info, settings.prefix)

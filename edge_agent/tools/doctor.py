@@ -29,6 +29,7 @@ from edge_agent.telemetry.board import Board
 from edge_agent.tools import status
 from edge_agent.update.store import StateStore
 from edge_contract import limits, topics
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import EdgewiseError
 from edge_contract.metrics import DeviceGauge
 from edge_contract.public_url import without_secrets
@@ -262,7 +263,7 @@ def certificate(settings: Settings) -> Finding:
     from cryptography import x509  # noqa: PLC0415  # only where there is one
 
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
+        found = x509.load_pem_x509_certificate(read_file(path, limits.SECRET_BYTES))
     except (OSError, ValueError) as error:
         return Finding("certificate", "failed", f"{path} cannot be read ({error})", "enrol this device again")
     left = (found.not_valid_after_utc.timestamp() - time.time()) / 86400
@@ -284,7 +285,7 @@ def release_side(settings: Settings) -> Finding:
         text = "model.trust_root is not set: no release is ever accepted"
         return Finding("release side", "warning", text, "copy the release side's fleet/root.json here")
     try:
-        root = Metadata[Root].from_bytes(path.read_bytes())
+        root = Metadata[Root].from_bytes(read_file(path, limits.METADATA_BYTES))
         root.verify_delegate("root", root)
     except Exception as error:  # noqa: BLE001  # tuf raises several families for a file of another kind
         return Finding("release side", "failed", f"{path} is no root metadata ({error})", "copy it again")

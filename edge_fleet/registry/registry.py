@@ -5,7 +5,6 @@ who moved an alias, so a `Ledger` beside it does; the ledger's head stands in th
 short.
 """
 
-import getpass
 import os
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from edge_contract import package as packages
 from edge_contract.errors import GateRefusedError, TrustError, UsageError
 from edge_contract.manifest import digest_of
 from edge_contract.package import ModelPackage
+from edge_contract.this_user import user_name
 from edge_fleet.registry.ledger import Entry, Ledger
 from edge_fleet.registry.mlflow import CHAMPION, Store, Version
 
@@ -28,7 +28,7 @@ class Registry:
             UsageError: the address is no store's.
         """
         self.ledger, self._clock = ledger, clock
-        self._actor = actor or os.environ.get("MLFLOW_TRACKING_USERNAME", "") or getpass.getuser()
+        self._actor = actor or os.environ.get("MLFLOW_TRACKING_USERNAME", "") or user_name()
         self._store = Store(uri)
 
     def register(self, package: ModelPackage) -> Version:

@@ -13,7 +13,8 @@ from typing import Final
 
 from securesystemslib.signer import Key
 
-from edge_contract import durable
+from edge_contract import durable, limits
+from edge_contract.bounded_read import read_file
 from edge_contract.envelope import seal, unseal
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import ModelRef
@@ -147,7 +148,7 @@ class DesiredStates:
 
 
 def _read(path: Path, online: list[Key], past: list[Key]) -> Issued:
-    envelope = path.read_bytes()
+    envelope = read_file(path, limits.MESSAGE_BYTES)
     for keys, revoked in ((online, False), (past, True)):
         with contextlib.suppress(TrustError):
             return Issued(unseal(envelope, DESIRED_TYPE, DesiredState, keys), envelope, revoked)

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import CryptoSigner, Key
 
-from edge_contract import durable
+from edge_contract import durable, limits
+from edge_contract.bounded_read import read_file, read_text
 from edge_contract.errors import EdgewiseError, UsageError
 
 PASSPHRASE_VARIABLE: Final = "EDGEWISE_PASSPHRASE"  # noqa: S105  # the variable's name, not a passphrase
@@ -95,7 +96,12 @@ class KeyStore:
     def _open(self, path: Path) -> CryptoSigner:
         if path.stat().st_mode & 0o077:
             raise EdgewiseError(f"{path} can be read by others than its owner", remedy=f"run `chmod 600 {path}`")
-        pem = path.read_bytes()[:_LONGEST_PEM]
+        try:
+            pem = read_file(path, _LONGEST_PEM)
+        except OSError as error:
+            raise EdgewiseError(
+                f"the key {path} cannot be read ({error.strerror})", remedy="restore it from your backup"
+            ) from error
         try:
             private = load_pem_private_key(pem, self.passphrase if b"ENCRYPTED" in pem else None)
         except TypeError as error:
@@ -125,10 +131,11 @@ def read_passphrase(file: Path | None, environment: Mapping[str, str]) -> bytes 
     """
     if file is not None:
         try:
-            text = file.read_text().partition("\n")[0]
+            text = read_text(file, limits.SECRET_BYTES).partition("\n")[0]
         except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"  # which would be shown otherwise
             raise UsageError(
-                f"the passphrase file {file} cannot be read ({error})", remedy="name another with --passphrase-file"
+                f"the passphrase file {file} cannot be read ({why})", remedy="name another with --passphrase-file"
             ) from error
     elif PASSPHRASE_VARIABLE in environment:
         text = environment[PASSPHRASE_VARIABLE]

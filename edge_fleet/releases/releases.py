@@ -12,6 +12,7 @@ import msgspec
 from tuf.api.metadata import TargetFile
 
 from edge_contract import durable, limits
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import GateRefusedError, TrustError, UsageError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef
@@ -219,7 +220,7 @@ class Releases:
 
     def _file(self, digest: str, suffix: str, ref: ModelRef) -> bytes:
         path = self._path(digest, suffix)
-        data = path.read_bytes() if path.is_file() else b""
+        data = read_file(path, limits.PACKAGE_BYTES) if path.is_file() else b""
         if digest_of(data) != digest:
             raise TrustError(
                 f"{path} is missing or damaged", remedy=f"release the package of {ref.name} {ref.release} again"

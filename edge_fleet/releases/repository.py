@@ -22,6 +22,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from tuf.api.serialization import DeserializationError
 
 from edge_contract import durable, limits, messages, trust
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_fleet.releases.clock_guard import check_clock
 from edge_fleet.releases.keys import KeyStore
@@ -429,7 +430,7 @@ class Repository:
 
     def _read(self, name: str) -> bytes:
         try:
-            return (self._metadata / name).read_bytes()
+            return read_file(self._metadata / name, limits.DOCUMENT_BYTES)
         except OSError as error:
             raise EdgewiseError(
                 f"{self._metadata / name} cannot be read ({error.strerror})", remedy=_RESTORE

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.durable import move
 from edge_contract.errors import UsageError
 from train.loop.settings import TrainParams
@@ -28,7 +30,7 @@ def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]
     """
     if not (run / MODEL).exists() or not (run / PARAMS).exists():
         raise UsageError(f"{run} holds no finished training", remedy="train it first (`python -m train.fit`)")
-    params = msgspec.json.decode((run / PARAMS).read_bytes(), type=TrainParams)
+    params = msgspec.json.decode(read_file(run / PARAMS, limits.DOCUMENT_BYTES), type=TrainParams)
     shipped = keras.models.load_model(run / MODEL, compile=False)
     if shipped.output_shape[-1] != len(label_names):
         raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")

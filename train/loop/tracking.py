@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 import keras
 import msgspec
 
+from edge_contract import limits
+from edge_contract.bounded_read import read_text
 from edge_contract.public_url import public_url
 from train.loop.errors import StoppedError
 from train.loop.machine import cpu_name
@@ -205,7 +207,7 @@ def _reason(error: Exception) -> str:
 def _noted(note: Path) -> dict[str, str]:
     """What the note says; nothing where there is none, or it is damaged."""
     try:
-        found = json.loads(note.read_text())
+        found = json.loads(read_text(note, limits.DOCUMENT_BYTES))
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

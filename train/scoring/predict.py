@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_contract import package
+from edge_contract import limits, package
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
 from train.progress import steps
 
@@ -23,7 +24,7 @@ def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> ND
         case ".keras":
             answers = _keras(model, images)
         case ".tflite":
-            answers = _tflite(model, model.read_bytes(), images)
+            answers = _tflite(model, _model_file(model), images)
         case package.SUFFIX:
             answers = _tflite(model, package.read_file(model).model, images)
         case suffix:
@@ -31,6 +32,13 @@ def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> ND
     if answers.shape[1] != classes:
         raise UsageError(f"{model} answers {answers.shape[1]} classes, the dataset has {classes}.")
     return answers
+
+
+def _model_file(path: Path) -> bytes:
+    try:
+        return read_file(path, limits.NETWORK_BYTES)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="name a model's file") from error
 
 
 def _keras(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
