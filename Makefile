@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -82,10 +82,10 @@ check: setup-dev  ## Format, lint, types, walls between roles
 
 test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm too where QEMU is installed
 	@$(if $(TESTS),,deploy/arm64/devices.sh $(PYTHON) build/arm64)
-	$(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup $(TESTS)
+	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup $$TESTS
 
 test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
-	$(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup -m slow --ignore=tests/arm64 $(TESTS)
+	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup -m slow --ignore=tests/arm64 $$TESTS
 
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
@@ -117,7 +117,7 @@ image-arm64: setup-dev  ## Container image of the agent for 64-bit Arm, with doc
 	@deploy/arm64/image.sh $(PYTHON) build/arm64
 
 test-arm64: setup-dev  ## The agent emulated: Cortex-A72 and A76, both runtimes; Arm instructions per frame
-	@deploy/arm64/test.sh $(PYTHON) build/arm64 $(TESTS)
+	@set -f; deploy/arm64/test.sh $(PYTHON) build/arm64 $$TESTS
 
 test-agent-matrix: setup-dev setup-tflite  ## The agent's tests on Python 3.11 and 3.13, LiteRT and tflite-runtime
 	@deploy/test-agent-matrix.sh

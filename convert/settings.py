@@ -1,10 +1,11 @@
 """The sections `quantize`, `gate` and `package` of params.yaml."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from edge_contract.manifest import WHOLE, Budget, FaceCrop
+from edge_contract.setting_types import Count, Id, Prose, Seed, Share, Text, TextOrNone
 
 SYNTHETIC: Final = "synthetic"
 """How name and data set of a model of drawn faces begin."""
@@ -19,16 +20,16 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     method: Literal["ptq", "qat"] = "ptq"
     """Post-training quantization, or quantization-aware training in an environment of its own."""
-    calibration_images: int = 500
+    calibration_images: Count = 500
     """Training images, stratified, that set the activations' ranges."""
-    report_images: int = 64
+    report_images: Count = 64
     """Of these, how many the per-layer report is measured on."""
-    seed: int = 1
-    qat_epochs: int = 1
-    qat_learning_rate: float = 1e-5
+    seed: Seed = 1
+    qat_epochs: Count = 1
+    qat_learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1e-5
     """Adam's, falling to zero: over an epoch of FER2013 a weight can move by a step or two of its int8 grid, which is
     what this training is for. Ten times that, held, taught `edge_cnn` another function (docs/quantization.md)."""
-    qat_batch: int = 64
+    qat_batch: Count = 64
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,59 +37,59 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     split: Literal["selection", "test"] = "test"
     """The images on which float, int8 and champion are compared."""
-    accuracy_drop: float = 0.005
+    accuracy_drop: Share = 0.005
     """int8 against float on the same images; refused where the paired interval excludes zero, so that a test of two
     hundred drawn faces does not refuse for two of them."""
-    recall_drop: float = 0.03
+    recall_drop: Share = 0.03
     """The same for one class."""
-    agreement: float = 0.95
+    agreement: Share = 0.95
     """Share of images on which int8 and float must name the same label, within its interval."""
-    mean_difference: float = 0.02
+    mean_difference: Share = 0.02
     """Of a probability."""
-    largest_difference: float = 0.6
+    largest_difference: Share = 0.6
     """Of one probability on one image."""
-    ece_rise: float = 0.02
+    ece_rise: Share = 0.02
     """Calibration error of int8 above float's."""
-    training_gap: float = 0.12
+    training_gap: Share = 0.12
     """Accuracy that training reported on its selection split above what the exported file reaches."""
-    relabelling_gain: float = 0.01
+    relabelling_gain: Share = 0.01
     """Accuracy that giving outputs other names would win: the sign of a shuffled label order."""
-    largest_file: int = 1_000_000
+    largest_file: Count = 1_000_000
     """Bytes."""
-    required_runtimes: tuple[str, ...] = ("litert", "tflite-runtime")
+    required_runtimes: tuple[Text, ...] = ("litert", "tflite-runtime")
     """Runtimes that must have been asked; a missing environment is a refusal."""
-    skew_images: int = 64
-    skew_agreement: float = 1.0
-    skew_difference: float = 0.001
-    timed: int = 200
+    skew_images: Count = 64
+    skew_agreement: Share = 1.0
+    skew_difference: Share = 0.001
+    timed: Count = 200
     """Invocations timed against the latency budget."""
-    champion: str = ""
+    champion: TextOrNone = ""
     """A package this model must not be worse than; empty when there is none yet."""
 
 
 class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The release's name and what its card and manifest say."""
 
-    name: str = "synthetic"
-    release: int = 1
-    folder: str = "build/packages"
-    dataset: str = "synthetic faces"
+    name: Id = "synthetic"
+    release: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
+    folder: Text = "build/packages"
+    dataset: Text = "synthetic faces"
     """The data set's name, as scores and card print it."""
-    split: str = ""
+    split: TextOrNone = ""
     """What people call the split of the scores, such as PublicTest; the gate's own name for it when empty."""
-    label_set: str = ""
+    label_set: TextOrNone = ""
     """Whose labels the scores count; the data set's own when empty."""
-    intended_use: str = ""
-    caveat: str = ""
+    intended_use: Prose = ""
+    caveat: Prose = ""
     around: Literal["face", "frame"] = "face"
     """What the model judges on a device: each face a detector finds, or the central square of the whole picture."""
-    margin: float = 0.99
+    margin: Annotated[float, msgspec.Meta(gt=0, le=4)] = 0.99
     """Side of the trained square over the longer side of a detector's face box (`python -m train.margin`)."""
-    shift_y: float = 0.011
-    latency_ms: float = 100.0
+    shift_y: Annotated[float, msgspec.Meta(ge=-1, le=1)] = 0.011
+    latency_ms: Annotated[float, msgspec.Meta(gt=0, le=60_000)] = 100.0
     """Budget of one invocation on a device, 95th percentile."""
-    memory_mb: int = 64
-    trained_on: str = ""
+    memory_mb: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 64
+    trained_on: TextOrNone = ""
     """Hardware, backend and precision of the training."""
 
     @property

@@ -15,11 +15,10 @@ from edge_agent.inference.settings import PipelineSettings
 from edge_agent.mqtt.settings import BrokerSettings, HomeAssistantSettings
 from edge_agent.system.settings import LogSettings
 from edge_agent.telemetry.settings import SpoolSettings, TelemetrySettings
-from edge_contract.topics import ID_PATTERN
+from edge_contract.setting_types import Id
+from edge_contract.topics import SHA256_PATTERN
 from edge_mqtt.address import Port
 from edge_vision.detector_file import YUNET_SHA256
-
-Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 
 RELOADABLE: Final = frozenset(
     {
@@ -62,7 +61,9 @@ class ModelSettings:
     """Of the interpreter: two contend with the capture and cost more than they gain."""
     face_detector: Path | None = None
     """YuNet's ONNX file (`make face-detector`); OpenCV's Haar cascade when absent."""
-    face_detector_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] = YUNET_SHA256
+    face_detector_sha256: Annotated[
+        str, Meta(pattern=SHA256_PATTERN, description="a SHA-256 of 64 digits 0-9 and a-f")
+    ] = YUNET_SHA256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

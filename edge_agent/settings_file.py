@@ -133,9 +133,16 @@ def _completed(settings: Settings, base: Path, environ: Mapping[str, str], hostn
         device = dataclasses.replace(device, state_dir=_state_directory(environ))
     if secret_url := SOURCE.read(environ):
         source = dataclasses.replace(source, url=secret_url)
-    if (base / source.url).exists() and not source.url.isdecimal():
+    if not source.url.isdecimal() and _is_there(base / source.url):
         source = dataclasses.replace(source, url=str(base / source.url))
     return dataclasses.replace(settings, device=device, source=source)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # an address may be longer than any name of a file
+        return False
 
 
 def _state_directory(environ: Mapping[str, str]) -> Path:

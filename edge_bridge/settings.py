@@ -15,14 +15,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from edge_contract.errors import UsageError
+from edge_contract.setting_types import Id
 from edge_contract.settings_file import Secret, check, found_in, read_toml
-from edge_contract.topics import ID_PATTERN
 from edge_mqtt.address import PASSWORD, BrokerAddress
 
 DATABASE: Final = Secret("EDGEWISE_DATABASE", "database-url")
 """A database URL with a password in it; without one it may be an option or stand in the file."""
-
-Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ import msgspec
 from edge_contract import limits
 from edge_contract.bounded_read import read_text
 from edge_contract.errors import UsageError
+from edge_contract.rule_words import broken_rule
 from edge_contract.this_user import expanded
 
 LARGEST: Final = 1 << 20
@@ -108,15 +109,16 @@ def check(
     def path_of(wanted: type, value: Any) -> Any:
         if wanted is not Path or not isinstance(value, str):
             raise ValueError(f"Expected `path`, got `{type(value).__name__}`")
+        if not value:
+            raise ValueError("Expected `path` of length >= 1")
         return located(value, base, environ)
 
     try:
         with found_in(prefix):
             return msgspec.convert(document, kind, dec_hook=path_of)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        key = where.strip(".`") or "the file"
-        raise UsageError(f"{prefix}{key}: {what[:1].lower()}{what[1:]}", remedy="correct this value") from error
+        key, rule = broken_rule(error, kind)
+        raise UsageError(f"{prefix}{key or 'the file'} {rule}", remedy="correct this value") from error
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 Not here: the connection itself (each role's `link`), and what the certificate files are used for (`tls`).
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -21,6 +22,12 @@ PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 """The port of an address that names none, by scheme; the second speaks TLS."""
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+
+_TEXT_BYTES: Final = 65535
+"""The longest text that MQTT carries."""
+_HOST: Final = re.compile(r"[^\s/@\[\]?#\\\x00-\x1f\x7f]{1,253}")
+_LABEL: Final = 63
+"""The longest part of a host's name between two dots."""
 
 _FORM: Final = "mqtt://[USER@]HOST[:PORT], or mqtts:// for TLS"
 
@@ -47,8 +54,17 @@ class BrokerAddress:
         """Refuse what would connect otherwise than was meant.
 
         Raises:
-            UsageError: half of a certificate's pair is missing, or files are named for a connection without TLS.
+            UsageError: host or user is none, half of a certificate's pair is missing, or files are named without TLS.
         """
+        if not _is_host(self.host):
+            raise UsageError(
+                "broker.host is no host", remedy="give a name such as broker.local, or an address without brackets"
+            )
+        if self.username is not None and not _is_text(self.username):
+            raise UsageError(
+                "broker.username is empty, too long or has a character that no broker takes",
+                remedy="give the user's name, or leave it out",
+            )
         if (self.certificate is None) != (self.key is None):
             raise UsageError("broker.certificate and broker.key belong together", remedy="give both or neither")
         if not self.tls and (self.ca or self.certificate):
@@ -111,3 +127,23 @@ class BrokerAddress:
         """The URL that `parse` reads, without the password."""
         account = f"{quote(self.username, safe='')}@" if self.username else ""
         return f"{'mqtts' if self.tls else 'mqtt'}://{account}{self.where}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether a connection can be asked of it: what is no name would end in an error of Python's, not the network's."""
+    if not _HOST.fullmatch(host):
+        return False
+    labels = host.removesuffix(".").split(".")
+    if not host.isascii():
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            return False
+    return ":" in host or all(0 < len(label) <= _LABEL for label in labels)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return 0 < len(text.encode()) <= _TEXT_BYTES and "\0" not in text
+    except UnicodeEncodeError:  # a lone surrogate
+        return False

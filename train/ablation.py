@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 
 from edge_contract.command_end import command
-from edge_contract.errors import UsageError
+from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.public_url import public_url
 from train.data import dataset
 from train.loop.settings import TrainParams
-from train.loop.tracking import tracking_uri
+from train.loop.tracking import reason, tracking_uri
 from train.params import nearest
 from train.scoring import scores
 
@@ -132,6 +133,8 @@ def _difference(first: Trained, run: Trained) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.ablation`."""
     from mlflow import MlflowClient  # noqa: PLC0415 - a second and 100 MB that --help can do without
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(description="Logged trainings beside each other, on the selection split.")
     parser.add_argument("runs", nargs="*", help="names of runs, the reference first; all when none is named")
@@ -141,8 +144,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     data = dataset.load(options.dataset)
     place = msgspec.structs.replace(TrainParams(), tracking_uri=options.tracking_uri)
-    client = MlflowClient(tracking_uri=tracking_uri(place))
-    runs = chosen(finished_runs(client, options.experiment, data.source_digest), options.runs)
+    uri = tracking_uri(place)
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        found = finished_runs(client, options.experiment, data.source_digest)
+    except (MlflowException, SQLAlchemyError) as error:
+        raise EdgewiseError(f"MLflow at {public_url(uri)} cannot be used ({reason(error, uri)}).") from error
+    runs = chosen(found, options.runs)
     if not runs:
         raise UsageError(
             f"experiment `{options.experiment}` has no finished run on {options.dataset}", remedy="train one"

@@ -12,7 +12,7 @@ import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import msgspec
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge_contract.command_end import command
 from edge_contract.errors import UsageError
+from edge_contract.setting_types import Count, Seed, Strength, Text, Threads
 from train.data import dataset
 from train.loop import augment, machine
 from train.loop.pca import principal_components
@@ -38,15 +39,15 @@ BATCH = 256
 class DistillParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `distill` section of params.yaml."""
 
-    teachers: tuple[str, ...] = ("build/teacher",)
-    weights: tuple[float, ...] = ()  # of the teachers' probabilities in their mean; without any, all weigh alike
-    views: int = 8
-    seed: int = 7
-    features: int = 0  # so many principal components of the teachers' last features
-    threads: int = 0
+    teachers: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)] = ("build/teacher",)
+    weights: tuple[Strength, ...] = ()  # of the teachers' probabilities in their mean; without any, all weigh alike
+    views: Count = 8
+    seed: Seed = 7
+    features: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # principal components of the teachers' last features
+    threads: Threads = 0
     augment: Augment = Augment(erase=0.0, mixup=0.0)
-    dataset: str = "data/dataset.npz"
-    output: str = "build/teacher/views.npz"
+    dataset: Text = "data/dataset.npz"
+    output: Text = "build/teacher/views.npz"
 
 
 def load_teacher(run: Path, label_names: tuple[str, ...]) -> Any:

@@ -9,21 +9,33 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 import ruamel.yaml
+import ruamel.yaml.error
 import yaml
 
 from edge_contract.bounded_read import read_text
 from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
+from edge_contract.rule_words import broken_rule
 from edge_contract.settings_file import LARGEST
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `1e-3` is a number, as in YAML 1.2 and for DVC, which reads the same file."""
+    """YAML in which `1e-3` is a number and no key stands twice: YAML 1.2, as for DVC, which reads the same file."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Of two lines that say the same setting, one would be ignored without a word."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"says `{key.value}` twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
+
 LONGEST_LINE = 4096  # nothing is wrapped that was not
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
 
@@ -41,10 +53,12 @@ def load_section(path: Path, section: str, kind: type[SectionT], changes: Iterab
         raise UsageError(
             f"{path} does not exist", remedy="run from the checkout, or name another file with --params"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is not YAML, or not as it is used here ({_one_line(error)})", remedy="correct it"
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="name another with --params") from error
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
         raise UsageError(f"{path} has no section `{section}`.")
     return section_from(_changed(document[section], changes), section, kind)
@@ -54,7 +68,10 @@ def write_values(path: Path, section: str, values: dict[str, Any]) -> None:
     """Change `values` of a section in a params file; comments and everything else stay as they are."""
     keeping = ruamel.yaml.YAML()
     keeping.preserve_quotes, keeping.width = True, LONGEST_LINE
-    document = keeping.load(read_text(path, LARGEST))
+    try:
+        document = keeping.load(read_text(path, LARGEST))
+    except (ruamel.yaml.error.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be changed ({_one_line(error)})", remedy="correct it") from error
     document[section].update(values)
     with replacing(path) as file:
         keeping.dump(document, file)
@@ -73,8 +90,18 @@ def section_from(values: dict[str, Any], section: str, kind: type[SectionT]) -> 
     _refuse_unknown(values, section, kind)
     try:
         return msgspec.convert(values, kind)
+    except UnicodeEncodeError as error:  # half of a pair, as "\\ud800" in YAML
+        raise UsageError(
+            f"params section `{section}` has a character that no file takes", remedy="write it otherwise"
+        ) from error
     except msgspec.ValidationError as error:
-        raise UsageError(f"params section `{section}`: {error}.") from error
+        key, rule = broken_rule(error, kind)
+        named = f"params section `{section}`{': ' if key else ''}{key}"
+        raise UsageError(f"{named} {rule}", remedy="correct this value") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def nearest(name: str, valid: list[str]) -> str:
@@ -88,7 +115,7 @@ def _changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
         name, equals, text = change.partition("=")
         try:
             value = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             equals = ""
         if not equals or not all(keys := name.strip().split(".")):
             raise UsageError(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge_contract.command_end import command
 from edge_contract.errors import UsageError
+from edge_contract.setting_types import Seed, Text, TextOrNone
 from train.data.dataset import Dataset, image_digests, save
 from train.data.read import read_source
 from train.data.report import DataReport, describe, readable
@@ -37,16 +38,16 @@ LARGEST_PICTURE = 640 * 480 * 3  # values; a package of a larger input could not
 class PrepareParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `prepare` section of params.yaml."""
 
-    source: str = "synthetic:2100"
-    ferplus: str = ""
-    output: str = "data"
+    source: Text = "synthetic:2100"
+    ferplus: TextOrNone = ""
+    output: Text = "data"
     height: Side = 48
     width: Side = 48
     colour: Literal["grey", "rgb"] = "grey"
-    max_bad: Annotated[int, msgspec.Meta(ge=0)] = 20
+    max_bad: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 20
     selection_share: Share = 0.1
     test_share: Share = 0.1
-    seed: int = 2013
+    seed: Seed = 2013
 
 
 def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:

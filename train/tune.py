@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import optuna
@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from edge_contract.command_end import command
 from edge_contract.errors import UsageError
 from edge_contract.public_url import public_url, without_secrets
+from edge_contract.setting_types import Count, Seed, Text
 from train.data.dataset import Dataset, load
 from train.fit import fit
 from train.loop.errors import DivergedError, PrunedError
@@ -45,13 +46,13 @@ class TuneParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `tune` section of params.yaml; `space` names train params with dots, such as `augment.erase`."""
 
     space: dict[str, Range]
-    study: str = "edgewise"
-    storage: str = "sqlite:///optuna.db"
-    trials: int = 20
-    epochs: int = 10  # of each trial
-    warmup_epochs: int = 3  # epochs before a trial may be pruned
-    seed: int = 1
-    output: str = "build/tune"
+    study: Text = "edgewise"
+    storage: Text = "sqlite:///optuna.db"
+    trials: Count = 20
+    epochs: Count = 10  # of each trial
+    warmup_epochs: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 3  # epochs before a trial may be pruned
+    seed: Seed = 1
+    output: Text = "build/tune"
 
 
 def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:

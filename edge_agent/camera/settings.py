@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from edge_contract.setting_types import Text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
     """One source of frames; durations are seconds."""
 
-    url: str = "0"
+    url: Text = "0"
     """A V4L2 index or path (`0`, `/dev/video2`), `picamera2`, `http(s)://` of an MJPEG stream, `rtsp://`, a video file,
     an image or a folder of images."""
     width: Annotated[int, Meta(ge=16, le=16384)] = 640
@@ -29,7 +31,7 @@ class SourceSettings:
     """The same for opening: cameras and RTSP servers take long."""
     ca: Path | None = None
     """Certificates that vouch for an `https://` camera; the system's own when absent."""
-    frozen_after: Annotated[float, Meta(ge=0)] = 10.0
+    frozen_after: Annotated[float, Meta(ge=0, le=86400)] = 10.0
     """Time of bit-identical pictures from a camera after which it counts as lost; 0: never."""
     first_wait: Annotated[float, Meta(gt=0, le=3600)] = 0.5
     """Before the first new connection; doubled for each further one."""

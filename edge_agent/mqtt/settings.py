@@ -23,5 +23,8 @@ class HomeAssistantSettings:
     """`[home_assistant]`: discovery by Home Assistant through the same broker."""
 
     enabled: bool = False
-    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")] = "homeassistant"
+    prefix: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", description="1 to 64 letters, digits, hyphens and underscores"),
+    ] = "homeassistant"
     """Home Assistant's own discovery prefix."""

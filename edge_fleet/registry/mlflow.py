@@ -13,8 +13,9 @@ from typing import Any, Final
 from edge_contract import package as packages
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
+from edge_contract.mlflow_reason import explained, schemas
 from edge_contract.package import ModelPackage
-from edge_contract.public_url import public_url, without_secrets
+from edge_contract.public_url import public_url
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
@@ -198,7 +199,8 @@ def _client(uri: str) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table that it makes
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # stdout is the command's own, one JSON object with --json
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    with _translated(uri, "be opened"):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 class _translated:  # noqa: N801 - used as a statement
@@ -211,15 +213,21 @@ class _translated:  # noqa: N801 - used as a statement
         return None
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        import mlflow  # noqa: PLC0415
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
-        if not isinstance(error, MlflowException):
+        if not isinstance(error, (MlflowException, SQLAlchemyError, ModuleNotFoundError)):
             return
-        status = error.get_http_status_code()
-        if error.error_code == "PERMISSION_DENIED" or status in (401, 403):
+        refused = isinstance(error, MlflowException) and (
+            error.error_code == "PERMISSION_DENIED" or error.get_http_status_code() in (401, 403)
+        )
+        if refused:
             raise EdgewiseError(
                 f"the registry {public_url(self._uri)} does not permit you to {self._doing}",
                 remedy="ask its owner for that permission",
             ) from error
-        first = without_secrets(str(error).strip().partition("\n")[0], [self._uri])[:200]
-        raise EdgewiseError(f"the registry {public_url(self._uri)} failed to {self._doing}: {first}") from error
+        known = explained(error, self._uri, schemas(str(mlflow.__file__)))
+        if known.remedy:
+            raise known from error
+        raise EdgewiseError(f"the registry {public_url(self._uri)} failed to {self._doing}: {known}") from error

@@ -128,7 +128,13 @@ def test_an_empty_calibration_set_is_refused(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {"network": trained.path, "data": trained.data_path}
-    assert_refused(tmp_path, capsys, "calibration set of 0", params="calibration_images: 0", **given)
+    assert_refused(
+        tmp_path,
+        capsys,
+        "calibration_images must be a whole number of at least 1",
+        params="calibration_images: 0",
+        **given,
+    )
     assert_refused(tmp_path, capsys, "cannot show 7 classes", params="calibration_images: 3", **given)
     nothing_to_train_on = replace(trained.data, split=np.full_like(trained.data.split, 2))
     save(nothing_to_train_on, tmp_path / "dataset.npz")

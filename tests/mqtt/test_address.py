@@ -33,11 +33,31 @@ def test_an_address_is_read_and_shown(url: str, expected: BrokerAddress, where: 
     host=st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True) | st.sampled_from(["::1", "fe80::2", "192.0.2.7"]),
     port=st.integers(1, 65535),
     tls=st.booleans(),
-    username=st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
+    username=st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20),
 )
 def test_every_address_is_read_back_from_its_own_text(host: str, port: int, tls: bool, username: str | None) -> None:
     address = BrokerAddress(host=host, port=port, tls=tls, username=username)
     assert BrokerAddress.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        *(({"host": host}, "broker.host") for host in
+          ("", "a b", "a\0b", "[::1]", "a/b", "u@h", "a..b", ".a", "a" * 64, "a." * 130, "ü" * 64)),
+        *(({"username": name}, "broker.username") for name in ("", "\0", "\ud800", "u" * 65536)),
+    ],
+)  # fmt: skip
+def test_what_no_connection_can_be_made_to_or_with_is_refused_by_its_key(address: dict[str, str], key: str) -> None:
+    with pytest.raises(UsageError, match=key):
+        BrokerAddress(**address)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "host", ["h", "broker.local.", "192.0.2.7", "fe80::2%eth0", "bücher.example", "my_broker", "a" * 63]
+)
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    assert BrokerAddress(host=host).host == host
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import msgspec
 
 from edge_contract import limits
 from edge_contract.bounded_read import read_text
+from edge_contract.mlflow_reason import explained, schemas
 from edge_contract.public_url import public_url
 from train.loop.errors import StoppedError
 from train.loop.machine import cpu_name
@@ -81,7 +82,9 @@ class Run:
                 del self._unsent[0]
         except Exception as error:  # noqa: BLE001 - whatever the store's client raises, the training is worth more
             if not self._lost:
-                self._report(f"MLflow at {self._uri_shown} was lost ({_reason(error)}): the training goes on.")
+                self._report(
+                    f"MLflow at {self._uri_shown} was lost ({reason(error, self._uri)}): the training goes on."
+                )
             self._lost = True
         else:
             self._lost = False
@@ -170,7 +173,7 @@ def _with_store(params: TrainParams, call: Callable[[Any], str], report: Callabl
     try:
         return _within(uri, connect), made[0]
     except Exception as error:  # noqa: BLE001 - its client, a database's or a server's own: none is worth the training
-        report(f"MLflow at {public_url(uri)} cannot be used ({_reason(error)}): the training goes on without it.")
+        report(f"MLflow at {public_url(uri)} cannot be used ({reason(error, uri)}): the training goes on without it.")
         return "", None
 
 
@@ -200,8 +203,11 @@ def _within(uri: str, call: Callable[[], _ResultT]) -> _ResultT:
     return answers[0]
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:200]
+def reason(error: Exception, uri: str) -> str:
+    """Why the store at `uri` fails, and what to do about it where that is known; nothing secret of the address."""
+    import mlflow  # noqa: PLC0415 - as in `_with_store`
+
+    return str(explained(error, uri, schemas(str(mlflow.__file__)))).removesuffix(".")
 
 
 def _noted(note: Path) -> dict[str, str]:

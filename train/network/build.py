@@ -7,16 +7,21 @@ Data, losses and loops are elsewhere.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import keras
+import msgspec
 import numpy as np
 
 from edge_contract.errors import UsageError
+from edge_contract.rule_words import broken_rule
 from train.network.architectures import NETWORKS, NetworkConfig
 from train.network.builder import Builder
 from train.network.layers import Conv
 from train.params import nearest
+
+LARGEST_SIZE: Final = 65536
+"""Filters, blocks or units of one layer."""
 
 
 def network_config(name: str, options: dict[str, Any] | None = None) -> NetworkConfig:
@@ -31,14 +36,39 @@ def network_config(name: str, options: dict[str, Any] | None = None) -> NetworkC
     for option in options or {}:
         if option not in fields:
             raise UsageError(f"network `{name}` has no option `{option}`: {nearest(option, list(fields))}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
-    config: NetworkConfig = NETWORKS[name](**values)
+    config: NetworkConfig = _checked(name, options or {})
     widths, depths = getattr(config, "widths", ()), getattr(config, "depths", None)
     if depths is not None and len(widths) != len(depths):
         raise UsageError(
             f"network `{name}` has {len(widths)} `widths` and {len(depths)} `depths`",
             remedy="give network_options as many of one as of the other, one a stage",
         )
+    return config
+
+
+def _checked(name: str, options: dict[str, Any]) -> NetworkConfig:
+    """The config, its sizes whole numbers of which a network can be made and its dropouts shares.
+
+    Raises:
+        UsageError: a size is not; the text names it.
+    """
+    try:
+        config = msgspec.convert(options, NETWORKS[name])
+    except msgspec.ValidationError as error:
+        key, rule = broken_rule(error, NETWORKS[name])
+        raise UsageError(f"option `{key}` of network `{name}` {rule}", remedy="correct network_options") from error
+    for option in options:
+        value = getattr(config, option)
+        if value == () and option != "halving":
+            raise UsageError(f"option `{option}` of network `{name}` must not be empty", remedy="give one a stage")
+        for size in value if isinstance(value, tuple) else (value,):
+            fits = 0 <= size < 1 if isinstance(size, float) else isinstance(size, bool) or 1 <= size <= LARGEST_SIZE
+            if not fits and not (option == "frozen" and size == 0):
+                rule = "0 or more and less than 1" if isinstance(size, float) else f"1 to {LARGEST_SIZE}"
+                raise UsageError(
+                    f"option `{option}` of network `{name}` must be {rule}, not {size}",
+                    remedy="correct network_options",
+                )
     return config
 
 

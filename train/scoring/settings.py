@@ -2,10 +2,12 @@
 
 import msgspec
 
+from edge_contract.setting_types import Text
+
 
 class EvaluateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `evaluate` section of params.yaml."""
 
-    model: str = "build/train/model.keras"
-    dataset: str = "data/dataset.npz"
-    output: str = "build/evaluate"
+    model: Text = "build/train/model.keras"
+    dataset: Text = "data/dataset.npz"
+    output: Text = "build/evaluate"

@@ -1,7 +1,9 @@
 """The registry on a real MLflow store: states as aliases, tags as lineage, and a ledger that MLflow lacks."""
 
 import json
+import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -9,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge_contract import package as packages
+from edge_contract.command_end import explained
 from edge_contract.errors import EdgewiseError, GateRefusedError, TrustError, UsageError
 from edge_contract.manifest import GateResult, Lineage
 from edge_contract.package import ModelPackage
@@ -197,3 +200,35 @@ def test_the_commands_tell_the_whole_chain(store: str, tmp_path: Path) -> None:
     for said in (made.manifest.digest, "tiny 3 (champion)", "c" * 40, "e" * 64, "fer", "promoted tiny 3"):
         assert said in chain
     assert json.loads(run("lineage", "tiny-3.ewm", "--json", store=store))["release"] == 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        (
+            "bda7b8c39065",
+            r"was written by an older MLflow .*; copy it, then run `mlflow db upgrade sqlite:///.*mlflow\.db`",
+        ),
+        ("ffffffffffff", "was written by a newer MLflow .*; install that MLflow here"),
+    ],
+)
+@pytest.mark.parametrize("command", [["registry", "ls"], ["registry", "show", "tiny", "1"], ["lineage", "tiny-1"]])
+def test_a_database_of_another_mlflow_is_a_sentence_with_what_to_do(
+    store: str, tmp_path: Path, command: list[str], schema: str, sentence: str
+) -> None:
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    database.execute("UPDATE alembic_version SET version_num = ?", (schema,))
+    database.commit()
+    database.close()
+    found = CliRunner().invoke(app, [*command, "--registry", store])
+    assert isinstance(found.exception, EdgewiseError)
+    assert re.search(sentence, str(found.exception))
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{folder}/absent/x.db", "sqlite:///{folder}/text.db", "nothing://x"])
+def test_what_is_no_store_is_a_sentence(tmp_path: Path, uri: str) -> None:
+    (tmp_path / "text.db").write_text("this is no database, whatever its name says" * 30)
+    (tmp_path / "absent").write_text("a file where a folder would be")
+    found = CliRunner().invoke(app, ["registry", "ls", "--registry", uri.format(folder=tmp_path)])
+    assert found.exception is not None
+    assert isinstance(explained(found.exception), EdgewiseError)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,27 @@ def test_a_second_training_in_the_same_folder_is_another_run_with_its_own_parame
         runs.append(json.loads((Path(params.output) / "result.json").read_text())["mlflow_run"])
     client = MlflowClient(params.tracking_uri)
     assert [client.get_run(run).data.params["learning_rate"] for run in runs] == ["0.1", "0.02"]
+
+
+def test_what_a_library_repeats_of_the_address_is_not_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    params = settings(tmp_path, tracking_uri="postgresql://me:hush-hush@127.0.0.1:9/x?password=whisper")
+    assert logged(params, "one", resumed=False, said=said) == ""
+    assert "postgresql://127.0.0.1:9/x cannot be used" in said[0]
+    assert not re.search("hush|whisper", said[0])
+    error = RuntimeError("no route to me:hush-hush@127.0.0.1 with whisper")
+    assert not re.search("hush|whisper", tracking.reason(error, params.tracking_uri))
+
+
+def test_a_database_of_an_older_mlflow_is_told_how_to_be_upgraded_and_costs_no_training(
+    tmp_path: Path, store: str
+) -> None:
+    said: list[str] = []
+    logged(settings(tmp_path, tracking_uri=store), "one", resumed=False, said=said)
+    path = tmp_path / "old.db"
+    shutil.copy(store.removeprefix("sqlite:///"), path)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'bda7b8c39065'")
+    database.close()
+    assert logged(settings(tmp_path, tracking_uri=f"sqlite:///{path}"), "two", resumed=False, said=said) == ""
+    assert f"`mlflow db upgrade sqlite:///{path}`): the training goes on without it." in said[-1]
