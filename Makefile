@@ -39,8 +39,7 @@ demo: setup setup-tflite  ## Everything at once: train, quantize, release, push,
 data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N
 	@$(if $(SOURCE),,$(error name the data, such as: make data SOURCE=fer2013.csv))
 	@$(PYTHON) -m train.prepare --source "$$SOURCE" $(if $(FERPLUS),--ferplus "$$FERPLUS") --remember
-	@if git rev-parse --git-dir >/dev/null 2>&1; then PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare; \
-	else echo 'This is no git repository: `make pipeline` needs one (git init), and will read the data again.'; fi
+	@if $(PYTHON) -m convert.checkout; then PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare; fi
 
 runs: setup  ## MLflow's page of every training and model version, on 127.0.0.1 (PORT=5000)
 	@PYTHONWARNINGS=ignore $(VENV)/bin/mlflow ui --workers 1 --port "$${PORT:-5000}" \

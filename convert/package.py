@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 
 from convert import artifacts, card
+from convert.checkout import trouble
 from convert.checks import gate_record
 from convert.checks.comparison import Comparison
 from convert.lineage import trace
@@ -164,6 +165,8 @@ def main(arguments: list[str] | None = None) -> int:
         result=given.run,
         trained_on=given.trained_on or settings.trained_on,
     )
+    if not lineage.git_commit and (without := trouble(checkout)) is not None:
+        sys.stderr.write(f"The package names no commit: {without}\n")
     if not lineage.mlflow_run:
         sys.stderr.write(f"{given.run} names no MLflow run of this network: the package names none.\n")
     packaged = assemble(converted, gate_record.read(given.folder), settings, lineage)

@@ -3,6 +3,7 @@
 # ruff: noqa: T201  # printing is what a command line is for
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -119,13 +120,14 @@ def _doctor(options: argparse.Namespace) -> int:
     logging.getLogger("edge_agent").setLevel(logging.CRITICAL)  # the findings say it all
     settings = settings_file.load(options.config)
     failed = False
-    for finding in doctor.examine(settings):
-        failed = failed or finding.outcome == "failed"
-        if options.json:
-            print(json.dumps(dataclasses.asdict(finding)), flush=True)
-            continue
-        remedy = f" -> {finding.remedy}" if finding.remedy else ""
-        _say(f"{marks[finding.outcome]} {finding.check:<13} {visible(finding.text + remedy)}")
+    with _cleaned(settings.source.url):
+        for finding in doctor.examine(settings):
+            failed = failed or finding.outcome == "failed"
+            if options.json:
+                print(json.dumps(dataclasses.asdict(finding)), flush=True)
+                continue
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            _say(f"{marks[finding.outcome]} {finding.check:<13} {visible(finding.text + remedy)}")
     return ExitCode.ERROR if failed else ExitCode.OK
 
 
@@ -156,13 +158,14 @@ def _bench(options: argparse.Namespace) -> int:
     if options.face_detector is not None:
         model = dataclasses.replace(settings.model, face_detector=options.face_detector)
         settings = dataclasses.replace(settings, model=model)
-    found = bench_report.measure(
-        settings,
-        status.model_required(settings) if options.package is None else status.model_of(options.package),
-        built_in=options.source is None and not options.camera,
-        seconds=options.seconds,
-        progress=bench_report.to_stderr,
-    )
+    with _cleaned(settings.source.url):
+        found = bench_report.measure(
+            settings,
+            status.model_required(settings) if options.package is None else status.model_of(options.package),
+            built_in=options.source is None and not options.camera,
+            seconds=options.seconds,
+            progress=bench_report.to_stderr,
+        )
     if options.json:
         print(json.dumps({**dataclasses.asdict(found), "fit": not found.complaints}))
     else:
@@ -214,16 +217,25 @@ def _look(options: argparse.Namespace) -> int:
     from edge_vision.faces import open_detector  # noqa: PLC0415
 
     found = package.read_file(options.package)
-    summary = predict.look(
-        open_source(SourceSettings(url=options.source, pace="fast")),
-        open_detector(options.face_detector),
-        Classifier(found.model, found.manifest),
-        PipelineSettings(),
-        on_line=_say,
-        on_error=lambda text: print(f"edgewise-agent: {visible(text)}", file=sys.stderr),
-    )
+    with _cleaned(options.source):
+        summary = predict.look(
+            open_source(SourceSettings(url=options.source, pace="fast")),
+            open_detector(options.face_detector),
+            Classifier(found.model, found.manifest),
+            PipelineSettings(),
+            on_line=_say,
+            on_error=lambda text: print(f"edgewise-agent: {visible(text)}", file=sys.stderr),
+        )
     _say(f"frames {summary.frames}, faces {summary.faces}, errors {summary.errors}")
     return ExitCode.OK
+
+
+def _cleaned(url: str) -> contextlib.AbstractContextManager[None]:
+    """What libraries print of the source's address, without what is secret in it."""
+    from edge_agent.system import native_output  # noqa: PLC0415
+    from edge_contract.public_url import without_secrets  # noqa: PLC0415
+
+    return native_output.cleaned(lambda line: without_secrets(line, [url]))
 
 
 def _say(text: str) -> None:
