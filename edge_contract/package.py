@@ -6,6 +6,7 @@ A package is not signed: trust is the release's (see `trust`). The digest check 
 """
 
 import io
+import struct
 import zipfile
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -76,7 +77,10 @@ def read(data: bytes, name: str = "the package") -> ModelPackage:
             entries = {name: _entry(archive, name) for name in (_MANIFEST, _MODEL, _CARD)}
             if len(archive.infolist()) != len(entries):
                 raise UsageError(f"{name} holds more than manifest, model and card", remedy="package the model again")
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, RuntimeError, OverflowError) as error:
+    except (
+        zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, RuntimeError, OverflowError, ValueError, OSError,
+        struct.error,
+    ) as error:  # fmt: skip  # whatever zipfile raises for offsets and names that damage has made
         raise UsageError(
             f"{name} is damaged or no {SUFFIX} package ({error})", remedy="copy or build it again"
         ) from error

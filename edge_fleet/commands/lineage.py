@@ -22,11 +22,9 @@ def lineage(
     as_json: JsonOption = False,
 ) -> None:
     """From a model on a device back to data, commit and parameters."""
+    package = packages.read_file(Path(digest)) if digest.endswith(packages.SUFFIX) else None
     registry = open_registry(uri, ledger)
-    if digest.endswith(packages.SUFFIX):
-        found = registry.version_of(packages.read_file(Path(digest)))
-    else:
-        found = registry.find(digest)
+    found = registry.find(digest) if package is None else registry.version_of(package)
     run = registry.training_run(found)
     events = [entry for entry in registry.history(found.name) if entry.subject.get("release") == str(found.release)]
     tags = found.tags

@@ -62,7 +62,8 @@ def register(
     as_json: JsonOption = False,
 ) -> None:
     """Register a package; it becomes the challenger of its name."""
-    found = open_registry(uri, ledger).register(packages.read_file(file))
+    package = packages.read_file(file)  # before a store is made for it
+    found = open_registry(uri, ledger).register(package)
     state = " and ".join(found.aliases) or "neither challenger nor champion"
     say(f"{found.name} {found.release} ({found.digest[:12]}) is registered: {state}.", as_data(found), as_json=as_json)
 

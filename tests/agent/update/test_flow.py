@@ -418,6 +418,19 @@ def test_the_factory_model_runs_without_a_broker_and_without_releases(tmp_path: 
         assert device.reported.state == "idle"
 
 
+def test_a_damaged_factory_package_stops_no_release_that_runs(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    root, factory = side.repository.first_root(), tmp_path / "factory.ewm"
+    factory.write_bytes((FIXTURES / "tiny-1.ewm").read_bytes())
+    with Device(tmp_path / "device", broker.port, root, factory=factory) as device:
+        ref = side.push(tiny(2))
+        eventually(lambda: device.reported.active == ref and device.reported.state == "committed", "the release")
+    factory.write_bytes(b"damaged")
+    with Device(tmp_path / "device", broker.port, root, factory=factory) as device:
+        eventually(lambda: device.running == tiny(2).manifest.digest, "the release again")
+
+
 def test_a_device_that_lost_its_database_runs_on_with_what_is_on_its_disk(
     tmp_path: Path, broker: Broker, side: ReleaseSide
 ) -> None:
