@@ -216,8 +216,9 @@ class Agent:
 
     def _trouble(self) -> str:
         """Which part does not work while the pipeline does; empty when all do."""
-        commands = "" if self._commands is None else self._commands.trouble
-        return "; ".join(filter(None, (self._delivery.trouble, self._models.trouble, commands)))
+        parts = (self._delivery, self._models, self._commands, self._preview)
+        found = (self._link.ended, *(part.trouble for part in parts if part is not None))
+        return "; ".join(filter(None, found))
 
     def _end(self) -> None:
         """In the order of the data: no new frames, then what they led to, then the connection."""

@@ -75,6 +75,12 @@ class MjpegPreview:
         """There is a viewer, and the next picture is due."""
         return self._viewers > 0 and self._clock() - self._copied >= self._least
 
+    @property
+    def trouble(self) -> str:
+        """Why no viewer is served any more; empty while they are."""
+        ended = self._thread.ident is not None and not self._thread.is_alive()
+        return "the thread of the preview ended: restart the agent." if ended else ""
+
     def start(self) -> None:
         """Serve."""
         self._thread.start()

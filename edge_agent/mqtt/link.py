@@ -99,6 +99,12 @@ class Link:
             return str(self.refusals)
         return f"the broker {self._settings.where} {self.trouble}" + (f"; {self.remedy}" if self.remedy else "")
 
+    @property
+    def ended(self) -> str:
+        """Why no connection will be made any more; empty while the link works, and after `stop`."""
+        ended = self._thread is not None and not self._thread.is_alive()
+        return "the thread of the broker's connection ended: restart the agent." if ended else ""
+
     def start(self) -> None:
         """Connect and stay connected, in the background."""
         if self._thread is not None:

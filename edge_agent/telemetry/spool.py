@@ -12,7 +12,8 @@ Rules:
   may take the last moments, never the file.
 - A row that cannot be read any more, after a flipped bit, goes to the table `damaged`, is counted as dropped and said;
   what is behind it is sent.
-- Age is time that passed, not what the clock says: when the clock is set, what this run stored moves with it.
+- Age is time that passed, not what the clock says: when the clock is set, what this run stored moves with it, and what
+  an earlier run stored counts from this run's start, for no clock says for how long the board was off.
 - A disk that refuses never stops the camera: what cannot be written is counted as dropped.
 
 One thread uses a spool. Not here: sending (`delivery`).
@@ -35,8 +36,6 @@ Kind = Literal["telemetry", "prediction"]
 
 _KINDS: Final[dict[type, Kind]] = {TelemetryBody: "telemetry", PredictionBody: "prediction"}
 _CONTRACT: Final[dict[str, type[Telemetry | Prediction]]] = {"telemetry": Telemetry, "prediction": Prediction}
-_EARLIEST: Final = 1_790_000_000.0
-"""September 2026, seconds since 1970: a message stored before was stored by a clock that was wrong."""
 _NO_KEY: Final = b'"sequence":0,"oldest":[0,0]'
 """Where the key goes. What stands before it in a row are ids and the session, which cannot contain it."""
 _ROW_BYTES: Final = 64
@@ -180,8 +179,12 @@ class Spool:
         """Drop and count what is older than the settings allow."""
         self._follow_clock()
         before = self._clock() - self._settings.max_age_s
+        earlier = self._first if self._monotonic() - self._opened > self._settings.max_age_s else 0
         for kind in self.dropped:
-            self.dropped[kind] += self._delete("kind = ? AND created < ?", (kind, before))
+            self.dropped[kind] += self._delete("kind = ? AND sequence < ?", (kind, earlier))
+            self.dropped[kind] += self._delete(
+                "kind = ? AND sequence >= ? AND created < ?", (kind, self._first, before)
+            )
 
     def _begin(self) -> None:
         """What is held, and where this run's own messages begin."""
@@ -189,17 +192,8 @@ class Spool:
         if last < self._last:  # begun anew within a run: its session may not use a sequence twice
             self._database.execute("DELETE FROM sqlite_sequence WHERE name = 'message'")
             self._database.execute("INSERT INTO sqlite_sequence VALUES ('message', ?)", (self._last,))
-        self._first = max(last, self._last) + 1
-        self._date_the_undated()
+        self._first, self._opened = max(last, self._last) + 1, self._monotonic()
         self.bytes, self.rows = self._measure()
-
-    def _date_the_undated(self) -> None:
-        """What was stored by a clock that was ahead, or years behind, is of unknown age: it counts from now."""
-        now = self._clock()
-        if now >= _EARLIEST:
-            self._database.execute(
-                "UPDATE message SET created = ?1 WHERE created > ?1 OR created < ?2", (now, _EARLIEST)
-            )
 
     def _follow_clock(self) -> None:
         """Move what this run stored with a clock that was set, as by NTP's first answer after the start."""
@@ -210,7 +204,6 @@ class Spool:
             return
         try:
             self._database.execute("UPDATE message SET created = created + ? WHERE sequence >= ?", (step, self._first))
-            self._date_the_undated()
         except sqlite3.Error as error:
             _log.warning("messages in the spool keep the time of a clock that was set (%s); check the disk", error)
 

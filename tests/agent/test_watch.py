@@ -3,7 +3,9 @@
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,16 @@ from demo.broker import free_port
 from edge_agent import agent as agent_module
 from edge_agent import settings_file
 from edge_agent.agent import Agent
+from edge_agent.commands import receiver
+from edge_agent.mqtt import link
 from edge_agent.system.liveness import SILENT_S, trouble
 from edge_agent.system.systemd import ServiceManager
+from edge_agent.telemetry import delivery
+from edge_agent.update import updater
 from edge_vision.faces import Face
 from edge_vision.picture import Pixels
 from tests.agent.agent_process import FIXTURES, eventually
+from tests.agent.update.update_bench import ReleaseSide
 
 
 class Manager:
@@ -70,14 +77,14 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     made.socket.close()
 
 
-def agent_of(folder: Path, manager: Manager, clock: Clock) -> Agent:
+def agent_of(folder: Path, manager: Manager, clock: Callable[[], float], *, model: str = "", extra: str = "") -> Agent:
     (folder / "pictures").mkdir()
     for number in range(3):
         cv2.imwrite(str(folder / "pictures" / f"{number}.png"), np.full((48, 64), 60 * number, np.uint8))
     path = folder / "agent.toml"
     path.write_text(
         f"[device]\nid = 'cam-1'\nstate_dir = 'state'\n[broker]\nport = {free_port()}\n"
-        f"[model]\nfactory = '{FIXTURES / 'tiny-1.ewm'}'\n[source]\nurl = 'pictures'\nloop = true\n"
+        f"[model]\nfactory = '{FIXTURES / 'tiny-1.ewm'}'\n{model}{extra}[source]\nurl = 'pictures'\nloop = true\n"
         # These tests move the clock by a minute in all, also while a picture is being read: that read does not hang.
         "read_timeout = 600\nopen_timeout = 600\n"
     )
@@ -159,3 +166,32 @@ def test_a_signal_handler_that_asks_for_the_end_waits_for_no_lock() -> None:
     finally:
         sys.setprofile(None)
     assert [function.__name__ for function in called] == ["setprofile"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("part", ["link", "delivery", "updates", "commands", "preview"])
+def test_a_thread_that_ended_is_named_by_the_health_check(
+    part: str, tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread that serves the life of the process: nobody else would notice that it is gone."""
+    loops = {
+        "link": (link.Link, "_run"),
+        "delivery": (delivery.Delivery, "_run"),
+        "updates": (updater.ModelUpdates, "_loop"),
+        "commands": (receiver.Commands, "_run"),
+        "preview": (ThreadingHTTPServer, "service_actions"),
+    }
+    monkeypatch.setattr(*loops[part], lambda *_: sys.exit())
+    monkeypatch.setattr(agent_module, "_TICK_S", 0.02)
+    ReleaseSide(tmp_path / "fleet", 0)
+    root = next((tmp_path / "fleet").rglob("1.root.json"))
+    manager.environ = {}  # nobody reads its socket here
+    preview_section = f"[preview]\nenabled = true\nport = {free_port()}\n"
+    agent = agent_of(tmp_path, manager, time.monotonic, model=f"trust_root = '{root}'\n", extra=preview_section)
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    said = {"link": "the broker's connection", "delivery": "delivers messages"}.get(part, f"the {part}")
+    eventually(lambda: said in trouble(tmp_path / "state", time.time()))
+    agent.stop()
+    thread.join(60)
+    assert not thread.is_alive()

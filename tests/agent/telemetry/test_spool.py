@@ -250,21 +250,30 @@ def test_a_clock_that_is_set_drops_nothing_that_is_young_and_keeps_nothing_that_
     assert spool.rows == 0
 
 
-@pytest.mark.parametrize("before", [0.0, NOW + 70 * YEAR_S])
-def test_what_an_earlier_run_stored_with_a_wrong_clock_is_as_old_as_this_run(tmp_path: Path, before: float) -> None:
+@pytest.mark.parametrize("after", [0.0, NOW, NOW + 3600.0, NOW + 70 * YEAR_S])
+@pytest.mark.parametrize("before", [0.0, NOW, NOW + 70 * YEAR_S])
+def test_what_an_earlier_run_stored_counts_from_the_start_whatever_the_clocks_say(
+    tmp_path: Path, before: float, after: float
+) -> None:
+    """A start in 2098, or before NTP answers, expires nothing; nor does the step to the right time."""
     clock = Set(before)
     spool = clock.opened(tmp_path)
     spool.put(prediction(), 1)
+    spool.put(telemetry(), 1)
     spool.close()
-    clock.wall = 0.0  # wakes up before NTP answers
+    clock.wall = after
     spool = clock.opened(tmp_path)
     spool.put(prediction(), 1)
+    spool.expire()
     clock.wall = NOW
+    clock.pass_time(99)
     spool.expire()
-    assert spool.rows == 2
-    clock.pass_time(101)
+    assert spool.rows == 3
+    clock.pass_time(2)
+    spool.put(prediction(), 1)
     spool.expire()
-    assert spool.rows == 0
+    assert spool.rows == 1
+    assert spool.dropped == {"telemetry": 1, "prediction": 2}
 
 
 def test_an_acknowledgement_of_a_later_session_deletes_nothing_behind_it(tmp_path: Path, clock: Clock) -> None:
