@@ -211,17 +211,22 @@ def _look(options: argparse.Namespace) -> int:
     from edge_agent.camera.open import open_source  # noqa: PLC0415
     from edge_agent.camera.settings import SourceSettings  # noqa: PLC0415
     from edge_agent.inference.settings import PipelineSettings  # noqa: PLC0415
-    from edge_agent.tools import predict  # noqa: PLC0415
-    from edge_contract import package  # noqa: PLC0415
+    from edge_agent.models import selftest  # noqa: PLC0415
+    from edge_agent.tools import predict, status  # noqa: PLC0415
     from edge_vision.classifier import Classifier  # noqa: PLC0415
     from edge_vision.faces import open_detector  # noqa: PLC0415
 
-    found = package.read_file(options.package)
+    model = status.model_of(options.package)
     with _cleaned(options.source):
+        source = open_source(SourceSettings(url=options.source, pace="fast"))
+        detector = open_detector(options.face_detector)
+        verdict = selftest.require_survival(model)
+        if not verdict.passed:
+            print(f"edgewise-agent: {visible(selftest.in_words(model, verdict))}", file=sys.stderr)
         summary = predict.look(
-            open_source(SourceSettings(url=options.source, pace="fast")),
-            open_detector(options.face_detector),
-            Classifier(found.model, found.manifest),
+            source,
+            detector,
+            Classifier(model.model, model.manifest),
             PipelineSettings(),
             on_line=_say,
             on_error=lambda text: print(f"edgewise-agent: {visible(text)}", file=sys.stderr),

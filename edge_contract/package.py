@@ -98,11 +98,19 @@ def read_file(path: Path) -> ModelPackage:
     Raises:
         UsageError, TrustError: as `read`, or the file cannot be read.
     """
+    return read(bytes_of(path), str(path))
+
+
+def bytes_of(path: Path) -> bytes:
+    """A package file's bytes for `read`, never more than one past the limit.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     try:
-        data = read_file_of(path, limits.PACKAGE_BYTES)
+        return read_file_of(path, limits.PACKAGE_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", remedy=f"name a {SUFFIX} package") from error
-    return read(data, str(path))
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> bytes:

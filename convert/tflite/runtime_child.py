@@ -15,7 +15,9 @@ import numpy as np
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import decode
 from edge_vision.classifier import Classifier
+from edge_vision.process_limits import limit_memory, status_bytes
 
+_LARGEST = 2 * 2**30  # bytes that a model of at most 32 MB may need before allocations fail
 WARM_UP = 10  # invocations before timing: caches, page faults, lazily packed weights
 
 
@@ -51,7 +53,8 @@ def main(folder: Path) -> int:
     manifest = decode((folder / "manifest.json").read_bytes())
     inputs = np.fromfile(folder / "inputs.u8", np.uint8).reshape(request.count, *manifest.input.shape)
     model = (folder / "model.tflite").read_bytes()
-    before, start = _resident(), time.perf_counter()
+    limit_memory(_LARGEST)
+    before, start = status_bytes("VmRSS"), time.perf_counter()
     try:
         classifier = Classifier(model, manifest, threads=request.threads, delegates=request.delegates)
         answers = [classifier.raw(inputs[0]).copy()]
@@ -61,7 +64,7 @@ def main(folder: Path) -> int:
         return _write(folder, Report(runtime="", refused=str(error)))
     seconds = _time(classifier, inputs[0], request.timed) if request.timed else ()
     np.concatenate(answers).tofile(folder / "outputs.raw")
-    resident = _resident()
+    resident = status_bytes("VmRSS")
     report = Report(
         runtime=classifier.runtime,
         cold_start=cold_start,
@@ -83,14 +86,6 @@ def _time(
         classifier.raw(tensor)
         seconds.append(time.perf_counter() - start)
     return tuple(seconds)
-
-
-def _resident() -> int:
-    """Bytes of resident memory, from the kernel: psutil is not among the agent's packages."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def _write(folder: Path, report: Report) -> int:

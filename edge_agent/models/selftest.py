@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.models.slots import ActiveModel, Slots
+from edge_contract.errors import EdgewiseError
+from edge_vision import process_limits
 
 WALL_SECONDS: Final = 180.0
 """When the child is given up, asleep or swapped out."""
 _LONGEST_ANSWER: Final = 64 * 1024
-
-_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""numpy's worker threads, which nothing here uses, allocate when they first run: on a busy board that was after the
-memory limit, and they crashed (1 self-test in 140)."""
 
 COMMAND: Final = (sys.executable, "-P", "-B", "-m", "edge_agent.models.selftest_child")
 
@@ -76,7 +74,7 @@ class SelfTest:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=inherited | _ENVIRONMENT,
+            env=inherited | process_limits.ENVIRONMENT,
             start_new_session=True,
         )
 
@@ -145,6 +143,20 @@ def run_unstaged(model: ActiveModel) -> Verdict:
         file.write_bytes(model.model)
         slots = Slots(Path(folder))
         return run(slots.path(slots.stage(file, model.manifest)))
+
+
+def require_survival(model: ActiveModel) -> Verdict:
+    """The verdict on a model that is to run in this very process next.
+
+    Raises:
+        EdgewiseError: it ended or starved the self-test's process, or was never run there. One that ran, and only
+            answered wrongly or too slowly, is the caller's to judge.
+        OSError: as `run_unstaged`.
+    """
+    verdict = run_unstaged(model)
+    if not verdict.passed and verdict.latency is None:
+        raise EdgewiseError(in_words(model, verdict).rstrip("."), remedy="do not run this model here")
+    return verdict
 
 
 def in_words(model: ActiveModel, verdict: Verdict) -> str:

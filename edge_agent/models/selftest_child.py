@@ -9,8 +9,6 @@ flowing meanwhile, and some kernels count CPU time in ticks.
 import contextlib
 import json
 import os
-import re
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ from edge_agent.models.selftest import Verdict
 from edge_agent.models.slots import ActiveModel, read_slot
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import Budget
+from edge_vision.process_limits import limit_memory, limit_process, status_bytes
 
 if TYPE_CHECKING:
     from edge_vision.classifier import Classifier
@@ -29,13 +28,14 @@ CPU_SECONDS: Final = 60
 """What the child may use in all; the slowest supported board needs about two for the imports."""
 _WARM_UP, _RUNS = 3, 40  # invocations: the first ones fault pages in
 _MEASURED_S: Final = 0.15  # CPU seconds to measure at least: fifteen of the coarsest ticks met
-_SLACK: Final = 96 * 1024 * 1024  # bytes beside the budget before an allocation fails: arenas and packed weights
 _NICENESS: Final = 5  # the pipeline goes first; on a busy board the test still ends within its time
 
 
 def main(arguments: Sequence[str]) -> int:
     """Examine the slot whose directory is the first argument; print the verdict as the last line of JSON."""
-    _limit_everything()
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    limit_process(CPU_SECONDS)
     try:
         verdict = examine(read_slot(Path(arguments[0])))
     except TrustError as error:
@@ -55,15 +55,15 @@ def examine(model: ActiveModel) -> Verdict:
         runtime()
     except EdgewiseError as error:
         return Verdict(passed=False, reason=str(error), blame=False)
-    before = _resident()
-    _limit_memory(manifest.budget.memory + _SLACK)
+    before = status_bytes("VmRSS")
+    limit_memory(manifest.budget.memory)
     try:
         # First as the pipeline will run it, and measured before anything else takes memory.
         classifier = Classifier(model.model, manifest)
         wrong = _wrong(classifier, WITH_DELEGATES)
         _answer_to_everything(classifier)
         latency = _latency(classifier)
-        added = max(0, _resident() - before)
+        added = max(0, status_bytes("VmRSS") - before)
         wrong = wrong or _wrong(Classifier(model.model, manifest, delegates=False), EXACT)
     except TrustError as error:
         return Verdict(passed=False, reason=str(error), blame=False, spoiled=True)
@@ -127,30 +127,6 @@ def _latency(classifier: "Classifier") -> float:
         runs += 1
         spent = time.process_time() - began
     return spent / runs
-
-
-def _limit_everything() -> None:
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes to a pipe and nowhere else
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-
-
-def _limit_memory(more: int) -> None:
-    """Let the process's data grow by so many bytes at most; then allocations fail."""
-    grown = _status("VmData") + more
-    resource.setrlimit(resource.RLIMIT_DATA, (grown, grown))
-
-
-def _resident() -> int:
-    return _status("VmRSS")
-
-
-def _status(field: str) -> int:
-    """A size of this process, bytes."""
-    found = re.search(rf"^{field}:\s+([0-9]+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
 
 
 if __name__ == "__main__":

@@ -36,14 +36,14 @@ def measure(
     """Measure this device; takes about twice `seconds`. `built_in`: the drawn picture, not the settings' source.
 
     Raises:
-        EdgewiseError: source, model or detector cannot be used.
+        EdgewiseError: source, model or detector cannot be used, or the model does not survive its self-test.
         OSError: no room for the self-test's copy of the model, or no process for it.
     """
     if seconds <= 0:
         raise UsageError(f"bench cannot measure for {seconds:g} s", remedy="give --seconds more than 0")
     memory.share_one_heap()
     progress("self-test of the model …")
-    verdict = selftest.run_unstaged(model)
+    verdict = selftest.require_survival(model)
     classifier = Classifier(model.model, model.manifest, threads=settings.model.threads)
     detector = open_detector(settings.model.face_detector, settings.model.face_detector_sha256)
     board = Board()

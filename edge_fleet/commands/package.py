@@ -13,6 +13,7 @@ from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.package import ModelPackage
 from edge_fleet.commands import display
 from edge_fleet.commands.context import JsonOption, say
+from edge_vision import confined_goldens
 
 app = typer.Typer(name="package", help="Packages: what an .ewm file holds.", no_args_is_help=True)
 
@@ -47,26 +48,24 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check a package: its parts, the model's size and digest, and that it answers its goldens here."""
-    package = packages.read_file(file)
-    manifest = package.manifest
+    data = packages.bytes_of(file)
+    manifest = packages.read(data, str(file)).manifest
     answer: dict[str, Any] = {"file": str(file), "digest": manifest.digest, "goldens": None, "runtime": None}
     if structure_only:
         say(f"{file} is whole; its model was not run.", answer, as_json=as_json)
         return
-    from edge_vision import goldens  # noqa: PLC0415 - needs an interpreter
-    from edge_vision.classifier import Classifier  # noqa: PLC0415
-
-    classifier = Classifier(package.model, manifest, delegates=False)
-    report = goldens.check(classifier, manifest, goldens.EXACT)
-    if not report.ok:
+    checked = confined_goldens.check(data, str(file))
+    if not checked.run:
+        raise TrustError(f"{file} carries no goldens, so nothing can be said about it", remedy="do not run it here")
+    if checked.failed:
         raise TrustError(
-            f"{file} answers {report.failed} of {len(manifest.goldens)} goldens otherwise than it should on "
-            f"{classifier.runtime} (up to {report.worst} steps off)",
+            f"{file} answers {checked.failed} of {checked.run} goldens otherwise than it should on "
+            f"{checked.runtime} (up to {checked.worst} steps off)",
             remedy="do not run it here",
         )
-    answer |= {"goldens": len(manifest.goldens), "runtime": classifier.runtime}
+    answer |= {"goldens": checked.run, "runtime": checked.runtime}
     say(
-        f"{file} is whole and answers its {len(manifest.goldens)} goldens exactly on {classifier.runtime}.",
+        f"{file} is whole and answers its {checked.run} goldens exactly on {checked.runtime}.",
         answer,
         as_json=as_json,
     )

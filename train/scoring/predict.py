@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edge_contract import limits, package
 from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
+from edge_vision import confined_goldens
 from train.progress import steps
 
 
@@ -17,6 +18,7 @@ def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> ND
 
     Raises:
         UsageError: The file is missing, is of another kind, or does not fit pictures or classes.
+        TrustError: A package is damaged, or its model did not survive its goldens.
     """
     if not model.exists():
         raise UsageError(f"{model} does not exist", remedy="run `make train` (or `make quantize` for a .tflite) first")
@@ -26,7 +28,10 @@ def probabilities_of(model: Path, images: NDArray[np.uint8], classes: int) -> ND
         case ".tflite":
             answers = _tflite(model, _model_file(model), images)
         case package.SUFFIX:
-            answers = _tflite(model, package.read_file(model).model, images)
+            data = package.bytes_of(model)
+            content = package.read(data, str(model)).model
+            confined_goldens.check(data, str(model))  # perhaps another's: it comes back from a child first
+            answers = _tflite(model, content, images)
         case suffix:
             raise UsageError(f"{model} ends in `{suffix}`: a model is a .keras, .tflite or {package.SUFFIX} file.")
     if answers.shape[1] != classes:

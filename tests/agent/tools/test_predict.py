@@ -17,6 +17,7 @@ from edge_contract.package import ModelPackage
 from edge_vision.classifier import Classifier
 from edge_vision.faces import HaarDetector
 from edge_vision.recognition import answer, decoded, find
+from tests.agent.agent_process import FIXTURES
 
 
 def test_the_agent_says_of_a_picture_bit_for_bit_what_one_look_at_it_says(
@@ -100,3 +101,17 @@ def test_a_look_that_could_read_nothing_fails(tmp_path: Path, names: list[str]) 
     done = looked(tmp_path)
     assert done.returncode == 1
     assert "could be read" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["look", "PICTURE"], ["bench", "--seconds", "1"], ["selftest"]])
+def test_a_model_that_eats_the_memory_ends_in_a_sentence(command: list[str], tmp_path: Path) -> None:
+    """It ends the self-test's process; this one, and the machine, never load it."""
+    cv2.imwrite(str(tmp_path / "picture.png"), np.full((48, 48), 128, np.uint8))
+    arguments = [str(tmp_path / "picture.png") if each == "PICTURE" else each for each in command]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_agent", *arguments, "--package", str(FIXTURES / "vast-1.ewm")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "vast 1 failed" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr

@@ -1,6 +1,7 @@
 """`edgewise package` on real packages."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,9 @@ from typer.testing import CliRunner
 
 from edge_contract import package as packages
 from edge_contract.errors import TrustError, UsageError
+from edge_contract.manifest import Budget
 from edge_fleet.cli import app
+from edge_vision import confined_goldens
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 TINY = FIXTURES / "tiny-1.ewm"
@@ -46,6 +49,28 @@ def test_verify_refuses_a_model_that_answers_otherwise(tmp_path: Path) -> None:
     (tmp_path / "other.ewm").write_bytes(packages.write(other))
     with pytest.raises(TrustError, match="goldens otherwise"):
         run("verify", str(tmp_path / "other.ewm"))
+
+
+def test_verify_survives_a_model_that_wants_more_memory_than_its_budget() -> None:
+    with pytest.raises(TrustError, match=r"vast-1\.ewm") as refused:
+        run("verify", str(FIXTURES / "vast-1.ewm"))
+    assert refused.value.remedy == "do not run it here"
+
+
+def test_a_model_that_never_answers_ends_a_child_within_its_processor_time() -> None:
+    endless = (FIXTURES / "endless-1.ewm").read_bytes()
+    with pytest.raises(TrustError, match=r"endless-1.* used 2 s of the processor"):
+        confined_goldens.check(endless, "endless-1.ewm", cpu_seconds=2)
+
+
+def test_what_a_package_says_of_its_budget_gives_it_no_more_than_half_the_memory(tmp_path: Path) -> None:
+    read = packages.read_file(FIXTURES / "vast-1.ewm")
+    greedy = msgspec.structs.replace(read.manifest, budget=Budget(memory=2**52))
+    (tmp_path / "greedy.ewm").write_bytes(packages.write(read._replace(manifest=greedy)))
+    if os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 128 * 2**30:
+        pytest.skip("this machine has more memory than twice what the model wants")
+    with pytest.raises(TrustError, match=r"greedy\.ewm"):
+        run("verify", str(tmp_path / "greedy.ewm"))
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edge_contract.errors import UsageError
+from edge_contract.errors import TrustError, UsageError
+from tests.conftest import REPOSITORY
 from tests.train.pictures_of_shapes import shapes
 from train.network import build
 from train.scoring.predict import probabilities_of
@@ -55,3 +56,8 @@ def test_a_model_for_other_pictures_or_classes_is_refused(model: Path) -> None:
         probabilities_of(model, shapes(side=8).images, 3)
     with pytest.raises(UsageError, match="answers 3 classes, the dataset has 7"):
         probabilities_of(model, shapes().images, 7)
+
+
+def test_a_package_whose_model_never_comes_back_is_refused_before_it_runs_here() -> None:
+    with pytest.raises(TrustError, match=r"vast-1\.ewm"):
+        probabilities_of(REPOSITORY / "tests/fixtures" / "vast-1.ewm", np.zeros((1, 16, 16, 1), np.uint8), 2)
