@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -20,10 +21,17 @@ from edge_contract import limits, package
 from edge_contract.bounded_read import read_text
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
-from edge_contract.manifest import GateResult
+from edge_contract.manifest import FaceCrop, GateResult
 from edge_contract.package import ModelPackage
+from edge_vision.framed import FaceSample
 from train.data.dataset import Dataset, load
 from train.params import load_section
+
+
+class _Report(msgspec.Struct, frozen=True):
+    """Of the report of `make data`, what is read here."""
+
+    faces: FaceSample | None = None
 
 
 def judge(
@@ -96,6 +104,17 @@ def rendered(report: Path) -> bool:
     return isinstance(document, dict) and str(document.get("source", "")).startswith(SYNTHETIC)
 
 
+def faces_advice(report: Path, crop: FaceCrop) -> str:
+    """What to say where a device is to look for faces and `make data` found hardly any; empty otherwise."""
+    if crop.around != "face":
+        return ""
+    try:
+        found = msgspec.json.decode(report.read_bytes(), type=_Report).faces
+    except (OSError, msgspec.MsgspecError):
+        return ""  # of an earlier version
+    return "" if found is None else found.advice
+
+
 def selection_accuracy(history: Path, network: str) -> float | None:
     """What training reported of this network (SHA-256) on its selection split; None when that is not known.
 
@@ -143,6 +162,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     write(record, given.folder)
     Console().print(table(record.result))
+    if advice := faces_advice(given.report, converted.candidate.crop):
+        sys.stderr.write(f"Warning: {advice}\n")
     for reason in record.result.reasons:
         sys.stderr.write(f"refused: {reason}\n")
     return int(ExitCode.OK if record.result.passed else ExitCode.GATE_REFUSED)

@@ -13,7 +13,6 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,11 +20,11 @@ from edge_contract.command_end import command
 from edge_contract.errors import UsageError
 from edge_vision.faces import Box, FaceDetector, open_detector
 from edge_vision.fetch_detector import DEFAULT_PATH
+from edge_vision.framed import bordered
 from train.data import dataset
 from train.progress import steps
 from train.scoring import scores
 
-WORKING_SIDE = 288  # pixels of the bordered picture: just under what detectors search without shrinking it
 BORDERS = (0.25, 0.5, 1.0)  # of the picture's side, on each side: the face fills 2/3, 1/2 and 1/3 of the whole
 FEWEST = 30  # faces: a median of fewer is too uncertain
 
@@ -56,21 +55,6 @@ class Margin:
     margin: Spread
     shift_y: Spread
     shift_x: Spread
-
-
-def bordered(picture: NDArray[np.uint8], border: float) -> tuple[NDArray[np.uint8], Box]:
-    """The picture [H,W,C] enlarged inside a replicated border, and the square in which it lies there.
-
-    `border` is a share of the picture's longer side. Grey pictures give [H,W], RGB ones [H,W,3] in BGR, as detectors
-    take them.
-    """
-    enlarged = WORKING_SIDE / (max(picture.shape[:2]) * (1 + 2 * border))
-    width, height = (round(side * enlarged) for side in (picture.shape[1], picture.shape[0]))
-    shown = picture[..., 0] if picture.shape[2] == 1 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    large = cv2.resize(shown, (width, height), interpolation=cv2.INTER_CUBIC)
-    around = round(border * max(width, height))
-    whole = cv2.copyMakeBorder(large, around, around, around, around, cv2.BORDER_REPLICATE)
-    return np.asarray(whole, np.uint8), Box(around, around, width, height)
 
 
 def relation(frame: Box, face: Box) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ sides.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from edge_contract.command_end import command
 from edge_contract.errors import UsageError
 from edge_contract.setting_types import Seed, Text, TextOrNone
+from edge_vision.faces import open_detector
+from edge_vision.framed import FaceSample, sample
 from train.data.dataset import Dataset, image_digests, save
 from train.data.read import read_source
 from train.data.report import DataReport, describe, readable
@@ -88,7 +92,23 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
         kept_rows.images, kept_rows.labels, kept_split, rows.label_names, kept_rows.votes, rows.vote_names, rows.digest
     )
     _refuse_missing_class(dataset)
+    report = dataclasses.replace(report, faces=_faces(dataset, params.seed))
     return dataset, report.with_counts(dataset, Path(params.source).name)
+
+
+def _faces(dataset: Dataset, seed: int) -> FaceSample | None:
+    """Whether the training pictures show faces, by the detector that needs no file; None without it."""
+    try:
+        detector = open_detector(None)
+    except EdgewiseError:  # OpenCV 5 has none
+        return None
+    return sample(dataset.images[dataset.split_indices("train")], detector, seed)
+
+
+def searches_faces(params: Path) -> bool:
+    """Whether a model of this params file, which was read before, is to look for faces on a device."""
+    package = yaml.safe_load(params.read_text(encoding="utf-8")).get("package")
+    return isinstance(package, dict) and package.get("around", "face") == "face"
 
 
 def refuse_too_many_problems(rows: Rows, max_bad: int) -> None:
@@ -174,6 +194,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.remember:
         write_values(options.params, "prepare", {"source": params.source, "ferplus": params.ferplus})
     print(readable(report, long=False))  # noqa: T201 - the command's answer
+    if report.faces is not None and report.faces.advice and searches_faces(options.params):
+        print(f"Warning: {report.faces.advice}", file=sys.stderr)  # noqa: T201
     return 0
 
 

@@ -11,8 +11,8 @@ from edge_contract.errors import UsageError
 from edge_contract.manifest import FaceCrop
 from edge_vision.crop import face_square
 from edge_vision.faces import Box, Face, HaarDetector, YuNetDetector
-from train import margin
-from train.margin import BORDERS, bordered, measure, relation, spread
+from edge_vision.framed import WORKING_SIDE, bordered
+from train.margin import BORDERS, measure, relation, spread
 
 Pixels = NDArray[np.uint8]
 
@@ -60,7 +60,7 @@ def test_a_border_repeats_the_edge_and_the_frame_is_where_the_picture_lies() -> 
     picture[:24] = 100
     picture[24:] = 200
     whole, frame = bordered(picture, 0.5)
-    assert whole.shape == (margin.WORKING_SIDE, margin.WORKING_SIDE)
+    assert whole.shape == (WORKING_SIDE, WORKING_SIDE)
     inside = whole[int(frame.top) : int(frame.top + frame.height), int(frame.left) : int(frame.left + frame.width)]
     np.testing.assert_allclose(cv2.resize(inside, (48, 48), interpolation=cv2.INTER_AREA), picture[..., 0], atol=12)
     assert (whole[0] == 100).all()

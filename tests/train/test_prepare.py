@@ -5,10 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from convert.gate import faces_advice
 from edge_contract.errors import UsageError
+from edge_contract.manifest import WHOLE, FaceCrop
+from edge_vision.faces import open_detector
+from edge_vision.framed import sample
 from tests.train.data.test_class_folders import write_tree
 from tests.train.data.test_csv_file import write_csv
 from train.data import dataset
@@ -147,3 +152,39 @@ def test_what_was_not_read_is_named_by_the_command_and_in_both_reports(
     for text in (said, (tmp_path / "data" / "report.txt").read_text(), (tmp_path / "data" / "report.json").read_text()):
         assert "extra/: is none of the splits (train)" in text
         assert "train/a/gone.png: is a link to nothing" in text
+
+
+def params_around(folder: Path, source: Path | str, around: str) -> Path:
+    """A params file with these two settings; the dataset goes into the folder."""
+    path = folder / "params.yaml"
+    path.write_text(
+        f"prepare:\n  source: '{source}'\n  output: '{folder / 'data'}'\npackage:\n  name: x\n  around: {around}\n"
+    )
+    (folder / "data").mkdir()
+    return path
+
+
+@pytest.mark.parametrize(("around", "warned"), [("face", True), ("frame", False)])
+def test_pictures_that_show_no_faces_are_said_to_where_faces_would_be_searched(
+    around: str, warned: bool, fer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = params_around(tmp_path, fer, around)
+    assert main(["--params", str(params)]) == 0
+    assert ("set package.around to `frame`" in capsys.readouterr().err) == warned
+    whole = FaceCrop() if around == "face" else WHOLE
+    assert bool(faces_advice(tmp_path / "data" / "report.json", whole)) == warned
+
+
+def test_drawn_faces_are_faces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--params", str(params_around(tmp_path, "synthetic:210", "face"))]) == 0
+    assert "Warning" not in capsys.readouterr().err
+    assert faces_advice(tmp_path / "data" / "report.json", FaceCrop()) == ""
+    assert faces_advice(tmp_path / "none.json", FaceCrop()) == ""
+
+
+def test_the_tight_crops_of_fer2013_are_faces(shared_data: Path) -> None:
+    packed = np.load(shared_data / "fer2013.npz")
+    rows = np.asarray(cv2.imdecode(packed["mosaic_png"], cv2.IMREAD_GRAYSCALE))[: 48 * 10]
+    pictures = rows.reshape(10, 48, 48, 48).transpose(0, 2, 1, 3).reshape(-1, 48, 48, 1)
+    for seed in range(3):
+        assert not sample(pictures, open_detector(None), seed).few

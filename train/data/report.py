@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_vision.framed import FaceSample
 from train.data.dataset import SPLITS, Dataset
 from train.data.rows import Problem, Rows
 
@@ -27,6 +28,7 @@ class DataReport:
     problems: list[Problem]
     not_read: list[Problem]
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    faces: FaceSample | None = None  # None where no detector could look
     source: str = ""  # `synthetic:N`, or the file's or folder's name; the gate tells drawn faces from real ones by it
 
     def with_counts(self, dataset: Dataset, source: str) -> "DataReport":
@@ -44,6 +46,7 @@ class DataReport:
             "source": self.source,
             "source_digest": self.source_digest,
             "counts": self.counts,
+            "faces": self.faces,  # pictures looked at, pictures with a face
             "duplicates_within": self.duplicates_within,
             "duplicates_across": self.duplicates_across,
             "conflicting_labels": _listed(self.conflicting),
@@ -55,7 +58,7 @@ class DataReport:
 
 
 def describe(rows: Rows, digests: list[bytes], split: NDArray[np.uint8], left_out: NDArray[np.bool_]) -> DataReport:
-    """Compare every picture with every other by digest."""
+    """Compare every picture with every other by digest; faces are not looked for."""
     groups: dict[bytes, list[int]] = {}
     for row, digest in enumerate(digests):
         groups.setdefault(digest, []).append(row)
@@ -98,6 +101,10 @@ def readable(report: DataReport, *, long: bool = True) -> str:
     for split, counts in report.counts.items():
         values = [*counts.values(), sum(counts.values())]
         lines.append(f"{split:10}" + "".join(f"{value:>{width}}" for value in values))
+    if report.faces is not None:
+        lines.append(
+            f"A face was found in {report.faces.found} of {report.faces.pictures} training pictures looked at."
+        )
     for split, count in report.duplicates_within.items():
         lines.append(f"{count} pictures of {split} repeat another picture of {split} pixel for pixel.")
     for splits, count in report.duplicates_across.items():
