@@ -36,7 +36,7 @@ setup-tflite:
 demo: setup setup-tflite  ## Everything at once: train, quantize, release, push, run, watch (DEMO_SECONDS=60, CAMERA=0)
 	@$(PYTHON) -m demo $(if $(DEMO_SECONDS),--seconds "$$DEMO_SECONDS") $(if $(CAMERA),--camera "$$CAMERA")
 
-data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | synthetic:N
+data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a folder | a zip | synthetic:N
 	@$(if $(SOURCE),,$(error name the data, such as: make data SOURCE=fer2013.csv))
 	@$(PYTHON) -m train.prepare --source "$$SOURCE" $(if $(FERPLUS),--ferplus "$$FERPLUS") --remember
 	@if $(PYTHON) -m convert.checkout; then PATH="$(abspath $(VENV))/bin:$$PATH" dvc commit --quiet --force prepare; fi

@@ -173,10 +173,10 @@ def write(dataset: Dataset, report: DataReport, output: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `python -m train.prepare`."""
     parser = argparse.ArgumentParser(
-        description="Write data/dataset.npz and a report from fer2013.csv, folders or synthetic:N."
+        description="Write data/dataset.npz and a report from fer2013.csv, folders, a zip or tar, or synthetic:N."
     )
     parser.add_argument(
-        "--source", help="fer2013.csv, a folder of class folders, or synthetic:N; before prepare.source"
+        "--source", help="fer2013.csv, a folder of class folders, a zip or tar, or synthetic:N; before prepare.source"
     )
     parser.add_argument("--ferplus", help="FER+ votes for fer2013.csv: fer2013new.csv")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))

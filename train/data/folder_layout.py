@@ -162,11 +162,12 @@ def _folders(base: Path, layout: Layout) -> list[Path]:
         found = sorted(path for path in base.iterdir() if path.is_dir())
     except OSError as error:
         raise UsageError(f"{base} cannot be read ({error.strerror})", remedy="give yourself access to it") from error
-    layout.not_read += [_by_tool(path, layout) for path in found if _is_by_tool(path.name)]
-    return [path for path in found if not _is_by_tool(path.name)]
+    layout.not_read += [_by_tool(path, layout) for path in found if is_by_tool(path.name)]
+    return [path for path in found if not is_by_tool(path.name)]
 
 
-def _is_by_tool(name: str) -> bool:
+def is_by_tool(name: str) -> bool:
+    """Whether a folder or file of this name is hidden or was made by a tool, such as `__MACOSX` and `.DS_Store`."""
     return name.startswith(".") or name.lower() in _MADE_BY_TOOLS
 
 
@@ -229,7 +230,7 @@ def _walk(folder: Path, layout: Layout) -> Iterator[tuple[Path, bool]]:
             path, through = at / entry.name, linked or entry.is_symlink()
             if not entry.is_dir():
                 yield path, through
-            elif _is_by_tool(entry.name) or entry.name.lower() in _THUMBNAILS:
+            elif is_by_tool(entry.name) or entry.name.lower() in _THUMBNAILS:
                 layout.not_read.append(_by_tool(path, layout))
             elif through:
                 waiting.append((path, True))

@@ -1,5 +1,7 @@
 """One source of pictures, in whichever of three forms: fer2013.csv (with FER+), a tree of class folders, `synthetic:N`.
 
+The first two may lie in a zip or tar archive.
+
 A row or file that cannot be used becomes a `Problem` that names it; only what makes the whole source useless raises.
 Splitting and counting are `train.prepare`'s.
 """
@@ -7,14 +9,14 @@ Splitting and counting are `train.prepare`'s.
 from pathlib import Path
 
 from edge_contract.errors import UsageError
-from train.data import class_folders, csv_file, synthetic
+from train.data import archive, class_folders, csv_file, synthetic
 from train.data.rows import PictureFormat, Rows
 
 _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27", b"Rar!")  # zip, gz, bz2, xz, 7z, rar
 
 
 def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Rows:
-    """Read `source`: `synthetic:N`, a folder of class folders, or fer2013.csv with or without `ferplus`.
+    """Read `source`: `synthetic:N`, a folder of class folders, fer2013.csv with or without `ferplus`, or an archive.
 
     Raises:
         UsageError: It has none of these forms, or not one row of it can be used; the text names file and row.
@@ -22,6 +24,13 @@ def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Ro
     if source.startswith("synthetic:"):
         return synthetic.read(source, form, seed)
     path = Path(source)
+    if path.is_file() and archive.is_archive(path):
+        with archive.unpacked(path) as content:
+            return _read_files(content, ferplus, form)
+    return _read_files(path, ferplus, form)
+
+
+def _read_files(path: Path, ferplus: str, form: PictureFormat) -> Rows:
     if path.is_dir():
         if ferplus:
             raise UsageError(f"{ferplus} goes with fer2013.csv, not with the folder {path}", remedy="leave FERPLUS out")
@@ -30,7 +39,8 @@ def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Ro
         _refuse_archive(path)
         return csv_file.read(path, Path(ferplus) if ferplus else None, form)
     raise UsageError(
-        f"{source} does not exist", remedy="name fer2013.csv, a folder of class folders, or synthetic:2100"
+        f"{path} does not exist",
+        remedy="name fer2013.csv, a folder of class folders, an archive of one of them, or synthetic:2100",
     )
 
 
@@ -39,5 +49,6 @@ def _refuse_archive(path: Path) -> None:
         first = file.read(6)
     if first.startswith(_ARCHIVES):
         raise UsageError(
-            f"{path} is an archive", remedy="unpack it, and name the CSV file or the folder of class folders in it"
+            f"{path} is an archive that is damaged or of a kind that is not read",
+            remedy="unpack it, or pack it as zip or tar again",
         )
