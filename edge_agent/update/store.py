@@ -27,6 +27,8 @@ from edge_contract.trust import DesiredState
 
 _T = TypeVar("_T")
 _VERSION: Final = 2
+_LAST_VERSION: Final = 100
+"""No agent will write a higher one: what passes it was damaged."""
 _BUSY_S: Final = 10.0  # how long another process (`edgewise-agent status`) may hold the database
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS one (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
@@ -219,8 +221,13 @@ def _open(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         (version,) = database.execute("PRAGMA user_version").fetchone()
+        if not 0 <= version <= _LAST_VERSION:
+            raise sqlite3.DatabaseError(f"its version is {version}")
         if version > _VERSION:
-            raise EdgewiseError(f"{path} was written by a newer agent", remedy="install that one again")
+            raise EdgewiseError(
+                f"{path} was written by a newer agent (version {version})",
+                remedy="install that one again, or move the file away where there was none",
+            )
         damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -14,6 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from demo.broker import Broker, free_port
@@ -114,6 +117,43 @@ def test_a_kill_leaves_the_will_and_the_next_run_has_a_newer_session_and_sends_w
     sessions = [message.session for message in subscriber.messages("availability", Availability)]
     assert sessions[0] == sessions[1] < sessions[2]
     assert summary["spool_rows"] > 0  # nobody acknowledged anything
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_flipped_bits_in_its_databases_it_comes_up_and_telemetry_arrives(
+    seed: int, broker: Broker, tmp_path: Path
+) -> None:
+    """Twenty bits in each, of rows and pages, and once of the pages' headers and the file's, too."""
+    cv2.imwrite(str(tmp_path / "picture.png"), np.full((48, 64), 90, np.uint8))
+    chance = random.Random(seed)  # noqa: S311  # which bits
+    subscriber = Subscriber(broker.port)
+    with AgentProcess(tmp_path, broker.port, tmp_path / "picture.png", extra="loop = true\n" + OFTEN) as agent:
+        eventually(lambda: len(subscriber.messages("telemetry", Telemetry)) > 2, lambda: agent.log)
+        agent.stop()
+        for name in ("spool.db", "state.db"):
+            path = tmp_path / "state" / name
+            data = bytearray(path.read_bytes())
+            places = [chance.randrange(4096, len(data)) for _ in range(20)]
+            if seed == 0:  # else the file's own header stays
+                places += [chance.randrange(100) for _ in range(4)]
+                places += [page * 4096 + chance.randrange(8) for page in range(1, len(data) // 4096)]
+            places = [place for place in places if not 60 <= place < 64]  # a newer agent's number is said, and ends it
+            for place in places:
+                data[place] ^= 1 << chance.randrange(8)
+            path.write_bytes(data)
+        subscriber.received.clear()
+        agent.start()
+        eventually(lambda: subscriber.messages("telemetry", Telemetry), lambda: agent.log)
+        checked = subprocess.run(
+            [sys.executable, "-m", "edge_agent", "status", "--check", "--config", str(agent.config)],
+            capture_output=True, text=True, check=False, cwd=REPOSITORY,
+        )  # fmt: skip
+        assert checked.returncode == 0 or "restart" in checked.stderr or "check the disk" in checked.stderr
+        eventually(lambda: subscriber.messages("telemetry", Telemetry)[-1].counters.get("frames", 0) > 0)
+        status, _ = agent.stop()
+    subscriber.link.stop()
+    assert status == 0
+    assert "Traceback" not in agent.log
 
 
 def test_a_real_bridge_empties_the_spool(broker: Broker, tmp_path: Path, clip: Path) -> None:

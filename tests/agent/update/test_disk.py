@@ -379,3 +379,24 @@ def test_a_damaged_row_is_said_and_kept_to_be_looked_at(tmp_path: Path, caplog: 
     caplog.clear()
     assert store.update() is None
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_a_flipped_bit_in_the_version_of_the_database_is_damage_or_said_with_its_remedy(
+    tmp_path: Path, bit: int
+) -> None:
+    path = tmp_path / "state.db"
+    StateStore(path).close()
+    data = bytearray(path.read_bytes())
+    data[60 + bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+    version = int.from_bytes(data[60:64], "big", signed=True)
+    if 2 < version <= 100:
+        with pytest.raises(EdgewiseError, match="newer agent") as refused:
+            StateStore(path)
+        assert "move the file away" in refused.value.remedy
+        return
+    store = StateStore(path)
+    assert store.next_session() > 0
+    store.close()
+    assert (tmp_path / "state.db.damaged").exists() == (version not in (0, 1, 2))
