@@ -40,6 +40,8 @@ SESSIONS: Final = 16
 """Superseded sessions a record remembers, to know an old message from a wiped device."""
 MODELS: Final = 4
 """Models whose counts by emotion a record keeps; the one used longest ago goes first."""
+SHARED_S: Final = 2.5 * 3600.0
+"""Two of one id come back once an hour each at least (`edge_mqtt.takeover`)."""
 OTHER: Final = "other"
 """The label of what passed a limit."""
 
@@ -64,6 +66,8 @@ class Device(Struct, frozen=True, kw_only=True):
     superseded: tuple[Count, ...] = ()
     last_seen: Seconds = 0.0
     """By the bridge's clock, seconds since 1970."""
+    shared: Seconds = 0.0
+    """When a superseded session last said that it is online: then two devices have this id. 0 for never."""
     info: Info | None = None
     reported: Reported | None = None
     model: ModelRef | None = None
@@ -97,6 +101,11 @@ def up(device: Device, now: float, silent_after: float) -> bool:
     return device.presence == "online" and now - device.last_seen <= silent_after
 
 
+def is_shared(device: Device, now: float) -> bool:
+    """Whether two devices have this id, by what was seen within `SHARED_S`."""
+    return device.shared > 0 and now - device.shared <= SHARED_S
+
+
 def received(device: Device, session: int, now: float) -> Device:
     """A message of this session arrived: it may open a new session."""
     if session > device.session and session not in device.superseded:
@@ -107,9 +116,12 @@ def received(device: Device, session: int, now: float) -> Device:
 
 
 def available(device: Device, message: Availability, now: float) -> Device | None:
-    """Whether the device is there, by its own message or its last will; None from a superseded session."""
+    """Whether the device is there, by its own message or its last will; None from a superseded session.
+
+    A session ends with its agent: one that was superseded and is online again is another device of the same id.
+    """
     if message.session in device.superseded:
-        return None
+        return replace(device, shared=now) if message.state == "online" else None
     if message.session < device.session and message.state != "online":
         return None  # an older will of a session that was never seen
     if message.session != device.session:

@@ -28,6 +28,9 @@ _OTHER_COUNTERS: Final = _Family(
 _OTHER_GAUGES: Final = _Family("edgewise_device_reading", "What a device measures that has no metric of its own.")
 _UP: Final = _Family("edgewise_up", "1 while a device is connected and sent something lately.")
 _SEEN: Final = _Family("edgewise_last_seen_timestamp_seconds", "When the bridge last received something of a device.")
+_SHARED: Final = _Family(
+    "edgewise_device_id_shared", "1 where two devices connect with this id in turn: give each its own device.id."
+)
 _INFO: Final = _Family("edgewise_device_info", "Inventory of a device.")
 _MODEL: Final = _Family("edgewise_device_model_info", "The model a device runs.")
 _STATE: Final = _Family("edgewise_device_update_info", "How far the model that a device is to run has come.")
@@ -60,6 +63,8 @@ def write(devices: Sequence[Device], sums: Mapping[Key, Sum], now: float, silent
     out: list[str] = []
     _simple(out, _UP, "gauge", ((labels, int(each.id in present_ids)) for each, labels in labelled))
     _simple(out, _SEEN, "gauge", ((labels, each.last_seen) for each, labels in labelled if each.last_seen))
+    shared = ((labels, 1) for each, labels in labelled if record.is_shared(each, now))
+    _simple(out, _SHARED, "gauge", shared)
     _simple(out, _INFO, "gauge", ((f"{labels},{_inventory(each)}", 1) for each, labels in present if each.info))
     _simple(out, _MODEL, "gauge", ((f"{labels},{_model(each)}", 1) for each, labels in present if each.active))
     _simple(out, _STATE, "gauge", ((f"{labels},{_update(each)}", 1) for each, labels in present if each.reported))

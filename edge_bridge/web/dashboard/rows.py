@@ -49,6 +49,8 @@ def _device_row(device: Device, now: float, silent_after: float) -> Row:
     state = "silent" if device.presence == "online" and not up else device.presence
     model, p95 = device.active, quantile(device.latency, 0.95)
     update, refused = _update(device)
+    if record.is_shared(device, now):
+        update, refused = "two devices have this id: give each its own device.id", True
     gauges = device.gauges if up else {}
     fps, temperature = gauges.get(DeviceGauge.FPS), gauges.get(DeviceGauge.TEMPERATURE_CELSIUS)
     slowed = throttling(gauges.get(DeviceGauge.THROTTLED, 0)).now

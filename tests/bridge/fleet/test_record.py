@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from edge_bridge.fleet import record
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Outcome
+from edge_bridge.metrics.exposition import write
 from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_bridge.web.dashboard.rows import device_rows
 from edge_contract.messages import Availability, Histogram, ModelRef
 from tests.bridge.publisher import MODEL, info, prediction, reported, telemetry
 
@@ -40,6 +42,25 @@ def test_presence(what: str, said: list[tuple[str, int]], presence: str, session
     for state, number in said:
         fleet.apply("cam", _said(state, number), 100.0)
     assert (fleet.devices["cam"].presence, fleet.devices["cam"].session) == (presence, session), what
+
+
+def test_two_devices_of_one_id_are_seen_as_such_until_one_is_given_another() -> None:
+    """Each comes back with the session it has; one device that restarts has a new one each time."""
+    fleet = _fleet()
+    for number, session in enumerate((5, 6, 7)):
+        fleet.apply("cam", _said("online", session), 100.0 + number)
+        fleet.apply("cam", _said("offline", session), 100.0 + number)
+    device = fleet.devices["cam"]
+    assert not record.is_shared(device, 103.0)
+    assert "id_shared" not in write([device], {}, 103.0, 60.0)
+    fleet.apply("cam", _said("online", 6), 160.0)
+    device = fleet.devices["cam"]
+    assert record.is_shared(device, 170.0)
+    assert 'edgewise_device_id_shared{site="",device="cam"} 1' in write([device], {}, 170.0, 60.0)
+    (row,) = device_rows([device], 170.0, 60.0)
+    assert "two devices have this id" in row["update"]
+    assert (device.session, device.presence) == (7, "offline")
+    assert not record.is_shared(device, 160.0 + record.SHARED_S + 1)
 
 
 def test_a_message_of_a_new_session_means_the_device_is_there() -> None:
