@@ -18,7 +18,7 @@ from convert.checks.gate_record import GateRecord, write
 from convert.settings import SYNTHETIC, GateSettings
 from convert.tflite.runtimes import MATRIX, Runtime
 from edge_contract import limits, package
-from edge_contract.bounded_read import read_text
+from edge_contract.bounded_read import read_file, read_text
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
 from edge_contract.manifest import FaceCrop, GateResult
@@ -109,7 +109,7 @@ def faces_advice(report: Path, crop: FaceCrop) -> str:
     if crop.around != "face":
         return ""
     try:
-        found = msgspec.json.decode(report.read_bytes(), type=_Report).faces
+        found = msgspec.json.decode(read_file(report, limits.DOCUMENT_BYTES), type=_Report).faces
     except (OSError, msgspec.MsgspecError):
         return ""  # of an earlier version
     return "" if found is None else found.advice

@@ -20,7 +20,7 @@ import yaml
 from numpy.typing import NDArray
 
 from edge_contract.command_end import command
-from edge_contract.errors import UsageError
+from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.setting_types import Seed, Text, TextOrNone
 from edge_vision.faces import open_detector
 from edge_vision.framed import FaceSample, sample
