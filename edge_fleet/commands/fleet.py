@@ -139,7 +139,7 @@ def recover(
 ) -> None:
     """Be believed by devices again: after an old copy of the folder came back, a stolen online key, a wrong clock."""
     repository = context.open_repository(directory, keys, passphrase_file)
-    repository.begin_again()
+    repository.begin_again(dry_run=dry_run)
     releases, desired = context.open_releases(repository)
     with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
         publisher = Publisher(releases, desired, link, progress)

@@ -10,7 +10,7 @@ from edge_contract import durable
 from edge_contract.errors import UsageError
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
-from edge_fleet.releases.repository import PUBLIC
+from edge_fleet.releases.metadata_folder import PUBLIC
 
 app = typer.Typer(name="keys", help="Signing keys: make, list, rotate.", no_args_is_help=True)
 

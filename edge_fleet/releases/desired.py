@@ -20,7 +20,8 @@ from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState
-from edge_fleet.releases.repository import PUBLIC, Repository
+from edge_fleet.releases.metadata_folder import PUBLIC
+from edge_fleet.releases.repository import Repository
 
 LAST_REVISION: Final = 2**53
 LIFE: Final = 30 * 24 * 3600.0  # seconds a device may be away and still accept what was desired; refresh prolongs it

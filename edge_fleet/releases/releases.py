@@ -28,7 +28,8 @@ from edge_contract.trust import (
     model_path,
     release_path,
 )
-from edge_fleet.releases.repository import PUBLIC, Repository
+from edge_fleet.releases.metadata_folder import PUBLIC
+from edge_fleet.releases.repository import Repository
 
 _FILES: Final = "models"
 _MODEL, _RELEASE = ".tflite", ".json"

@@ -1,6 +1,6 @@
 """The TUF repository on the release side's disk: who may sign, what is listed, and when that expires.
 
-Layout: `metadata/{N.root,N.targets,N.snapshot,timestamp}.json`. Every change writes new versioned files first and
+Every change writes new versioned files first and
 `timestamp.json` last, each by temporary file, fsync and rename: the timestamp names all others, so a change is there
 entirely or not at all, and what a killed command left behind is not named and is written over. A lock keeps two
 commands apart, also while one publishes. What a release is, and how it travels, is not known here.
@@ -14,33 +14,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from securesystemslib.signer import Key, Signer
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
-from tuf.api.serialization import DeserializationError
+from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from edge_contract import durable, limits, messages, trust
+from edge_contract import limits, messages, trust
 from edge_contract.bounded_read import read_file
 from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_fleet.releases.clock_guard import check_clock
 from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.lock import FolderLock
+from edge_fleet.releases.metadata_folder import MetadataFolder
 
 ROOT_LIFE: Final = timedelta(days=730)  # re-signed by people with the offline keys: rarely
 TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with every release
 ONLINE_LIFE: Final = timedelta(days=14)  # how long a device can be kept from news unnoticed; `release refresh` renews
 
-PUBLIC: Final = 0o644
-"""Permissions of all that is written here but keys, whatever the umask: all may read, its owner alone may change it."""
-
 Role = Literal["root", "targets", "snapshot", "timestamp"]
 KEY_NAMES: Final[Mapping[Role, str]] = {
     "root": "root", "targets": "release", "snapshot": "online", "timestamp": "online"
 }  # fmt: skip
-_RESTORE: Final = "restore it from a backup, or run `edgewise fleet recover`, which has it from the broker"
-_S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,7 @@ class Repository:
         `clock_is_right`: somebody looked at it, so it may be far ahead of what was signed last.
         """
         self.directory = directory
-        self._metadata = directory / "metadata"
+        self.metadata = MetadataFolder(directory)
         self._keys = keys
         self._now, self._clock_is_right = now, clock_is_right
         self._lock = FolderLock(directory)
@@ -94,7 +88,7 @@ class Repository:
                 f"a threshold of {threshold} with {root_keys} root keys cannot be", remedy="give 1 to 9 root keys"
             )
         with self.locked():
-            if self._root_versions():
+            if self.metadata.root_versions():
                 raise UsageError(f"{self.directory} holds keys and releases already", remedy="choose another folder")
             root = Root(expires=self._expiry(ROOT_LIFE), consistent_snapshot=True)
             root_signers: list[Signer] = list(self._keys.take_up("root", root_keys))
@@ -108,12 +102,12 @@ class Repository:
             listed = _Listed(root, Targets(), Snapshot(), Timestamp())
             listed.targets.version = listed.snapshot.version = listed.timestamp.version = 0  # counted up to 1 below
             self._publish(listed, new_targets=True)
-            self._write_signed("1.root.json", root, root_signers)  # last: it says that a repository is here
+            self.metadata.write_signed("1.root.json", root, root_signers)  # last: it says that a repository is here
 
     @property
     def exists(self) -> bool:
         """Whether `create` was run here."""
-        return bool(self._root_versions())
+        return bool(self.metadata.root_versions())
 
     def listed(self) -> dict[str, TargetFile]:
         """The targets in force by path, verified."""
@@ -172,22 +166,25 @@ class Repository:
                 root.add_key(fresh.public_key, tuf_role)
         root.version += 1
         root.expires = self._expiry(ROOT_LIFE)
-        self._write_signed(f"{root.version}.root.json", root, signers)
+        self.metadata.write_signed(f"{root.version}.root.json", root, signers)
         self._publish(listed, new_targets=True)
         return root.version
 
-    def begin_again(self) -> None:
+    def begin_again(self, *, dry_run: bool = False) -> None:
         """Where the metadata are lost: begin with the first root that `keys init` left beside them.
 
         Raises:
-            UsageError: there is none either.
+            UsageError: there is none either, or there is and this is a `dry_run`.
         """
         with self.locked():
             first = self.directory / "root.json"
             if not self.exists and first.is_file():
-                durable.write_file(self._metadata / "1.root.json", first.read_bytes(), mode=PUBLIC, parents=True)
-            if not self.exists:
-                raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
+                if dry_run:
+                    raise UsageError(
+                        f"the metadata of {self.directory} are lost", remedy=f"run it without --dry-run, with {first}"
+                    )
+                self.metadata.write("1.root.json", read_file(first, limits.METADATA_BYTES))
+            self.metadata.require()
 
     def take_over(self, found: Elsewhere, *, new_online_key: bool) -> None:
         """Go on from metadata that are newer than those here, one version above both; again after a kill.
@@ -203,11 +200,11 @@ class Repository:
             except EdgewiseError:
                 if found.targets is None or found.snapshot is None or found.timestamp is None or not self.exists:
                     raise
-                listed = _Listed(self._newest_root(), found.targets, found.snapshot, found.timestamp)
+                listed = _Listed(self.metadata.newest_root(), found.targets, found.snapshot, found.timestamp)
             self._check_clock(listed.timestamp, found.timestamp, behind=not new_online_key)
             for version in sorted(found.roots):  # each by itself leaves a chain that devices can walk
-                durable.write_file(self._metadata / f"{version}.root.json", found.roots[version], mode=PUBLIC)
-            listed = replace(listed, root=self._newest_root())
+                self.metadata.write(f"{version}.root.json", found.roots[version])
+            listed = replace(listed, root=self.metadata.newest_root())
             if found.targets is not None:
                 own, listed = listed.targets.version, replace(listed, targets=found.targets)
                 listed.targets.version = max(own, found.targets.version)
@@ -223,7 +220,7 @@ class Repository:
                 self._signer(listed.root, "timestamp")  # missing keys are named before anything is signed
                 self._publish(listed, new_targets=True)
             for name, data in found.files.items():  # last: until now one of them may have been in force here
-                durable.write_file(self._metadata / name, data, mode=PUBLIC)
+                self.metadata.write(name, data)
 
     def expiries(self) -> dict[Role, datetime]:
         """When each role's metadata ends."""
@@ -257,46 +254,22 @@ class Repository:
 
     def online_keys(self) -> list[Key]:
         """The public keys whose signature on a desired state counts."""
-        root = self._newest_root()
+        root = self.metadata.newest_root()
         return [root.keys[keyid] for keyid in root.roles[Timestamp.type].keyids]
 
     def past_online_keys(self) -> list[Key]:
         """Those of every root so far: who signed a desired state that a killed rotation left."""
-        roots = [self._parse(f"{version}.root.json", Root).signed for version in self._root_versions()]
+        roots = [self.metadata.parse(f"{version}.root.json", Root).signed for version in self.metadata.root_versions()]
         return [root.keys[keyid] for root in roots for keyid in root.roles[Timestamp.type].keyids]
 
     def first_root(self) -> bytes:
-        """The root that devices are installed with; later ones are reached from it, one signed by the other."""
-        return self._read("1.root.json")
+        """The root that devices are installed with."""
+        return self.metadata.read("1.root.json")
 
     def root_signers(self) -> tuple[int, int]:
         """How many root keys there are, and how many of them must sign."""
-        role = self._newest_root().roles[Root.type]
+        role = self.metadata.newest_root().roles[Root.type]
         return len(role.keyids), role.threshold
-
-    def trusted_root(self) -> Root:
-        """The first one, which devices are installed with.
-
-        Raises:
-            EdgewiseError: there is none, or it is damaged: then `root.json` is the same file.
-        """
-        if not self.exists:
-            raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
-        try:
-            return self._parse("1.root.json", Root).signed
-        except TrustError as error:
-            raise TrustError(
-                error.problem, remedy=f"copy {self.directory / 'root.json'} over it, which is the same file"
-            ) from error
-
-    def roots(self) -> dict[int, bytes]:
-        """Every root so far by its version, from the first on without a gap."""
-        return {version: self._read(f"{version}.root.json") for version in self._root_versions()}
-
-    def own(self, name: str) -> bytes | None:
-        """A metadata file as it was signed here, superseded ones too; None where there is none of this name."""
-        path = self._metadata / name
-        return path.read_bytes() if path.is_file() else None
 
     def version(self, role: Role) -> int:
         """The version in force; 0 where the metadata here cannot be read."""
@@ -324,29 +297,22 @@ class Repository:
             return self._files(listed)
 
     def _files(self, listed: _Listed) -> dict[str, bytes]:
-        names = [f"{version}.root.json" for version in self._root_versions()]
+        names = [f"{version}.root.json" for version in self.metadata.root_versions()]
         names += [f"{listed.targets.version}.targets.json", f"{listed.snapshot.version}.snapshot.json"]
         index = messages.TrustIndex(
             root=listed.root.version, snapshot=listed.snapshot.version, targets=listed.targets.version
         )
-        files = {name: self._read(name) for name in names}
-        return files | {"index.json": messages.encode(index), "timestamp.json": self._read("timestamp.json")}
-
-    def _newest_root(self) -> Root:
-        if not self.exists:
-            raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
-        return self._parse(f"{self._root_versions()[-1]}.root.json", Root).signed
+        files = {name: self.metadata.read(name) for name in names}
+        return files | {"index.json": messages.encode(index), "timestamp.json": self.metadata.read("timestamp.json")}
 
     def _load(self) -> _Listed:
         """The metadata in force, each file verified: damage on this disk must not be signed again."""
-        versions = self._root_versions()
-        if not versions:
-            raise UsageError(f"{self.directory} holds no keys yet", remedy="run `edgewise keys init`")
+        versions = self.metadata.require()
         # A killed rotation leaves metadata that an earlier root of ours vouches for: it is signed again by the next.
-        roots = [self._parse(f"{version}.root.json", Root) for version in reversed(versions)]
-        timestamp = self._verified("timestamp.json", Timestamp, roots)
-        snapshot = self._verified(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, roots)
-        targets = self._verified(f"{snapshot.meta['targets.json'].version}.targets.json", Targets, roots)
+        roots = [self.metadata.parse(f"{version}.root.json", Root) for version in reversed(versions)]
+        timestamp = self.metadata.verified("timestamp.json", Timestamp, roots)
+        snapshot = self.metadata.verified(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, roots)
+        targets = self.metadata.verified(f"{snapshot.meta['targets.json'].version}.targets.json", Targets, roots)
         return _Listed(roots[0].signed, targets, snapshot, timestamp)
 
     def _publish(self, listed: _Listed, *, new_targets: bool) -> None:
@@ -356,18 +322,18 @@ class Repository:
             targets.version += 1
             targets.expires = self._expiry(TARGETS_LIFE)
             name = f"{targets.version}.targets.json"
-            self._write_signed(name, targets, [self._signer(root, "targets")])
-            snapshot.meta["targets.json"] = MetaFile.from_data(targets.version, self._read(name), ["sha256"])
+            self.metadata.write_signed(name, targets, [self._signer(root, "targets")])
+            snapshot.meta["targets.json"] = MetaFile.from_data(targets.version, self.metadata.read(name), ["sha256"])
         snapshot.version += 1
         snapshot.expires = self._expiry(ONLINE_LIFE)
         name = f"{snapshot.version}.snapshot.json"
-        self._write_signed(name, snapshot, [self._signer(root, "snapshot")])
+        self.metadata.write_signed(name, snapshot, [self._signer(root, "snapshot")])
         timestamp.version += 1
         timestamp.expires = self._expiry(ONLINE_LIFE)
-        timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, self._read(name), ["sha256"])
+        timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, self.metadata.read(name), ["sha256"])
         # Devices without a clock of their own learn from it what time it is at least.
         timestamp.unrecognized_fields[trust.ISSUED_FIELD] = int(self._now().timestamp())
-        self._write_signed("timestamp.json", timestamp, [self._signer(root, "timestamp")])
+        self.metadata.write_signed("timestamp.json", timestamp, [self._signer(root, "timestamp")])
 
     def _signer(self, root: Root, role: Role) -> Signer:
         return self._keys.signer(KEY_NAMES[role], root.keys[root.roles[role].keyids[0]])
@@ -403,50 +369,6 @@ class Repository:
                 remedy="name the others' folders with --keys",
             )
         return [self._keys.signer("root", key) for key in here]
-
-    def _root_versions(self) -> list[int]:
-        """1, 2, … without a gap, as devices walk them."""
-        versions: list[int] = []
-        while (self._metadata / f"{len(versions) + 1}.root.json").exists():
-            versions.append(len(versions) + 1)
-        return versions
-
-    def _verified(self, name: str, kind: type[_S], roots: list[Metadata[Root]]) -> _S:
-        metadata = self._parse(name, kind)
-        for root in roots:
-            with contextlib.suppress(RepositoryError):
-                root.signed.verify_delegate(kind.type, metadata.signed_bytes, metadata.signatures)
-                return metadata.signed
-        raise TrustError(f"{self._metadata / name} is not signed by this repository's keys", remedy=_RESTORE)
-
-    def _parse(self, name: str, kind: type[_S]) -> Metadata[_S]:
-        try:
-            metadata: Metadata[_S] = Metadata[_S].from_bytes(self._read(name))
-        except DeserializationError as error:
-            raise TrustError(f"{self._metadata / name} is damaged", remedy=_RESTORE) from error
-        if not isinstance(metadata.signed, kind):
-            raise TrustError(f"{self._metadata / name} is of another kind than its name", remedy=_RESTORE)
-        return metadata
-
-    def _read(self, name: str) -> bytes:
-        try:
-            return read_file(self._metadata / name, limits.DOCUMENT_BYTES)
-        except OSError as error:
-            raise EdgewiseError(
-                f"{self._metadata / name} cannot be read ({error.strerror})", remedy=_RESTORE
-            ) from error
-
-    def _write_signed(self, name: str, signed: _S, signers: list[Signer]) -> None:
-        metadata = Metadata(signed)
-        for signer in signers:
-            metadata.sign(signer, append=True)
-        data = metadata.to_bytes()
-        if len(data) > limits.METADATA_BYTES:
-            raise UsageError(
-                f"{name} would have {len(data):,} bytes and gateways pass {limits.METADATA_BYTES:,} in one packet",
-                remedy="withdraw releases that no device runs (`edgewise release withdraw NAME RELEASE`)",
-            )
-        durable.write_file(self._metadata / name, data, mode=PUBLIC, parents=True)
 
     def _expiry(self, life: timedelta) -> datetime:
         return (self._now().astimezone(UTC) + life).replace(microsecond=0)

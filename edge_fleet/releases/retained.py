@@ -66,7 +66,10 @@ def compare(files: Mapping[str, bytes], states: Mapping[str, bytes], desired: De
     if snapshot is not None and _known(repository, f"{snapshot.version}.snapshot.json", files, "snapshot"):
         snapshot = None
     if timestamp is not None:
-        own, same = repository.version("timestamp"), repository.own("timestamp.json") == files["timestamp.json"]
+        own, same = (
+            repository.version("timestamp"),
+            repository.metadata.own("timestamp.json") == files["timestamp.json"],
+        )
         if timestamp.version > own or (timestamp.version == own and not same) or snapshot is not None:
             differences.append(f"timestamp {timestamp.version} (here {own})")
         else:
@@ -85,8 +88,8 @@ def compare(files: Mapping[str, bytes], states: Mapping[str, bytes], desired: De
 
 def _walk(files: Mapping[str, bytes], repository: Repository) -> tuple[Root, dict[int, bytes]]:
     """The newest root that is reached from our first one, and the roots on the way that are not here."""
-    own = repository.roots()
-    root = repository.trusted_root()
+    own = repository.metadata.roots()
+    root = repository.metadata.trusted_root()
     missing: dict[int, bytes] = {}
     while True:
         version = root.version + 1
@@ -116,7 +119,7 @@ def _newest(files: Mapping[str, bytes], root: Root) -> dict[str, Snapshot | Targ
 def _known(repository: Repository, name: str, files: Mapping[str, bytes], role: str) -> bool:
     """Whether this version was signed here: another content under its number is another history."""
     version = int(name.partition(".")[0])
-    own = repository.own(name)
+    own = repository.metadata.own(name)
     if own is not None:
         return own == files[name] and version <= repository.version("targets" if role == "targets" else "snapshot")
     return version < repository.version("targets" if role == "targets" else "snapshot")  # superseded and tidied away

@@ -167,6 +167,8 @@ def test_a_folder_that_lost_its_metadata_is_had_again_from_keys_and_broker(side:
     for lost in ("metadata", "models", "desired"):
         shutil.rmtree(side.directory / lost)
     assert "run `edgewise fleet recover`" in refused(side, "keys", "init")
+    assert "run it without --dry-run" in refused(side, "fleet", "recover", "--dry-run")
+    assert not (side.directory / "metadata").exists()
     succeeds(side, "fleet", "recover")
     pushed_again(side, device)
 
