@@ -116,10 +116,9 @@ def run(
     finally:
         late.cancel()
     if watch.frames < 1 or watch.seconds <= 0:
-        reason = f" ({watch.last_error})" if watch.last_error else ""
-        raise EdgewiseError(
-            f"{source.traits.name} gave no more than {watch.seen} frames{reason}", remedy="try a longer clip"
-        )
+        if watch.last_error:
+            raise EdgewiseError(f"{source.traits.name} gave {watch.seen} frames: {watch.last_error}")
+        raise EdgewiseError(f"{source.traits.name} gave no more than {watch.seen} frames", remedy="try a longer clip")
     resident = board.gauges().get(DeviceGauge.RSS_BYTES)
     return Run(
         frames=watch.frames,

@@ -78,18 +78,21 @@ def test_a_run_times_every_stage_of_the_real_pipeline(tiny: ModelPackage) -> Non
     assert run.resident_mb is not None
 
 
-def test_a_source_too_short_to_measure_is_refused_by_name(tmp_path: Path, tiny: ModelPackage) -> None:
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("{folder}/one.png", r"one\.png gave no more than 1 frames; try a longer clip"),
+        ("http://127.0.0.1:9/v", r"http://127\.0\.0\.1:9/v gave 0 frames: source: (?!.*longer clip)"),
+    ],
+)
+def test_a_source_that_gives_too_little_is_named_with_the_reason(
+    tmp_path: Path, tiny: ModelPackage, url: str, sentence: str
+) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), np.zeros((48, 64), np.uint8))
-    source = open_source(SourceSettings(url=str(tmp_path / "one.png"), pace="fast"))
-    with pytest.raises(EdgewiseError, match=r"one\.png gave no more than 1 frames"):
-        bench.run(
-            source,
-            HaarDetector(),
-            Classifier(tiny.model, tiny.manifest),
-            PipelineSettings(),
-            seconds=1,
-            board=Board(),
-        )
+    source = open_source(SourceSettings(url=url.format(folder=tmp_path), pace="fast", open_timeout=0.5))
+    classifier = Classifier(tiny.model, tiny.manifest)
+    with pytest.raises(EdgewiseError, match=sentence):
+        bench.run(source, HaarDetector(), classifier, PipelineSettings(), seconds=0.5, board=Board())
 
 
 @pytest.mark.parametrize(
