@@ -81,10 +81,10 @@ check: setup-dev  ## Format, lint, types, walls between roles
 
 test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm too where QEMU is installed
 	@$(if $(TESTS),,deploy/arm64/devices.sh $(PYTHON) build/arm64)
-	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup $$TESTS
+	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-4}" --dist loadgroup $$TESTS
 
 test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
-	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-2}" --dist loadgroup -m slow --ignore=tests/arm64 $$TESTS
+	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-4}" --dist loadgroup -m slow --ignore=tests/arm64 $$TESTS
 
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network

@@ -21,6 +21,7 @@ _USUAL_KEYS: Final = {
     "user", "username", "login", "action", "channel", "stream",
 }  # fmt: skip
 """Words of a query that stand in ordinary sentences too."""
+_SIGNS: Final = re.compile(r"[&;?#/\\=@:\s\"'<>\[\]]")
 _SHORTEST: Final = 3
 """Characters of a part of an address that is looked for in a text; shorter ones stand in ordinary words too."""
 
@@ -85,7 +86,8 @@ def _secrets(url: str) -> set[str]:
     authority, tail = _split(rest)
     account = (rest if "@" in tail else authority).rpartition("@")[0]
     hidden = tail.removeprefix(_public_path(tail).removesuffix(_CUT)) if "@" not in tail else tail
-    # Keys count too, because an unescaped sign may have cut a value in two; the usual ones stand in ordinary sentences.
-    parts = [part for part in re.split(r"[&;?#/\\=]", hidden) if part.lower() not in _USUAL_KEYS]
+    # A library may have cut the address at any sign that it reads as an end, so the pieces count by themselves: keys
+    # too, because a sign in a value looks like one; the usual keys stand in ordinary sentences.
+    parts = [part for part in _SIGNS.split(f"{account}/{hidden}") if part.lower() not in _USUAL_KEYS]
     pieces = {account, account.partition(":")[2], hidden.strip("/?#\\"), *parts}
     return {form for piece in pieces for form in (piece, unquote(piece)) if len(form) >= _SHORTEST}

@@ -62,8 +62,9 @@ class MjpegSource:
 
     def _ask(self, parts: SplitResult, login: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """One request and the head of its answer, each within `open_timeout`; from then on `read_timeout` holds."""
-        connection = self._connection(parts)
+        connection = None
         try:
+            connection = self._connection(parts)
             connection.connect()
             sock = connection.sock  # an answer that ends with the connection takes it over
             headers = {"Accept": "multipart/x-mixed-replace, image/jpeg"} | ({"Authorization": login} if login else {})
@@ -71,7 +72,8 @@ class MjpegSource:
             response = connection.getresponse()
             sock.settimeout(self.settings.read_timeout)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            connection.close()
+            if connection is not None:  # else the address has a host that no request can name
+                connection.close()
             raise SourceError(
                 f"{self.traits.name} does not answer ({self._shown(str(error))})", remedy="check address and camera"
             ) from error

@@ -12,7 +12,7 @@ class SpoolSettings:
 
     max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 34)] = 64 << 20
     """Of messages on disk; past it the oldest telemetry is deleted first, and counted."""
-    max_age_s: Annotated[float, Meta(ge=60, le=10 * 365 * 86400)] = 7 * 86400.0
+    max_age_s: Annotated[float, Meta(ge=60, le=1e12)] = 7 * 86400.0
     """Of time that an agent ran; what an earlier run stored counts from the start."""
     window: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Messages sent and not yet acknowledged by the bridge."""

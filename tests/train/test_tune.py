@@ -96,7 +96,7 @@ def test_a_trial_that_falls_behind_is_pruned_and_its_run_is_closed(tmp_path: Pat
 
 def test_a_diverged_trial_is_noted_as_failed_and_the_search_goes_on(tmp_path: Path) -> None:
     params = TuneParams(
-        space={"learning_rate": Range(choices=[1e30])}, storage=f"sqlite:///{tmp_path}/optuna.db", trials=2, epochs=1,
+        space={"learning_rate": Range(choices=[1000.0])}, storage=f"sqlite:///{tmp_path}/optuna.db", trials=2, epochs=1,
         output=str(tmp_path / "tune"),
     )  # fmt: skip
     study = tune(params, settings(tmp_path, schedule="constant"), shapes())
