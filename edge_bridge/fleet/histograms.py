@@ -1,6 +1,6 @@
 """Histograms of a device, as arithmetic: what one gained, two added up, and the quantile of one."""
 
-from edge_bridge.fleet.totals import added, added_sum
+from edge_bridge.fleet.totals import added_each, added_sum
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram
 
 
@@ -26,7 +26,7 @@ def merged(left: Histogram | None, right: Histogram) -> Histogram:
     """Two histograms of the same bounds added up."""
     if left is None or len(left.counts) != len(right.counts):
         return right
-    return Histogram(counts=tuple(map(added, left.counts, right.counts)), sum=added_sum(left.sum, right.sum))
+    return Histogram(counts=added_each(left.counts, right.counts), sum=added_sum(left.sum, right.sum))
 
 
 def quantile(counts: tuple[int, ...], share: float) -> float | None:
