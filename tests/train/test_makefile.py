@@ -54,7 +54,7 @@ def test_a_source_of_any_name_is_one_argument(bench: Path, text: str) -> None:
     assert not (bench / "ran").exists()
 
 
-PYTEST = ["-m", "pytest", "-n", "2", "--dist", "loadgroup"]
+PYTEST = ["-m", "pytest", "-n", "4", "--dist", "loadgroup"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
