@@ -42,6 +42,7 @@ def test_a_study_goes_on_and_writes_its_best_as_a_params_file(tmp_path: Path) ->
     assert (tmp_path / "tune" / "history.png").exists()
     client = MlflowClient(base.tracking_uri)
     run_id = json.loads((tmp_path / "tune" / "trial-0000" / "run.json").read_text())["run_id"]
+    assert client.get_run(run_id).info.status == "FINISHED"
     parent = client.get_run(run_id).data.tags["mlflow.parentRunId"]
     assert client.get_run(parent).info.run_name == "edgewise"
 
