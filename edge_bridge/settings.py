@@ -50,6 +50,8 @@ class LimitSettings:
     """Sites that one device may have been at; at further ones it is shown as `other`."""
     groups_per_device: Annotated[int, Meta(ge=1, le=100_000)] = 32
     """(site, model) pairs of which one device was the first; further ones of it share the pair (other, other)."""
+    label_changes: Annotated[int, Meta(ge=1, le=3600)] = 20
+    """New models and changes of the inventory per device and hour, all at once if need be; a further one waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

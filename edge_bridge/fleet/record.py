@@ -1,28 +1,25 @@
-"""One device as its messages describe it: a frozen record, and a pure step for each kind of message.
+"""One device as its messages describe it: a frozen record, and a pure step for each kind of message but telemetry.
 
 Rules:
 - A session is one run of the agent. A higher session supersedes; messages of one that was superseded are ignored, so an
   old last will cannot bury a new connection. A lower session that was never seen is a device that was wiped while its
   clock was behind: it is accepted when it is `online`.
 - What a device may invent has a limit of its own for each device: what passes it is counted and not kept.
-- Counters are cumulative on the device since its session began. The record adds up differences, so its totals only
-  grow: over restarts, over lost windows, over windows of an earlier run that the spool delivers late.
+- An inventory or a report that changes labels too often waits, and what was accepted before it is shown meanwhile.
 
-Not here: sums over devices (`state`), what is stored (`storage`), what is acknowledged (`acknowledgement`).
+Not here: windows of telemetry (`measured`), sums over devices (`state`), what is stored (`storage`), what is
+acknowledged (`acknowledgement`).
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.fleet.histograms import merged
-from edge_bridge.fleet.totals import added_by_name
-from edge_bridge.fleet.window import Difference, Window, difference, window_of
+from edge_bridge.fleet.label_budget import HOUR_S, LabelBudget, spent, with_models
+from edge_bridge.fleet.window import Window
 from edge_bridge.settings import LimitSettings
 from edge_contract.messages import (
-    STAGES,
     Availability,
     Count,
     Histogram,
@@ -32,22 +29,14 @@ from edge_contract.messages import (
     Reading,
     Reported,
     Seconds,
-    Telemetry,
 )
-from edge_contract.metrics import DeviceGauge
 
 SESSIONS: Final = 16
 """Superseded sessions a record remembers, to know an old message from a wiped device."""
-MODELS: Final = 4
-"""Models whose counts by emotion a record keeps; the one used longest ago goes first."""
 SHARED_S: Final = 2.5 * 3600.0
 """Two of one id come back once an hour each at least (`edge_mqtt.takeover`)."""
 OTHER: Final = "other"
 """The label of what passed a limit."""
-
-_GAUGES: Final = frozenset(DeviceGauge)
-
-V = TypeVar("V")
 
 Presence = Literal["online", "offline", "stopped", "unknown"]
 
@@ -70,6 +59,12 @@ class Device(Struct, frozen=True, kw_only=True):
     """When a superseded session last said that it is online: then two devices have this id. 0 for never."""
     info: Info | None = None
     reported: Reported | None = None
+    labels: LabelBudget = LabelBudget()
+    waiting_info: Info | None = None
+    waiting_reported: Reported | None = None
+    """What changed labels too often: taken in once there is room for it."""
+    restless: Seconds = 0.0
+    """When it last changed its labels too often. 0 for never."""
     model: ModelRef | None = None
     """Of the newest window."""
     windows: tuple[Window, ...] = ()
@@ -106,6 +101,25 @@ def is_shared(device: Device, now: float) -> bool:
     return device.shared > 0 and now - device.shared <= SHARED_S
 
 
+def is_restless(device: Device, now: float) -> bool:
+    """Whether it changed its labels too often within the last hour."""
+    return device.restless > 0 and now - device.restless <= HOUR_S
+
+
+def left(device: Device) -> Device:
+    """What a device that was taken out of service finds used of its limits when it comes back; its counts are gone."""
+    return Device(
+        id=device.id,
+        sites=device.sites,
+        groups=device.groups,
+        labels=device.labels,
+        restless=device.restless,
+        counters=dict.fromkeys(device.counters, 0),
+        emotions={model: dict.fromkeys(counts, 0) for model, counts in device.emotions.items()},
+        readings=device.readings,
+    )
+
+
 def received(device: Device, session: int, now: float) -> Device:
     """A message of this session arrived: it may open a new session."""
     if session > device.session and session not in device.superseded:
@@ -131,11 +145,28 @@ def available(device: Device, message: Availability, now: float) -> Device | Non
     return replace(device, presence=message.state, last_seen=seen)
 
 
-def informed(device: Device, message: Info, sites: int) -> Device | None:
-    """The device's inventory; None from a superseded session. `sites` limits where it may have been."""
+def informed(device: Device, message: Info, now: float, limits: LimitSettings) -> Device | None:
+    """The device's inventory; None from a superseded session."""
     if message.session in device.superseded:
         return None
-    return replace(at(device, message.site, sites), info=message)
+    device = at(device, message.site, limits.sites)
+    changes = int(device.info is None or inventory(message) != inventory(device.info))
+    labels = spent(device.labels, changes, now, limits.label_changes)
+    if labels is None:
+        return replace(device, waiting_info=message, restless=now)
+    return replace(device, labels=labels, info=message, waiting_info=None)
+
+
+def inventory(info: Info) -> dict[str, str]:
+    """What an inventory says as labels."""
+    return {
+        "agent": info.agent,
+        "board": info.board,
+        "os": info.os,
+        "python": info.python,
+        "runtime": info.runtime,
+        "camera": info.camera,
+    }
 
 
 def at(device: Device, site: str, limit: int) -> Device:
@@ -147,107 +178,33 @@ def at(device: Device, site: str, limit: int) -> Device:
     return replace(device, site=site, sites=(*device.sites, site))
 
 
-def reporting(device: Device, message: Reported) -> Device | None:
+def reporting(device: Device, message: Reported, now: float, limits: LimitSettings) -> Device | None:
     """The state of its model and update; None from a superseded session."""
-    return None if message.session in device.superseded else replace(device, reported=message)
-
-
-class Measured(NamedTuple):
-    """A device after a window of telemetry."""
-
-    device: Device
-    gained: Difference
-    site: str
-    """Where the window was cut, or `other`."""
-    passed: dict[str, int]
-    """Names that were too many, by what they were."""
-
-
-def measured(
-    device: Device, message: Telemetry, now: float, *, histograms: bool, limits: LimitSettings
-) -> Measured | None:
-    """A window of telemetry; None when a window at least as new is already counted.
-
-    `histograms` keeps latency by stage for this device.
-    """
-    previous = next((each for each in device.windows if each.session == message.session), None)
-    if previous is not None and message.sequence <= previous.sequence:
+    if message.session in device.superseded:
         return None
-    if previous is None and message.session in device.superseded:
-        return None  # a session before the last one: its baseline is gone, and counting it again would bend a rate
-    late = previous is not None and previous is not device.windows[0]
-    superseded = message.session < device.session  # of an earlier run, delivered late by the spool
-    device = received(device, message.session, now)
-    gained, window = difference(previous, message), window_of(message)
-    others = tuple(each for each in device.windows if each.session != message.session)
-    windows = (others[0], window) if late else (window, *others[:1])
-    model = short(message.model)
-    here = at(device, message.site, limits.sites)
-    counters, many_counters = added_by_name(device.counters, gained.counters, limits.counters)
-    labels, many_labels = added_by_name(device.emotions.get(model, {}), gained.emotions, limits.emotions, OTHER)
-    device = replace(
-        device,
-        site=device.site if superseded and device.site else here.site,
-        sites=here.sites,
-        windows=windows,
-        counters=counters,
-        emotions=_last(device.emotions, model, labels),
-    )
-    many_gauges = 0
-    if histograms:
-        device = replace(device, stages=_stages_by_model(device.stages, model, gained.stages))
-    if not superseded:
-        whole = gained.stages.get("whole")
-        gauges, readings = _shown(device.readings, message.gauges, limits.counters)
-        many_gauges = len(message.gauges) - len(gauges)
-        device = replace(
-            device,
-            model=message.model,
-            gauges=gauges,
-            readings=readings,
-            latency=whole.counts if whole is not None else (),
-        )
-    passed = {
-        "counters": many_counters,
-        "emotions": many_labels,
-        "gauges": many_gauges,
-        "sites": int(here.site != message.site),
-    }
-    return Measured(device, gained, here.site, passed)
+    models = [key_of(each) for each in (message.active, message.target) if each is not None]
+    labels = with_models(device.labels, models, now, limits.label_changes)
+    if labels is None:
+        return replace(device, waiting_reported=message, restless=now)
+    return replace(device, labels=labels, reported=message, waiting_reported=None)
+
+
+def caught_up(device: Device, now: float, limits: LimitSettings) -> Device:
+    """The device with what waited, where there is room for it by now."""
+    info, reported = device.waiting_info, device.waiting_reported
+    if info is not None:
+        device = informed(device, info, now, limits) or replace(device, waiting_info=None)
+    if reported is not None:
+        device = reporting(device, reported, now, limits) or replace(device, waiting_reported=None)
+    return device
+
+
+def key_of(model: ModelRef) -> str:
+    """A model as the budget of labels knows it."""
+    return f"{short(model)} {model.digest[:12]}"
 
 
 def _succeeded(device: Device, session: int) -> Device:
     past = (device.session, *device.superseded) if device.session else device.superseded
     kept = tuple(each for each in past if each != session)[:SESSIONS]
     return replace(device, session=session, superseded=kept)
-
-
-def _shown(
-    readings: tuple[str, ...], gauges: Mapping[str, float], limit: int
-) -> tuple[dict[str, float], tuple[str, ...]]:
-    """The gauges of the table, and of the others those whose names were among the first `limit`; these names."""
-    known = set(readings)
-    for name in gauges:
-        if name not in _GAUGES and len(known) < limit:
-            known.add(name)
-    kept = {name: value for name, value in gauges.items() if name in _GAUGES or name in known}
-    return kept, readings if len(known) == len(readings) else tuple(sorted(known))
-
-
-def _stages_by_model(
-    totals: Mapping[str, dict[str, Histogram]], model: str, gains: Mapping[str, Histogram]
-) -> dict[str, dict[str, Histogram]]:
-    stages = dict(totals.get(model, {}))
-    for stage, gain in gains.items():
-        if stage not in STAGES:
-            continue
-        stages[stage] = merged(stages.get(stage), gain)
-    return _last(totals, model, stages)
-
-
-def _last(totals: Mapping[str, V], model: str, value: V) -> dict[str, V]:
-    """`totals` with `model` last, and the one used longest ago left out when there are too many."""
-    kept = {name: each for name, each in totals.items() if name != model}
-    while len(kept) >= MODELS:
-        del kept[next(iter(kept))]
-    return {**kept, model: value}

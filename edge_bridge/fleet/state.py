@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from edge_bridge.fleet import record
 from edge_bridge.fleet.histograms import merged, of_confidence, of_stage
+from edge_bridge.fleet.measured import measured
 from edge_bridge.fleet.record import OTHER, Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import (
@@ -83,6 +84,9 @@ class FleetState:
         self.sums: dict[Key, Sum] = dict(sums)
         self.passed: Counter[str] = Counter()
         """What passed a limit and was not kept, by what it is; `take_in` moves it into a metric."""
+        self.restless: list[str] = []
+        """Devices that began to change their labels too often; `take_in` names them in the log."""
+        self._left: dict[str, Device] = {}
         self._limits, self._metrics = limits, metrics
         self._changed_devices: set[str] = set()
         self._changed_sums: set[Key] = set()
@@ -93,7 +97,7 @@ class FleetState:
         if known is None:
             if len(self.devices) >= self._limits.devices:
                 return Outcome.REFUSED_DEVICE
-            known = Device(id=device_id)
+            known = self._left.pop(device_id, None) or Device(id=device_id)
         changed: Device | None
         match message:
             case Prediction():
@@ -113,23 +117,32 @@ class FleetState:
             case Availability():
                 changed = record.available(known, message, now)
             case Info():
-                changed = record.informed(known, message, self._limits.sites)
+                changed = record.informed(known, message, now, self._limits)
                 self.passed["sites"] += int(changed is not None and changed.site != message.site)
+                self.passed["labels"] += int(changed is not None and changed.waiting_info is message)
             case Reported():
-                changed = record.reporting(known, message)
+                changed = record.reporting(known, message, now, self._limits)
+                self.passed["labels"] += int(changed is not None and changed.waiting_reported is message)
             case _:
                 assert_never(message)
         if changed is None:
             return Outcome.REPEATED
+        self._note_restless(known, changed, now)
         self._keep(changed)
         return Outcome.APPLIED
 
     def forget(self, device_id: str) -> None:
-        """The device was taken out of service: drop its record. What it counted stays in the sums."""
+        """The device was taken out of service: drop its record. What it counted stays in the sums.
+
+        A device may say so of itself, so what it used of its limits is kept for as long as this process runs.
+        """
         with self.lock:
             known = self.devices.pop(device_id, None)
         if known is not None:
             self._changed_devices.add(device_id)
+            self._left[device_id] = record.left(known)
+            if len(self._left) > self._limits.devices:
+                del self._left[next(iter(self._left))]
 
     def take_changes(self) -> Changes:
         """What changed since the last call; the caller stores all of it together, or returns it by `put_back`."""
@@ -151,22 +164,27 @@ class FleetState:
         if stored:
             self._changed_devices.add(device.id)
 
+    def _note_restless(self, before: Device, after: Device, now: float) -> None:
+        if record.is_restless(after, now) and not record.is_restless(before, now):
+            self.restless.append(after.id)
+
     def _measure(self, known: Device, message: Telemetry, now: float) -> Outcome:
         if not _fits(message):
             return Outcome.REFUSED_SHAPE
         shown = self._metrics.per_device
-        measured = record.measured(
+        window = measured(
             known,
             message,
             now,
             histograms=known.id in shown or EVERY_DEVICE in shown,
             limits=self._limits,
         )
-        if measured is None:
+        if window is None:
             return Outcome.REPEATED
-        changed, difference = measured.device, measured.gained
-        self.passed.update(measured.passed)
-        key = Key(measured.site, record.short(message.model))
+        changed, difference = record.caught_up(window.device, now, self._limits), window.gained
+        self._note_restless(known, changed, now)
+        self.passed.update(window.passed)
+        key = Key(window.site, window.model)
         if key not in self.sums and key != (OTHER, OTHER):
             if len(self.sums) >= self._limits.series_groups or changed.groups >= self._limits.groups_per_device:
                 key = Key(OTHER, OTHER)

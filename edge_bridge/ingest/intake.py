@@ -106,6 +106,13 @@ class Intake:
             if count:
                 self._metrics.passed.labels(what).inc(count)
         self._fleet.passed.clear()
+        for device in self._fleet.restless:
+            _log.warning(
+                "%s changes its model or inventory too often, and each change begins new series: what was accepted "
+                "last is shown; look at that device, or raise limits.label_changes",
+                device,
+            )
+        self._fleet.restless.clear()
 
     def _one(self, device: str, kind: type[DeviceMessage], payload: bytes, now: float) -> Refusal | None:
         if not payload:

@@ -88,8 +88,7 @@ def _id(device: Device) -> str:
 def _inventory(device: Device) -> str:
     info = device.info
     assert info is not None  # noqa: S101  # the caller chose devices that have one
-    names = ("agent", "board", "os", "python", "runtime", "camera")
-    return ",".join(f'{name}="{escape(getattr(info, name))}"' for name in names)
+    return ",".join(f'{name}="{escape(value)}"' for name, value in record.inventory(info).items())
 
 
 def _model(device: Device) -> str:

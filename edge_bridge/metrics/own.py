@@ -20,7 +20,7 @@ class BridgeMetrics:
         )
         self.passed = Counter(
             "edgewise_bridge_limit_passed",
-            "Names, sites and groups that passed a limit of [limits] and were not kept, by what they are.",
+            "Names, sites, groups and changes of labels that passed a limit of [limits] and were not kept, by kind.",
             ["what"],
             registry=registry,
         )

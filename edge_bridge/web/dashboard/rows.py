@@ -49,6 +49,8 @@ def _device_row(device: Device, now: float, silent_after: float) -> Row:
     state = "silent" if device.presence == "online" and not up else device.presence
     model, p95 = device.active, quantile(device.latency, 0.95)
     update, refused = _update(device)
+    if record.is_restless(device, now):
+        update, refused = "it changes model or inventory too often: what was accepted last is shown", True
     if record.is_shared(device, now):
         update, refused = "two devices have this id: give each its own device.id", True
     gauges = device.gauges if up else {}

@@ -266,7 +266,7 @@ def test_a_device_that_invents_names_costs_itself_alone() -> None:
 
 
 def test_a_device_that_invents_sites_pushes_no_honest_site_into_other() -> None:
-    fleet = _fleet(series_groups=20, sites=3, groups_per_device=6)
+    fleet = _fleet(series_groups=20, sites=3, groups_per_device=6, label_changes=1000)
     for window in range(1, 100):
         site, model = f"site-{window}", ModelRef(name="emotion", release=window, digest="ab" * 32)
         fleet.apply("rogue", info("rogue", 5, site=site), 100.0)

@@ -1,0 +1,127 @@
+"""A window of telemetry added to its device's record.
+
+Counters are cumulative on the device since its session began. The record adds up differences, so its totals only grow:
+over restarts, over lost windows, over windows of an earlier run that the spool delivers late. Pure.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from edge_bridge.fleet.histograms import merged
+from edge_bridge.fleet.label_budget import MODELS, with_models
+from edge_bridge.fleet.record import OTHER, Device, at, key_of, received, short
+from edge_bridge.fleet.totals import added_by_name
+from edge_bridge.fleet.window import Difference, difference, window_of
+from edge_bridge.settings import LimitSettings
+from edge_contract.messages import STAGES, Histogram, Telemetry
+from edge_contract.metrics import DeviceGauge
+
+_GAUGES: Final = frozenset(DeviceGauge)
+
+V = TypeVar("V")
+
+
+class Measured(NamedTuple):
+    """A device after a window of telemetry."""
+
+    device: Device
+    gained: Difference
+    site: str
+    """Where the window was cut, or `other`."""
+    model: str
+    """Its model (short name), or `other`."""
+    passed: dict[str, int]
+    """Names that were too many, by what they were."""
+
+
+def measured(
+    device: Device, message: Telemetry, now: float, *, histograms: bool, limits: LimitSettings
+) -> Measured | None:
+    """A window of telemetry; None when a window at least as new is already counted.
+
+    `histograms` keeps latency by stage for this device.
+    """
+    previous = next((each for each in device.windows if each.session == message.session), None)
+    if previous is not None and message.sequence <= previous.sequence:
+        return None
+    if previous is None and message.session in device.superseded:
+        return None  # a session before the last one: its baseline is gone, and counting it again would bend a rate
+    late = previous is not None and previous is not device.windows[0]
+    superseded = message.session < device.session  # of an earlier run, delivered late by the spool
+    device = received(device, message.session, now)
+    gained, window = difference(previous, message), window_of(message)
+    others = tuple(each for each in device.windows if each.session != message.session)
+    windows = (others[0], window) if late else (window, *others[:1])
+    labels = device.labels
+    if message.model is not None:
+        labels = with_models(labels, (key_of(message.model),), now, limits.label_changes) or labels
+    known = message.model is None or key_of(message.model) in labels.models
+    model = short(message.model) if known else OTHER
+    here = at(device, message.site, limits.sites)
+    counters, many_counters = added_by_name(device.counters, gained.counters, limits.counters)
+    emotions, many_emotions = added_by_name(device.emotions.get(model, {}), gained.emotions, limits.emotions, OTHER)
+    device = replace(
+        device,
+        site=device.site if superseded and device.site else here.site,
+        sites=here.sites,
+        windows=windows,
+        counters=counters,
+        emotions=_last(device.emotions, model, emotions),
+        labels=labels,
+        restless=device.restless if known else now,
+    )
+    many_gauges = 0
+    if histograms:
+        device = replace(device, stages=_stages_by_model(device.stages, model, gained.stages))
+    if not superseded:
+        whole = gained.stages.get("whole")
+        gauges, readings = _shown(device.readings, message.gauges, limits.counters)
+        many_gauges = len(message.gauges) - len(gauges)
+        device = replace(
+            device,
+            model=message.model if known else device.model,
+            gauges=gauges,
+            readings=readings,
+            latency=whole.counts if whole is not None else (),
+        )
+    passed = {
+        "counters": many_counters,
+        "emotions": many_emotions,
+        "gauges": many_gauges,
+        "sites": int(here.site != message.site),
+        "labels": int(not known),
+    }
+    return Measured(device, gained, here.site, model, passed)
+
+
+def _shown(
+    readings: tuple[str, ...], gauges: Mapping[str, float], limit: int
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The gauges of the table, and of the others those whose names were among the first `limit`; these names."""
+    known = set(readings)
+    for name in gauges:
+        if name not in _GAUGES and len(known) < limit:
+            known.add(name)
+    kept = {name: value for name, value in gauges.items() if name in _GAUGES or name in known}
+    return kept, readings if len(known) == len(readings) else tuple(sorted(known))
+
+
+def _stages_by_model(
+    totals: Mapping[str, dict[str, Histogram]], model: str, gains: Mapping[str, Histogram]
+) -> dict[str, dict[str, Histogram]]:
+    stages = dict(totals.get(model, {}))
+    for stage, gain in gains.items():
+        if stage not in STAGES:
+            continue
+        stages[stage] = merged(stages.get(stage), gain)
+    return _last(totals, model, stages)
+
+
+def _last(totals: Mapping[str, V], model: str, value: V) -> dict[str, V]:
+    """`totals` with `model` last, and the one used longest ago left out when there are too many."""
+    kept = {name: each for name, each in totals.items() if name != model}
+    while len(kept) >= MODELS:
+        del kept[next(iter(kept))]
+    return {**kept, model: value}
