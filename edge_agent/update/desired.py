@@ -11,11 +11,20 @@ from edge_contract.scope import Scope
 from edge_contract.trust import DesiredState
 
 
+class ExpiredError(TrustError):
+    """It is too late for it, by this device's clock: a clock that was ahead and is set right heals that."""
+
+    def __init__(self, problem: str, *, remedy: str, expires: float) -> None:
+        """`expires`: when it did, seconds since 1970."""
+        super().__init__(problem, remedy=remedy)
+        self.expires = expires
+
+
 def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: float) -> DesiredState | None:
     """A verified state that arrived for `scope`; None when it is the known one, repeated.
 
     Raises:
-        TrustError: it is not to be accepted; the text says why.
+        TrustError: it is not to be accepted; the text says why. `ExpiredError` where that is all.
     """
     what = f"the desired state of {scope}, revision {state.revision},"
     if state.scope != scope:
@@ -30,7 +39,7 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
             raise TrustError(f"{what} differs from the one seen before under that number: refused.")
         return None
     if state.expires <= now:
-        raise TrustError(f"{what} has expired: refused", remedy="push again")
+        raise ExpiredError(f"{what} has expired: refused", remedy="push again", expires=state.expires)
     return state
 
 

@@ -5,6 +5,7 @@ Verifying takes a child process and seconds, so nothing here waits: `question` s
 metadata that hold, changes nothing: it is asked again after growing waits, and at once when a new timestamp arrives.
 Bytes that were accepted before are known by their digest and cost no process when a broker hands them out again.
 A root that names other online keys makes this device forget what the old ones signed; what runs keeps running.
+A refusal that may pass is no last word (`refused`): it is asked again when the clock or the keys are others.
 """
 
 import logging
@@ -17,8 +18,9 @@ from edge_agent.trust.evidence import KeyIds, OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Opened, Sealed
-from edge_agent.update.desired import accept, in_force
+from edge_agent.update.desired import ExpiredError, accept, in_force
 from edge_agent.update.events import Target
+from edge_agent.update.refused import PassingRefusals
 from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import TrustError
@@ -74,6 +76,7 @@ class DesiredTracker:
         self._accepted, self._seen = store.desired(), store.seen()
         self._signers = {scope: store.signers(scope) or first_keys for scope in self._accepted}
         self._envelopes: dict[str, bytes] = {}
+        self._refused = PassingRefusals()
         self._timestamp = ""  # the digest of the last one received
         self._news = False
         self._asked: Asked | None = None
@@ -112,6 +115,7 @@ class DesiredTracker:
         """A desired state arrived; an empty one is not signed and changes nothing."""
         if scope not in self.scopes or not 0 < len(envelope) <= limits.MESSAGE_BYTES:
             return
+        self._refused.drop(scope)
         if self._seen.get(scope) == digest_of(envelope):
             self._envelopes.pop(scope, None)  # the broker has the accepted one again, whatever it had in between
             self._notices.pop(scope, None)
@@ -127,6 +131,10 @@ class DesiredTracker:
         if news or self._news or _METADATA in self._notices:
             self._news = True
             self._at_once()
+
+    def look_at_clock(self) -> None:
+        """Ask again for what had expired, where the clock was set back since; call it now and then."""
+        self._ask_again(self._refused.held_by_clock(self._clock.now()))
 
     def want_metadata(self) -> None:
         """Work waits for metadata that holds."""
@@ -168,6 +176,7 @@ class DesiredTracker:
             self.unanswered(answer.refused)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
             return False
+        self._ask_again(self._refused.held_by_keys(answer.online))  # before those that these keys judged
         renewed = self._metadata is None or fresh.version != self._metadata.version
         self._metadata = fresh
         self._clock.learn(SignedTime(fresh.issued, fresh.signers))
@@ -202,6 +211,10 @@ class DesiredTracker:
             state = accept(signed, scope, self._accepted.get(scope), now=self._clock.now())
         except TrustError as error:
             self._notices[scope] = str(error)
+            if isinstance(error, ExpiredError):
+                self._refused.expired(scope, envelope, error.expires)
+            elif opened.refused:
+                self._refused.unsigned(scope, envelope)
             return False
         with self._store.transaction():
             if state is not None:
@@ -210,6 +223,11 @@ class DesiredTracker:
             self._save_seen(scope, envelope)
         self._notices.pop(scope, None)
         return True
+
+    def _ask_again(self, envelopes: dict[str, bytes]) -> None:
+        if envelopes:
+            self._envelopes = envelopes | self._envelopes
+            self._at_once()
 
     def _forget_revoked(self, online: OnlineKeys) -> None:
         """Forget the time, the list and the desired states that were signed by keys which count no longer."""

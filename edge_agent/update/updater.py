@@ -219,6 +219,7 @@ class ModelUpdates:
 
     def _tick(self) -> None:
         now = self._monotonic()
+        self._tracker.look_at_clock()
         if self._tracker.due and self._inbox.empty:  # messages come in bunches: take the bunch first
             asked = self._tracker.question(self._subscription)
             if asked is not None:

@@ -215,7 +215,8 @@ class Inbox:
 
     def __init__(self, folder: Path) -> None:
         self.now = 0.0
-        clock = TrustedClock(lambda: 100.0, lambda: self.now)
+        self.system = 100.0
+        clock = TrustedClock(lambda: self.system, lambda: self.now)
         self.store = StateStore(folder / "state.db")
         self.tracker = DesiredTracker(self.store, clock, lambda: self.now, device="d", groups=["g"])
         self.files = RetainedFiles()
@@ -295,6 +296,56 @@ def test_bytes_believed_before_cost_no_process_when_they_come_again(tmp_path: Pa
         assert not again.pending
         again.receive_envelope("group/g", b"another")
         assert again.pending
+
+
+def test_what_had_expired_is_asked_again_once_each_time_the_clock_says_that_it_has_not(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    state = DesiredState(scope="group/g", revision=1, model=tiny(1).manifest.ref, issued=1, expires=500)
+    opened = (Opened(payload=msgspec.json.encode(state)),)
+    inbox.tracker.receive_envelope("group/g", b"envelope")
+    for system in (600.0, 500.0, 700.0):
+        inbox.system = system
+        assert inbox.ask() is not None
+        inbox.tracker.take(Answer(metadata=METADATA, opened=opened))
+        assert "has expired" in inbox.tracker.notice
+        inbox.tracker.look_at_clock()
+        assert not inbox.tracker.pending
+        inbox.system = 499.0
+        inbox.tracker.look_at_clock()
+        assert inbox.tracker.pending
+    asked = inbox.ask()
+    assert asked is not None
+    assert asked.envelopes == {"group/g": b"envelope"}
+    inbox.tracker.take(Answer(metadata=METADATA, opened=opened))
+    assert (inbox.tracker.notice, inbox.tracker.revision) == ("", 1)
+
+
+def test_what_was_signed_by_a_key_not_known_yet_is_asked_again_when_the_root_names_others(tmp_path: Path) -> None:
+    inbox, before, after = Inbox(tmp_path), OnlineKeys(("old",), 1), OnlineKeys(("new",), 1)
+    refused, none = (Opened(refused="no trusted key"),), ()
+    inbox.tracker.receive_envelope("group/g", b"envelope")
+    for online, opened, pending in ((before, refused, False), (before, none, False), (after, none, True)):
+        inbox.tracker.want_metadata()
+        assert inbox.ask() is not None
+        inbox.tracker.take(Answer(metadata=METADATA, opened=opened, online=online))
+        assert inbox.tracker.pending is pending
+    assert inbox.ask() is not None
+    inbox.tracker.take(Answer(metadata=METADATA, opened=refused, online=after))
+    assert not inbox.tracker.pending  # these keys have judged it
+
+
+def test_of_two_refused_only_the_one_that_came_last_is_asked_again(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    for envelope in (b"first", b"second"):
+        inbox.tracker.receive_envelope("group/g", envelope)
+        assert inbox.ask() is not None
+        inbox.tracker.take(Answer(metadata=METADATA, opened=(Opened(refused="no"),), online=OnlineKeys(("old",), 1)))
+    inbox.tracker.want_metadata()
+    assert inbox.ask() is not None
+    inbox.tracker.take(Answer(metadata=METADATA, online=OnlineKeys(("new",), 1)))
+    asked = inbox.ask()
+    assert asked is not None
+    assert asked.envelopes == {"group/g": b"second"}
 
 
 REMEMBER_MODULES = """

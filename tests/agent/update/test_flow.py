@@ -25,7 +25,7 @@ from edge_contract.messages import Need, decode
 from edge_contract.package import ModelPackage
 from edge_fleet.devices.watch import answer_need
 from edge_fleet.link import Arrived
-from edge_fleet.releases import repository
+from edge_fleet.releases import desired, repository
 from edge_fleet.releases.repository import Repository
 from edge_vision.classifier import runtime
 from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
@@ -177,6 +177,25 @@ def test_a_device_whose_clock_was_in_a_far_year_takes_updates_once_it_is_right(
     with Device(tmp_path / "device", broker.port, root) as device:
         eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the update")
         assert device.updates.trusted_time() < time.time() + 60
+
+
+def test_a_desired_state_that_had_expired_by_a_clock_that_ran_ahead_is_taken_once_it_is_right(
+    tmp_path: Path, broker: Broker, side: ReleaseSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sends it again: the device itself asks once more."""
+    monkeypatch.setattr(desired, "LIFE", 3600.0)
+    monkeypatch.setattr(updater, "_ASLEEP_S", 0.2)
+    wrong = [0.0]
+    root = side.repository.first_root()
+    with Device(tmp_path / "device", broker.port, root, now=lambda: time.time() + wrong[0]) as device:
+        side.push(tiny(1))
+        device.until("committed")
+        wrong[0] = 2 * 3600.0
+        second = side.push(tiny(2))
+        device.until_reason("has expired: refused; push again")
+        wrong[0] = 0.0
+        eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the update")
+        assert not device.reported.reason
 
 
 def test_expired_metadata_hold_what_runs_until_they_are_renewed(
