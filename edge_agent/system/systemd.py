@@ -1,11 +1,17 @@
 """What the service manager is sent: ready, alive, stopping. systemd's sd_notify protocol, one datagram each.
 
-Without a service manager (no $NOTIFY_SOCKET) every call does nothing.
+Without a service manager (no $NOTIFY_SOCKET) every call does nothing. No call waits: the thread that speaks here
+watches over the others, and a manager that does not read for a while must not hold it. What did not go then goes with
+the next.
 """
 
-import contextlib
+import logging
 import socket
 from collections.abc import Mapping
+from typing import Final
+
+_ALIVE: Final = "WATCHDOG=1"
+_log = logging.getLogger(__name__)
 
 
 class ServiceManager:
@@ -18,6 +24,9 @@ class ServiceManager:
         period = environ.get("WATCHDOG_USEC", "")
         self.watchdog_s: float | None = int(period) / 1e6 if period.isdecimal() and self._address else None
         """Seconds without `alive` after which the manager restarts this process; None when it does not watch."""
+        self.missed = 0
+        """How often the manager took nothing."""
+        self._unsent: list[str] = []
 
     @property
     def present(self) -> bool:
@@ -30,11 +39,7 @@ class ServiceManager:
 
     def alive(self) -> None:
         """Feed the watchdog."""
-        self._send("WATCHDOG=1")
-
-    def status(self, status: str) -> None:
-        """One line for `systemctl status`."""
-        self._send(f"STATUS={status}")
+        self._send(_ALIVE)
 
     def stopping(self) -> None:
         """The end has begun."""
@@ -43,6 +48,15 @@ class ServiceManager:
     def _send(self, state: str) -> None:
         if not self._address:
             return
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.connect(self._address)
-            sock.send(state.encode())
+        states = [*self._unsent, state]
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.connect(self._address)
+                sock.send("\n".join(states).encode(), socket.MSG_DONTWAIT)
+        except OSError as error:  # BlockingIOError: its queue is full
+            if not self.missed:
+                _log.warning("the service manager takes no notice of this process (%s); trying again", error)
+            self.missed += 1
+            self._unsent = [each for each in states if each != _ALIVE]
+        else:
+            self._unsent = []
