@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,21 +16,12 @@ from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.messages import decode
+from tests.eventually import PATIENCE_S, eventually
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIXTURES = REPOSITORY / "tests" / "fixtures"
 DEVICE = "cam-1"
-PATIENCE_S = 60.0
 M = TypeVar("M", bound=Struct)
-
-
-def eventually(condition: Callable[[], object], what: Callable[[], str] = lambda: "") -> None:
-    """Wait for something that must happen; no test asserts how long it took."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"it never became true; {what()}")
-        time.sleep(0.02)
 
 
 def render_clip(path: Path, seconds: float) -> int:

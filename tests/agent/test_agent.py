@@ -41,8 +41,9 @@ from edge_contract.trust import COMMAND_TYPE, SignedCommand
 from edge_fleet.devices.commands import DeviceCommands, arguments_of
 from edge_fleet.link import Link as FleetLink
 from edge_mqtt.address import BrokerAddress
-from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Subscriber, eventually, render_clip
+from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Subscriber, render_clip
 from tests.agent.update.update_bench import ReleaseSide, tiny
+from tests.eventually import eventually
 
 OFTEN = "[telemetry]\ninterval_s = 1\n"
 

@@ -12,7 +12,8 @@ from demo.broker import Broker, free_port
 from edge_contract.messages import Availability, CommandResult, Reported, decode
 from edge_vision.classifier import runtime
 from tests import earlier_version
-from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, eventually, render_clip
+from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, render_clip
+from tests.eventually import eventually
 
 LEFT = earlier_version.retained_json("device/cam-1/reported")
 SESSION = LEFT["session"]

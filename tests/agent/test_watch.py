@@ -25,8 +25,9 @@ from edge_agent.telemetry import delivery
 from edge_agent.update import updater
 from edge_vision.faces import Face
 from edge_vision.picture import Pixels
-from tests.agent.agent_process import FIXTURES, eventually
+from tests.agent.agent_process import FIXTURES
 from tests.agent.update.update_bench import ReleaseSide
+from tests.eventually import eventually
 
 
 class Manager:

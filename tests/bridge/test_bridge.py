@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from edge_contract.messages import Key
 from tests.bridge.conftest import Standing
 from tests.bridge.process import BridgeProcess
 from tests.bridge.publisher import Publisher, prediction, telemetry
+from tests.eventually import eventually
 
 
 def _value(text: str, name: str, **labels: str) -> float | None:
@@ -103,9 +103,7 @@ def test_a_forgotten_device_is_gone_for_good_and_what_it_counted_stays(broker: B
         no = subprocess.run(pattern, input="n\n", capture_output=True, text=True, check=False)
         assert (no.returncode, "cam-old" in no.stdout, no.stderr) == (2, True, "edgewise: nothing was forgotten.\n")
         subprocess.run([*pattern, "--yes"], check=True)
-        deadline = time.monotonic() + 30
-        while "cam-old" in bridge.metrics():
-            assert time.monotonic() < deadline
+        eventually(lambda: "cam-old" not in bridge.metrics())
         text = bridge.metrics()
         assert "edgewise_bridge_messages_refused_total{" not in text
         assert _value(text, "edgewise_stage_duration_seconds_count", stage="whole", site="home") == 150

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from demo.broker import Broker
 from tests import earlier_version
-from tests.agent.agent_process import AgentProcess, eventually, render_clip
+from tests.agent.agent_process import AgentProcess, render_clip
 from tests.bridge.process import REPOSITORY, BridgeProcess
+from tests.eventually import eventually
 
 LABELS = f'site="{earlier_version.SITE}",device="{earlier_version.DEVICE}"'
 

@@ -3,8 +3,7 @@
 import contextlib
 import logging
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,7 @@ from demo.broker import Broker
 from edge_bridge import link as link_module
 from edge_bridge.link import Link
 from edge_bridge.settings import BrokerSettings
-
-PATIENCE_S = 30.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds; fail after a long while."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never became true")
-        time.sleep(0.02)
+from tests.eventually import eventually
 
 
 @contextlib.contextmanager

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,8 @@ from edge_fleet.link import Arrived, Link
 from edge_fleet.releases.needs import FIRST_PAUSE_S, LONGEST_PAUSE_S, Needs
 from edge_mqtt.address import BrokerAddress
 from tests.bridge.test_deploy import FleetBroker
+from tests.eventually import PATIENCE_S, eventually
 from tests.fleet.commands.test_release import TINY, Command
-
-PATIENCE_S = 30.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds; fail after a long while."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never became true")
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.messages import Command, CommandResult, decode
 from edge_contract.trust import COMMAND_TYPE, DESIRED_TYPE, SignedCommand
-from tests.agent.agent_process import Subscriber, eventually
+from tests.agent.agent_process import Subscriber
+from tests.eventually import eventually
 
 SIGNER = CryptoSigner.generate_ed25519()
 STRANGER = CryptoSigner.generate_ed25519()

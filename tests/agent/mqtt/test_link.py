@@ -6,8 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -28,17 +27,7 @@ from edge_agent.mqtt.client import OUTBOX
 from edge_agent.mqtt.link import Handler, Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.errors import MessageError, UsageError
-
-PATIENCE_S = 20.0
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds; fail after a long while."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never became true")
-        time.sleep(0.01)
+from tests.eventually import PATIENCE_S, eventually
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.settings import DeviceSettings, Settings
 from edge_agent.tools import doctor
 from edge_contract import topics
-from tests.agent.mqtt.test_link import eventually
+from tests.eventually import eventually
 
 Serve = Callable[[bytes], int]
 

@@ -18,10 +18,11 @@ from edge_mqtt.address import BrokerAddress
 
 pytest.importorskip("sqlalchemy", reason="the bridge's packages are not installed")
 
-from tests.agent.agent_process import DEVICE, AgentProcess, eventually, render_clip
+from tests.agent.agent_process import DEVICE, AgentProcess, render_clip
 from tests.agent.update.update_bench import ReleaseSide, tiny
 from tests.bridge.process import BridgeProcess
 from tests.bridge.test_deploy import FleetBroker
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.skipif(
     shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin") is None, reason="mosquitto is not installed"

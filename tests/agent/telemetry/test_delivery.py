@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import typing
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,7 @@ from edge_contract import messages, topics
 from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode, encode
 from tests.agent.telemetry.delivering_process import numbered
 from tests.agent.telemetry.test_spool import telemetry
-
-PATIENCE_S = 30.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail("it never became true")
-        time.sleep(0.01)
+from tests.eventually import PATIENCE_S, eventually
 
 
 class KeepingBridge:

@@ -16,7 +16,8 @@ from edge_agent.telemetry.windows import Windows
 from edge_contract import topics
 from edge_contract.messages import ModelRef, PredictionBody, Telemetry, TelemetryBody
 from edge_contract.metrics import DeviceCounter, DeviceGauge, ErrorKind
-from tests.agent.agent_process import DEVICE, AgentProcess, Subscriber, eventually
+from tests.agent.agent_process import DEVICE, AgentProcess, Subscriber
+from tests.eventually import eventually
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 

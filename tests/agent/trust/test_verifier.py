@@ -24,8 +24,8 @@ from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Reported
 from edge_contract.trust import DESIRED_TYPE, DesiredState
 from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, render_clip
-from tests.agent.agent_process import eventually as eventually_of_process
-from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
+from tests.eventually import eventually
 
 CLOCK = TrustedClock(time.time, time.monotonic)
 WHOLE = msgspec.msgpack.encode(Answer(metadata=TrustedMetadata(version=9, expires=9e9, releases={})))
@@ -372,9 +372,9 @@ def test_the_agent_that_carried_an_update_through_holds_nothing_that_checks_sign
     ) as agent:
         side.push(tiny(2), f"group/{GROUP}")
         said = lambda: [(r.state, r.active and r.active.release) for r in subscriber.messages("reported", Reported)]  # noqa: E731
-        eventually_of_process(lambda: ("committed", 2) in said(), lambda: agent.log)
+        eventually(lambda: ("committed", 2) in said(), lambda: agent.log)
         agent.signal(signal.SIGUSR2)
-        eventually_of_process(lambda: modules.exists() and modules.read_text(), lambda: agent.log)
+        eventually(lambda: modules.exists() and modules.read_text(), lambda: agent.log)
         loaded = {name.partition(".")[0] for name in modules.read_text().split()}
         agent.stop()
     subscriber.link.stop()

@@ -22,7 +22,8 @@ from edge_agent.telemetry.observer import MetricsObserver
 from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import Face
 from edge_vision.picture import Box, Pixels
-from tests.agent.update.update_bench import Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import Device, ReleaseSide, quick_waits, tiny
+from tests.eventually import eventually
 
 
 class Scene:

@@ -28,7 +28,8 @@ from edge_fleet.link import Arrived
 from edge_fleet.releases import desired, repository
 from edge_fleet.releases.repository import Repository
 from edge_vision.classifier import runtime
-from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
+from tests.eventually import eventually
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from edge_contract.trust import (
 )
 from edge_fleet.link import Arrived
 from edge_fleet.releases.desired import LIFE
-from tests.agent.update.update_bench import GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import GROUP, Device, ReleaseSide, quick_waits, tiny
+from tests.eventually import eventually
 
 DESIRED = topics.group_desired(GROUP)
 

@@ -31,24 +31,15 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.releases.releases import Releases
 from edge_fleet.releases.repository import Repository
 from edge_mqtt.address import BrokerAddress
+from tests.eventually import eventually
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 DEVICE, GROUP = "cam-1", "shop"
-PATIENCE_S = 90.0
 
 
 def tiny(release: int) -> ModelPackage:
     """A real int8 model of a few kilobytes."""
     return package.read_file(FIXTURES / f"tiny-{release}.ewm")
-
-
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait for something that must happen; no test asserts how long it took."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"did not happen: {what}")
-        time.sleep(0.02)
 
 
 @dataclass

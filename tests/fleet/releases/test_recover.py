@@ -28,7 +28,8 @@ from edge_fleet.link import Arrived
 from edge_fleet.releases import retained
 from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.repository import Repository
-from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
+from tests.eventually import eventually
 
 DAY_S = 24 * 3600.0
 
