@@ -71,6 +71,8 @@ class Availability(Message, frozen=True, kw_only=True):
 
     state: Literal["online", "offline", "stopped"]
     session: Count
+    taken_over: Seconds = 0.0
+    """When another client of the same id last took this run's connection, most likely; 0 for never. See `shared_id`."""
 
 
 class Info(Message, frozen=True, kw_only=True):

@@ -78,6 +78,8 @@ class Link:
         self._refused: reasons.Reason | None = None  # why the broker does not admit this client
         self._rival = takeover.Rival()
         self._lost = NOT_LOST  # how the last connection ended
+        self.taken_over = 0.0
+        """When another client of the same id last took a connection, most likely: seconds since 1970; 0 for never."""
         self.state, self.connects = LinkState.STOPPED, 0  # how often a connection stood
         self.trouble = self.remedy = ""
         """Why the last attempt failed or the last connection broke, as the end of "the broker …"; what to do."""
@@ -255,6 +257,7 @@ class Link:
         _, said, silent = self._lost
         if pause := self._rival.ended(stood=held, taken_over=said, silent=silent):
             self.trouble, self.remedy = self._lost.reason if said else takeover.LIKELY
+            self.taken_over = time.time()
             _log.warning("%s; back in %g s", self.complaint, pause)
         return pause
 

@@ -13,9 +13,12 @@ from edge_contract import topics
 from edge_contract.messages import Availability, Info, Reported, encode
 
 
-def availability(device: str, state: Literal["online", "offline", "stopped"], session: int) -> tuple[str, bytes]:
-    """Topic and payload; `offline` is what the last will says."""
-    return topics.device(device, "availability"), encode(Availability(state=state, session=session))
+def availability(
+    device: str, state: Literal["online", "offline", "stopped"], session: int, taken_over: float = 0.0
+) -> tuple[str, bytes]:
+    """Topic and payload; `offline` is what the last will says. `taken_over` as the link knows it."""
+    message = Availability(state=state, session=session, taken_over=taken_over)
+    return topics.device(device, "availability"), encode(message)
 
 
 class Presence:
@@ -33,7 +36,8 @@ class Presence:
         with self._lock:
             if self._stopped:
                 return
-            self._publish(*availability(self._info.device, "online", self._info.session))
+            taken_over = self._link.taken_over
+            self._publish(*availability(self._info.device, "online", self._info.session, taken_over))
             self._publish(topics.device(self._info.device, "info"), encode(self._info))
             for topic, payload in self._further.items():
                 self._publish(topic, payload)

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from edge_bridge.fleet.label_budget import HOUR_S, LabelBudget, spent, with_models
 from edge_bridge.fleet.window import Window
 from edge_bridge.settings import LimitSettings
+from edge_contract import shared_id
 from edge_contract.messages import (
     Availability,
     Count,
@@ -33,8 +34,6 @@ from edge_contract.messages import (
 
 SESSIONS: Final = 16
 """Superseded sessions a record remembers, to know an old message from a wiped device."""
-SHARED_S: Final = 2.5 * 3600.0
-"""Two of one id come back once an hour each at least (`edge_mqtt.takeover`)."""
 OTHER: Final = "other"
 """The label of what passed a limit."""
 
@@ -97,8 +96,8 @@ def up(device: Device, now: float, silent_after: float) -> bool:
 
 
 def is_shared(device: Device, now: float) -> bool:
-    """Whether two devices have this id, by what was seen within `SHARED_S`."""
-    return device.shared > 0 and now - device.shared <= SHARED_S
+    """Whether two devices have this id, by what was seen lately."""
+    return shared_id.holds(device.shared, now)
 
 
 def is_restless(device: Device, now: float) -> bool:

@@ -4,6 +4,7 @@ Devices and packages write texts of their own. Here they become plain cells and 
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -70,6 +71,7 @@ def table(shown: list[Device]) -> Table:
 def describe(device: Device) -> dict[str, str]:
     """The cells of one device's row, by column."""
     reported, info = device.reported, device.info
+    shared = "another device most likely has this id: give each its own device.id"
     active = reported.active if reported else None
     target = reported.target if reported else None
     update = f"{reported.state} {target.name} {target.release}" if reported and target else ""
@@ -80,7 +82,7 @@ def describe(device: Device) -> dict[str, str]:
         "model": f"{active.name} {active.release} ({active.digest[:8]})" if active else "none",
         "update": update or (reported.state if reported else ""),
         "progress": f"{reported.progress:.0%}" if reported and target else "",
-        "reason": reported.reason if reported else "",
+        "reason": shared if device.shares_id(time.time()) else reported.reason if reported else "",
     }
 
 

@@ -50,6 +50,7 @@ def ls(broker: BrokerOption = context.DEFAULT_BROKER, as_json: JsonOption = Fals
                 "availability": to_builtins(device.availability),
                 "info": to_builtins(device.info),
                 "reported": to_builtins(device.reported),
+                "id_shared": device.shares_id(time.time()),
             }
             for device in devices
         ]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edge_contract import topics
+from edge_contract import shared_id, topics
 from edge_contract.errors import MessageError
 from edge_contract.messages import Availability, Info, ModelRef, Reported, decode
 from edge_contract.scope import Scope
@@ -30,6 +30,10 @@ class Device:
     def online(self) -> bool:
         """Connected as far as the broker knows."""
         return self.availability is not None and self.availability.state == "online"
+
+    def shares_id(self, now: float) -> bool:
+        """Whether another device most likely has this id, by its own word; `now`: seconds since 1970."""
+        return self.availability is not None and shared_id.holds(self.availability.taken_over, now)
 
     def outcome(self, model: ModelRef, revision: int) -> Outcome:
         """How far the device has come with a desired state: it runs the model, refused it, or neither yet."""

@@ -18,11 +18,17 @@ from demo.broker import Broker
 from edge_agent.mqtt import complaint_file
 from edge_agent.mqtt import link as link_module
 from edge_agent.mqtt.link import Link
+from edge_agent.mqtt.presence import Presence
 from edge_agent.mqtt.refusals import Refusals
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.settings import DeviceSettings, Settings
 from edge_agent.tools import doctor
 from edge_contract import topics
+from edge_contract.messages import Info
+from edge_fleet.devices.watch import read_fleet
+from edge_fleet.link import Link as ReleaseLink
+from edge_mqtt import takeover
+from edge_mqtt.address import BrokerAddress
 from tests.eventually import eventually
 
 Serve = Callable[[bytes], int]
@@ -191,6 +197,35 @@ def test_two_devices_of_one_id_say_so_and_do_not_fight(broker: Broker, monkeypat
         assert any("give each its own id" in each.complaint for each in pair)
         time.sleep(0.5)
         assert sum(each.connects for each in pair) <= connects + 2
+
+
+def test_two_devices_of_one_id_are_shown_to_the_release_side(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of them is there: each says in its availability that it was taken over."""
+    monkeypatch.setattr(takeover, "FIRST_S", 0.2)
+    address, made = BrokerSettings(port=broker.port), []
+    for session in (5, 6):
+        info = Info(
+            device="twin", site="home", groups=(), session=session, started=float(session),
+            agent="", board="", os="", python="", runtime="", camera="",
+        )  # fmt: skip
+        link = Link(address, "twin", clean_start=False, jitter=lambda: 0.0)
+        link._on_connect = Presence(link, info, {}).publish_all
+        made.append(link)
+
+    def shown() -> bool:
+        with ReleaseLink(BrokerAddress(port=broker.port)) as link:
+            device = read_fleet(link).devices.get("twin")
+        return device is not None and device.shares_id(time.time())
+
+    made[0].start()
+    eventually(lambda: made[0].connected)
+    assert not shown()
+    made[1].start()
+    try:
+        eventually(shown)
+    finally:
+        for link in made:
+            link.stop()
 
 
 def test_a_broker_that_says_who_took_over_is_believed_at_once(serve: Serve) -> None:

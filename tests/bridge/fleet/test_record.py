@@ -12,6 +12,7 @@ from edge_bridge.fleet.state import FleetState, Key, Outcome
 from edge_bridge.metrics.exposition import write
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_bridge.web.dashboard.rows import device_rows
+from edge_contract import shared_id
 from edge_contract.messages import Availability, Histogram, ModelRef
 from tests.bridge.publisher import MODEL, info, prediction, reported, telemetry
 
@@ -60,7 +61,7 @@ def test_two_devices_of_one_id_are_seen_as_such_until_one_is_given_another() -> 
     (row,) = device_rows([device], 170.0, 60.0)
     assert "two devices have this id" in row["update"]
     assert (device.session, device.presence) == (7, "offline")
-    assert not record.is_shared(device, 160.0 + record.SHARED_S + 1)
+    assert not record.is_shared(device, 160.0 + shared_id.LIFE_S + 1)
 
 
 def test_a_message_of_a_new_session_means_the_device_is_there() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -300,6 +301,17 @@ def test_fleet_ls_shows_each_device(online: Command, link: Link) -> None:
     assert "tiny 1" in said
     (row,) = json.loads(online("fleet", "ls", "--json"))["devices"]
     assert row["reported"]["state"] == "committed"
+
+
+def test_fleet_ls_shows_that_two_devices_have_one_id(online: Command, link: Link) -> None:
+    for device, taken_over in (("twin", time.time() - 60), ("alone", 0.0), ("mended", time.time() - 86400)):
+        said = Availability(state="online", session=5, taken_over=taken_over)
+        link.publish([Arrived(topics.device(device, "availability"), encode(said))])
+    shown = " ".join(online("fleet", "ls").split())  # a terminal's width breaks the reason in lines
+    assert "twin online none another device most likely has this id" in shown
+    assert shown.count("most likely") == 1
+    rows = json.loads(online("fleet", "ls", "--json"))["devices"]
+    assert {row["device"]: row["id_shared"] for row in rows} == {"twin": True, "alone": False, "mended": False}
 
 
 def test_push_wait_ends_with_a_device_that_refused(online: Command, link: Link) -> None:
