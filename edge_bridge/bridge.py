@@ -100,6 +100,7 @@ class Bridge:
             silent_after=silent_after,
             connected=lambda: self.link.connected,
             writable=lambda: self.commits.writable,
+            complaint=lambda: self.link.complaint,
             broker=self.settings.broker.where,
         )
         page.mount(made, source)

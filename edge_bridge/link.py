@@ -30,6 +30,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_bridge.settings import BrokerSettings
 from edge_contract import limits
 from edge_mqtt import reasons, takeover
+from edge_mqtt.granted import Granted
 from edge_mqtt.tls import tls_context
 
 RECONNECT_FIRST_S: Final = 0.5
@@ -77,6 +78,8 @@ class Link:
         self._stopping = threading.Event()
         self._connected = threading.Event()
         self._refused: reasons.Reason | None = None  # why the broker does not admit this bridge
+        self.complaint = ""
+        """What the broker does not deliver while the connection stands, with its remedy; empty when it does."""
         self._rival = takeover.Rival()
         self._taken_over = self._silent = False  # how the last connection ended
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -139,12 +142,16 @@ class Link:
         _userdata: object,
         flags: mqtt.ConnectFlags,
         reason: ReasonCode,
-        _properties: Properties | None,
+        properties: Properties | None,
     ) -> None:
-        self._refused = None
-        if reason.is_failure:
-            self._refused = reasons.refused_login(reason.value)
-            return  # and `_on_disconnect` says why
+        granted = Granted.of(properties)
+        self._refused = reasons.refused_login(reason.value) if reason.is_failure else granted.lacking
+        if self._refused is not None:
+            client.disconnect()  # and `_on_disconnect` says why
+            return
+        if shorter := granted.shorter_session(self._settings.session_expiry_s):
+            _log.warning("the broker %s %s", self._settings.where, shorter)
+        self.complaint = ""
         client.subscribe([(each, 1) for each in self._filters])
         self._connected.set()
         _log.info("connected to the broker%s", ", session resumed" if flags.session_present else "")
@@ -176,7 +183,8 @@ class Link:
         for topic_filter, answer in zip(self._filters, answers, strict=False):  # as many as the broker chose to send
             if answer.is_failure:
                 who, why = self._settings.identity, reasons.reason(answer.value)
-                _log.warning("the broker refuses %s to %s: it %s", topic_filter, who, why)
+                self.complaint = f"the broker refuses {topic_filter} to {who}: it {why}"
+                _log.warning(self.complaint)
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         try:

@@ -22,12 +22,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_contract.errors import EdgewiseError, MessageError
 from edge_mqtt import reasons, takeover
 from edge_mqtt.address import BrokerAddress
+from edge_mqtt.granted import Granted
 from edge_mqtt.tls import tls_context
 
 PATIENCE_S: Final = (20, 300)
 """How long a patient link stays away after a lost connection, first and at most: a push takes less than the first."""
 SOON_S: Final = 5.0
 """A connection that ended sooner was most likely ended by another client of the same id."""
+IN_FLIGHT: Final = 16
+"""Unacknowledged messages on the way, where the broker takes as many: a megabyte of chunks."""
 WAIT_S: Final = 15.0  # for the broker's answer to one packet; longer means that it is gone or overloaded
 
 
@@ -57,6 +60,7 @@ class Link:
         self._lock = threading.Lock()
         self._connected: queue.Queue[reasons.Reason | None] = queue.Queue()
         self._patient, self._stood_since = patient, 0.0
+        self._ended: reasons.Reason | None = None  # what the broker said when it ended a connection
         self.losses = 0
         """Connections in a row that the broker soon ended: most likely another client has the same id."""
         self.connects = 0
@@ -141,7 +145,7 @@ class Link:
             self.check_size(topic, payload)
             sent.append((self._client.publish(topic, payload, qos=1, retain=retain), topic, len(payload)))
             count += 1
-            while len(sent) >= 16:  # a megabyte of chunks on the way, no more
+            while len(sent) >= IN_FLIGHT:
                 self._await_acknowledgement(*sent.pop(0), done)
         for info, topic, size in sent:
             self._await_acknowledgement(info, topic, size, done)
@@ -223,6 +227,11 @@ class Link:
 
     def _check_ours(self) -> None:
         if not self._patient and self.losses >= takeover.SILENT_ENDS:
+            if (why := self._ended) is not None and why != reasons.reason(reasons.SESSION_TAKEN_OVER):
+                raise EdgewiseError(
+                    f"the broker {self._address.where} ended {self.losses} connections at once: it {why.words}",
+                    remedy=why.remedy,
+                )
             raise EdgewiseError(
                 f"the broker {self._address.where} ended {self.losses} connections at once: most likely another client "
                 f"comes as {self._address.identity} too",
@@ -248,13 +257,13 @@ class Link:
             self._connected.put(reasons.refused_login(reason.value))
             return
         self._stood_since = time.monotonic()
-        self.largest_packet = getattr(properties, "MaximumPacketSize", None)
-        retain_available = getattr(properties, "RetainAvailable", 1)
-        maximum_qos = getattr(properties, "MaximumQoS", 2)
+        granted = Granted.of(properties)
+        client._max_inflight_messages = min(IN_FLIGHT, granted.in_flight)  # its setter refuses once a socket is open
+        self.largest_packet = granted.largest_packet
         if filters := list(self._filters.items()):  # a connection that was lost took its subscriptions with it
             client.subscribe(filters)
         self.connects += 1
-        self._connected.put(reasons.lacking(retain_available=retain_available, maximum_qos=maximum_qos))
+        self._connected.put(granted.lacking)
 
     def _on_disconnect(
         self,
@@ -268,6 +277,7 @@ class Link:
             said = flags.is_disconnect_packet_from_server
             self._connected.put(reasons.ended(reason.value, said_by_broker=said, admitted=False))
             return
+        self._ended = reasons.reason(reason.value) if flags.is_disconnect_packet_from_server else None
         soon = time.monotonic() - self._stood_since < (PATIENCE_S[1] if self._patient else SOON_S)
         self.losses = self.losses + 1 if soon else 1
         if self._patient:

@@ -11,7 +11,7 @@ from edge_mqtt.tls import tls_context
 CONNECT_S: Final = 10.0
 """From the start of an attempt to the broker's CONNACK."""
 IN_FLIGHT: Final = 16
-"""Unacknowledged messages on the wire; no broker in use announces a smaller receive maximum."""
+"""Unacknowledged messages on the wire, where the broker takes as many."""
 OUTBOX: Final = 256
 """Unacknowledged messages in all; the link's `publish` says False past it."""
 

@@ -24,13 +24,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.mqtt.backoff import LinkState, failures_after, reconnect_wait
-from edge_agent.mqtt.client import CONNECT_S, make_client
+from edge_agent.mqtt.client import CONNECT_S, IN_FLIGHT, make_client
 from edge_agent.mqtt.events import NOT_LOST, Arrived, Connected, Event, Lost, Subscribed
 from edge_agent.mqtt.refusals import Refusals
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import limits
 from edge_contract.errors import MessageError
 from edge_mqtt import reasons, takeover
+from edge_mqtt.granted import Granted
 
 Handler = Callable[[str, bytes], None]
 
@@ -184,18 +185,16 @@ class Link:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        self._refused = (
-            reasons.refused_login(reason.value)
-            if reason.is_failure
-            else reasons.lacking(
-                retain_available=getattr(properties, "RetainAvailable", 1),
-                maximum_qos=getattr(properties, "MaximumQoS", 2),
-            )
-        )
+        granted = Granted.of(properties)
+        self._refused = reasons.refused_login(reason.value) if reason.is_failure else granted.lacking
         if self._refused is not None:
             client.disconnect()  # and `_disconnected` says why
             return
-        largest: int | None = getattr(properties, "MaximumPacketSize", None)
+        client._max_inflight_messages = min(IN_FLIGHT, granted.in_flight)  # its setter refuses once a socket is open
+        shorter = None if self._clean_start else granted.shorter_session(self._settings.session_expiry_s)
+        if shorter is not None:
+            _log.warning("the broker %s %s", self._settings.where, shorter)
+        largest = granted.largest_packet
         if largest is not None and (self.largest_packet is None or largest < self.largest_packet):
             self.refusals.forget()
             client.drop_out_messages()  # one of them may be what this broker would disconnect us for, again and again

@@ -35,6 +35,8 @@ class Source:
     silent_after: float
     connected: Callable[[], bool]
     writable: Callable[[], bool]
+    complaint: Callable[[], str]
+    """What the broker does not deliver, as a sentence; empty when it does."""
     broker: str
     _view: "View | None" = field(default=None, init=False)
     _made: float = field(default=0.0, init=False)
@@ -61,6 +63,8 @@ class Source:
                 f"Not connected to the MQTT broker at {self.broker}: start it, or name another with --broker. "
                 "What follows is what was last received."
             )
+        if complaint := self.complaint():
+            return complaint[0].upper() + complaint[1:]
         if not self.writable():
             return "The database takes no writes. Devices keep their messages until it does; the log names the cause."
         return ""
