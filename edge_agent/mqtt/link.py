@@ -1,4 +1,4 @@
-"""The device's connection to the broker: MQTT 5, kept up for ever. Only this module and `client` know paho.
+"""The device's connection to the broker: MQTT 5, kept up for ever. Only `client`, `subscriptions` and this know paho.
 
 Rules:
 - One thread of the link's own connects, waits and runs every handler, in the order messages came; paho's network thread
@@ -28,12 +28,11 @@ from edge_agent.mqtt.client import CONNECT_S, IN_FLIGHT, make_client
 from edge_agent.mqtt.events import NOT_LOST, Arrived, Connected, Event, Lost, Subscribed
 from edge_agent.mqtt.refusals import Refusals
 from edge_agent.mqtt.settings import BrokerSettings
+from edge_agent.mqtt.subscriptions import NOTHING, Handler, Subscriptions, guarded
 from edge_contract import limits
 from edge_contract.errors import MessageError
 from edge_mqtt import reasons, takeover
 from edge_mqtt.granted import Granted
-
-Handler = Callable[[str, bytes], None]
 
 STOP_S: Final = 3.0
 """What `stop` waits for the broker to take what is in flight, and again for the threads."""
@@ -42,7 +41,6 @@ INBOX: Final = 256
 LARGEST_INCOMING: Final = limits.METADATA_BYTES + limits.CHUNK_BYTES
 """What this client announces as its own maximum: the largest metadata file and room for its header."""
 
-_NOTHING: Final = 0  # no request
 _log = logging.getLogger(__name__)
 
 
@@ -68,14 +66,10 @@ class Link:
         """
         self._settings, self._clean_start = settings, clean_start
         self._on_connect, self._jitter = on_connect, jitter
-        self._handlers: dict[str, tuple[Handler, Literal[0, 1]]] = {}
-        self._handlers_lock = threading.Lock()
-        self._subscribes = False  # one made now is asked for now; otherwise on the next connect
         self._inbox: queue.Queue[Event | None] = queue.Queue(INBOX)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_sent: mqtt.MQTTMessageInfo | None = None
-        self._asked: dict[int, list[str]] = {}  # by request
         self._refused: reasons.Reason | None = None  # why the broker does not admit this client
         self._rival = takeover.Rival()
         self._lost = NOT_LOST  # how the last connection ended
@@ -89,6 +83,7 @@ class Link:
         self.largest_packet: int | None = None
         """The broker's maximum packet size in bytes, from its last CONNACK; None when it named none."""
         self._client = self._make_client(client_id, will)
+        self._subscriptions = Subscriptions(self._client)
 
     @property
     def connected(self) -> bool:
@@ -155,16 +150,11 @@ class Link:
 
     def subscribe(self, topic_filter: str, handler: Handler, *, qos: Literal[0, 1] = 1) -> None:
         """Call `handler(topic, payload)` for what matches, on the link's thread; asked for again on every connect."""
-        with self._handlers_lock:
-            self._handlers[topic_filter] = (handler, qos)
-            if self._subscribes:
-                self._ask([(topic_filter, qos)])
+        self._subscriptions.add(topic_filter, handler, qos)
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Undo `subscribe`."""
-        with self._handlers_lock:
-            if self._handlers.pop(topic_filter, None) and self._subscribes:
-                self._client.unsubscribe(topic_filter)
+        self._subscriptions.remove(topic_filter)
 
     def _make_client(self, client_id: str, will: tuple[str, bytes] | None) -> mqtt.Client:
         client = make_client(self._settings, client_id, will)
@@ -209,8 +199,8 @@ class Link:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        said, admitted = flags.is_disconnect_packet_from_server, self._subscribes or self.connected
-        self.state, self._subscribes = LinkState.WAITING, False
+        said, admitted = flags.is_disconnect_packet_from_server, self._subscriptions.standing or self.connected
+        self.state, self._subscriptions.standing = LinkState.WAITING, False
         why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
         self._put(Lost(why, said and reason.value == reasons.SESSION_TAKEN_OVER, admitted and not said))
 
@@ -293,11 +283,11 @@ class Link:
                     break
                 case Connected(session_present):
                     _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
-                    awaited = self._subscribe_again()
-                    if awaited == _NOTHING:
+                    awaited = self._subscriptions.ask_for_all()
+                    if awaited == NOTHING:
                         stood = self._stand()
                 case Subscribed(request, codes):
-                    self.refusals.subscribed(self._asked.pop(request, []), codes)
+                    self.refusals.subscribed(self._subscriptions.asked(request), codes)
                     if stood is None and request == awaited:
                         stood = self._stand()
                 case Lost():
@@ -305,32 +295,18 @@ class Link:
                     _log.warning("broker %s %s; trying again", where, event.reason)
                     break
                 case Arrived(topic, payload):
-                    self._dispatch(topic, payload)
+                    self._subscriptions.dispatch(topic, payload)
                 case _:
                     assert_never(event)
         self._hang_up()
         return 0.0 if stood is None else time.monotonic() - stood
-
-    def _subscribe_again(self) -> int | None:
-        """Ask for every subscription; the number of the request, or None when the connection was lost meanwhile."""
-        with self._handlers_lock:
-            self._subscribes, self._asked = True, {}
-            filters: list[tuple[str, int]] = [(topic, qos) for topic, (_, qos) in self._handlers.items()]
-            return self._ask(filters) if filters else _NOTHING
-
-    def _ask(self, filters: list[tuple[str, int]]) -> int | None:
-        """A request's number, or None when the connection was lost meanwhile. The lock is held."""
-        number = self._client.subscribe(filters)[1]
-        if number is not None:
-            self._asked[number] = [topic for topic, _ in filters]
-        return number
 
     def _stand(self) -> float:
         """The subscriptions hold: from now on messages go out, and answers to them arrive. Returns when."""
         began = time.monotonic()
         self.connects += 1
         self.state = LinkState.CONNECTED
-        self._guarded(self._on_connect)
+        guarded(self._on_connect)
         return began
 
     def _hang_up(self) -> None:
@@ -341,17 +317,4 @@ class Link:
             while True:
                 event = self._inbox.get_nowait()
                 if isinstance(event, Arrived):
-                    self._dispatch(event.topic, event.payload)
-
-    def _dispatch(self, topic: str, payload: bytes) -> None:
-        with self._handlers_lock:
-            handlers = [h for f, (h, _) in self._handlers.items() if mqtt.topic_matches_sub(f, topic)]
-        for handler in handlers:
-            self._guarded(handler, topic, payload)
-
-    def _guarded(self, function: Callable[..., None], *arguments: str | bytes) -> None:
-        """Run a handler; its error is logged, because one bad message must not end the link."""
-        try:
-            function(*arguments)
-        except Exception:  # noqa: BLE001  # whatever it is
-            _log.exception("a handler failed on %s", arguments[0] if arguments else "connecting")
+                    self._subscriptions.dispatch(event.topic, event.payload)

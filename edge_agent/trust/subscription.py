@@ -8,7 +8,8 @@ nothing: what is lost on the way is found missing by its digest and asked for ag
 
 from typing import Final
 
-from edge_agent.mqtt.link import Handler, Link
+from edge_agent.mqtt.link import Link
+from edge_agent.mqtt.subscriptions import Handler
 from edge_agent.trust.retained_metadata import FILTER, RetainedFiles
 
 IDLE_S: Final = 10.0

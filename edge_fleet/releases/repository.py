@@ -1,9 +1,9 @@
 """The TUF repository on the release side's disk: who may sign, what is listed, and when that expires.
 
-Every change writes new versioned files first and
-`timestamp.json` last, each by temporary file, fsync and rename: the timestamp names all others, so a change is there
-entirely or not at all, and what a killed command left behind is not named and is written over. A lock keeps two
-commands apart, also while one publishes. What a release is, and how it travels, is not known here.
+Every change writes new versioned files first and `timestamp.json` last, each by temporary file, fsync and rename: the
+timestamp names all others, so a change is there entirely or not at all, and what a killed command left behind is not
+named and is written over. A lock keeps two commands apart, also while one publishes. What a release is, and how it
+travels, is not known here.
 
 Nothing is signed while this machine's clock contradicts what was signed last: devices without a clock learn the time
 from `timestamp.json`, and what they learned from a wrong one locks them out until it is revoked with its key.
@@ -11,7 +11,6 @@ from `timestamp.json`, and what they learned from a wrong one locks them out unt
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -21,9 +20,10 @@ from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Time
 
 from edge_contract import limits, messages, trust
 from edge_contract.bounded_read import read_file
-from edge_contract.errors import EdgewiseError, TrustError, UsageError
+from edge_contract.errors import EdgewiseError, UsageError
 from edge_fleet.releases.clock_guard import check_clock
 from edge_fleet.releases.keys import KeyStore
+from edge_fleet.releases.listed import Elsewhere, Listed, Role
 from edge_fleet.releases.lock import FolderLock
 from edge_fleet.releases.metadata_folder import MetadataFolder
 
@@ -31,34 +31,9 @@ ROOT_LIFE: Final = timedelta(days=730)  # re-signed by people with the offline k
 TARGETS_LIFE: Final = timedelta(days=365)  # re-signed by the release key with every release
 ONLINE_LIFE: Final = timedelta(days=14)  # how long a device can be kept from news unnoticed; `release refresh` renews
 
-Role = Literal["root", "targets", "snapshot", "timestamp"]
 KEY_NAMES: Final[Mapping[Role, str]] = {
     "root": "root", "targets": "release", "snapshot": "online", "timestamp": "online"
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """The newest metadata that belongs together."""
-
-    root: Root
-    targets: Targets
-    snapshot: Snapshot
-    timestamp: Timestamp
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Verified metadata of this repository that are newer than its own: the broker's, after an old folder came back."""
-
-    roots: Mapping[int, bytes]
-    """By version."""
-    targets: Targets | None
-    """The list to take over; None where the one here is newer."""
-    snapshot: Snapshot | None
-    timestamp: Timestamp | None
-    files: Mapping[str, bytes]
-    """Of list and snapshot, as they were signed: the history that devices know."""
 
 
 class Repository:
@@ -99,7 +74,7 @@ class Repository:
             root.add_key(release.public_key, Targets.type)
             root.add_key(online.public_key, Snapshot.type)
             root.add_key(online.public_key, Timestamp.type)
-            listed = _Listed(root, Targets(), Snapshot(), Timestamp())
+            listed = Listed(root, Targets(), Snapshot(), Timestamp())
             listed.targets.version = listed.snapshot.version = listed.timestamp.version = 0  # counted up to 1 below
             self._publish(listed, new_targets=True)
             self.metadata.write_signed("1.root.json", root, root_signers)  # last: it says that a repository is here
@@ -152,7 +127,7 @@ class Repository:
             self._check_clock(listed.timestamp, behind=role != "online")
             return self._rotate(listed, role)
 
-    def _rotate(self, listed: _Listed, role: Literal["root", "release", "online"]) -> int:
+    def _rotate(self, listed: Listed, role: Literal["root", "release", "online"]) -> int:
         root = listed.root
         signers = self._root_signers(root)
         for tuf_role in ("targets", "timestamp"):  # missing keys are named before a root is written
@@ -200,20 +175,11 @@ class Repository:
             except EdgewiseError:
                 if found.targets is None or found.snapshot is None or found.timestamp is None or not self.exists:
                     raise
-                listed = _Listed(self.metadata.newest_root(), found.targets, found.snapshot, found.timestamp)
+                listed = Listed(self.metadata.newest_root(), found.targets, found.snapshot, found.timestamp)
             self._check_clock(listed.timestamp, found.timestamp, behind=not new_online_key)
             for version in sorted(found.roots):  # each by itself leaves a chain that devices can walk
                 self.metadata.write(f"{version}.root.json", found.roots[version])
-            listed = replace(listed, root=self.metadata.newest_root())
-            if found.targets is not None:
-                own, listed = listed.targets.version, replace(listed, targets=found.targets)
-                listed.targets.version = max(own, found.targets.version)
-            if not new_online_key and found.snapshot is not None:
-                listed.snapshot.version = max(listed.snapshot.version, found.snapshot.version)
-                listed.targets.version = max(listed.targets.version, found.snapshot.meta["targets.json"].version)
-            if not new_online_key and found.timestamp is not None:
-                listed.timestamp.version = max(listed.timestamp.version, found.timestamp.version)
-                listed.snapshot.version = max(listed.snapshot.version, found.timestamp.snapshot_meta.version)
+            listed = listed.ahead_of(self.metadata.newest_root(), found, online=not new_online_key)
             if new_online_key:
                 self._rotate(listed, "online")
             else:
@@ -224,13 +190,7 @@ class Repository:
 
     def expiries(self) -> dict[Role, datetime]:
         """When each role's metadata ends."""
-        listed = self._load()
-        return {
-            "root": listed.root.expires,
-            "targets": listed.targets.expires,
-            "snapshot": listed.snapshot.expires,
-            "timestamp": listed.timestamp.expires,
-        }
+        return {role: part.expires for role, part in self._load().parts.items()}
 
     def key_files(self) -> list[tuple[str, Key, Path | None]]:
         """Every key in force: its name, its public half, and its file where that is on this machine."""
@@ -277,13 +237,7 @@ class Repository:
             listed = self._load()
         except EdgewiseError:
             return 0
-        parts: dict[Role, int] = {
-            "root": listed.root.version,
-            "targets": listed.targets.version,
-            "snapshot": listed.snapshot.version,
-            "timestamp": listed.timestamp.version,
-        }
-        return parts[role]
+        return listed.parts[role].version
 
     def files(self) -> dict[str, bytes]:
         """All metadata that devices need, by file name, in an order in which each file's references stand before it.
@@ -296,16 +250,16 @@ class Repository:
             self._check_expiry(listed)
             return self._files(listed)
 
-    def _files(self, listed: _Listed) -> dict[str, bytes]:
+    def _files(self, listed: Listed) -> dict[str, bytes]:
         names = [f"{version}.root.json" for version in self.metadata.root_versions()]
         names += [f"{listed.targets.version}.targets.json", f"{listed.snapshot.version}.snapshot.json"]
-        index = messages.TrustIndex(
-            root=listed.root.version, snapshot=listed.snapshot.version, targets=listed.targets.version
-        )
         files = {name: self.metadata.read(name) for name in names}
-        return files | {"index.json": messages.encode(index), "timestamp.json": self.metadata.read("timestamp.json")}
+        return files | {
+            "index.json": messages.encode(listed.index),
+            "timestamp.json": self.metadata.read("timestamp.json"),
+        }
 
-    def _load(self) -> _Listed:
+    def _load(self) -> Listed:
         """The metadata in force, each file verified: damage on this disk must not be signed again."""
         versions = self.metadata.require()
         # A killed rotation leaves metadata that an earlier root of ours vouches for: it is signed again by the next.
@@ -313,9 +267,9 @@ class Repository:
         timestamp = self.metadata.verified("timestamp.json", Timestamp, roots)
         snapshot = self.metadata.verified(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, roots)
         targets = self.metadata.verified(f"{snapshot.meta['targets.json'].version}.targets.json", Targets, roots)
-        return _Listed(roots[0].signed, targets, snapshot, timestamp)
+        return Listed(roots[0].signed, targets, snapshot, timestamp)
 
-    def _publish(self, listed: _Listed, *, new_targets: bool) -> None:
+    def _publish(self, listed: Listed, *, new_targets: bool) -> None:
         """Sign and write targets (when they changed), snapshot and timestamp, each one version on."""
         root, targets, snapshot, timestamp = listed.root, listed.targets, listed.snapshot, listed.timestamp
         if new_targets:
@@ -343,21 +297,8 @@ class Repository:
         issued = [one.unrecognized_fields.get(trust.ISSUED_FIELD) for one in timestamps if one is not None]
         check_clock(self._now(), issued, self.directory, behind=behind, confirmed=self._clock_is_right)
 
-    def _check_expiry(self, listed: _Listed) -> None:
-        """Refuse to publish what devices would not take; each role names its own way out."""
-        now = self._now()
-        if listed.root.expires <= now:
-            raise TrustError(
-                f"the root metadata of {self.directory} expired on {listed.root.expires:%Y-%m-%d}, and devices take "
-                "nothing under it",
-                remedy="run `edgewise keys rotate root` with the root keys",
-            )
-        for part in (listed.targets, listed.snapshot, listed.timestamp):
-            if part.expires <= now:
-                raise TrustError(
-                    f"{part.type}.json of {self.directory} expired on {part.expires:%Y-%m-%d}: no device takes it",
-                    remedy="run `edgewise release refresh`",
-                )
+    def _check_expiry(self, listed: Listed) -> None:
+        listed.check_expiry(self._now(), self.directory)
 
     def _root_signers(self, root: Root) -> list[Signer]:
         keys = [root.keys[keyid] for keyid in root.roles[Root.type].keyids]

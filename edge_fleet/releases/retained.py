@@ -21,7 +21,8 @@ from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState
 from edge_fleet.link import Link
 from edge_fleet.releases.desired import DesiredStates, Issued
-from edge_fleet.releases.repository import Elsewhere, Repository
+from edge_fleet.releases.listed import Elsewhere
+from edge_fleet.releases.repository import Repository
 
 _VERSIONED: Final = re.compile(r"^([1-9][0-9]{0,15})\.(snapshot|targets)\.json$")
 _S = TypeVar("_S", Root, Snapshot, Targets, Timestamp)
