@@ -166,7 +166,8 @@ class Link:
     ) -> None:
         said, admitted = flags.is_disconnect_packet_from_server, self.connected
         self._connected.clear()
-        self._taken_over, self._silent = said and reason.value == reasons.SESSION_TAKEN_OVER, admitted and not said
+        self._taken_over = said and reason.value == reasons.SESSION_TAKEN_OVER
+        self._silent = admitted and reasons.stated(reason.value, said_by_broker=said) is None
         if not self._stopping.is_set():
             why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
             settings = self._settings
@@ -207,7 +208,8 @@ class Link:
                 stood=time.monotonic() - began if stood else 0.0, taken_over=self._taken_over, silent=self._silent
             )
             if pause:
-                _log.warning("broker %s %s; back in %g s", self._settings.where, takeover.LIKELY, pause)
+                why = reasons.reason(reasons.SESSION_TAKEN_OVER) if self._taken_over else takeover.LIKELY
+                _log.warning("the broker %s %s; back in %g s", self._settings.where, why, pause)
                 self._stopping.wait(pause)
                 continue
             self._stopping.wait(min(RECONNECT_LONGEST_S, RECONNECT_FIRST_S * 2.0 ** min(failures, 10)))

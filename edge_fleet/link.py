@@ -60,7 +60,7 @@ class Link:
         self._lock = threading.Lock()
         self._connected: queue.Queue[reasons.Reason | None] = queue.Queue()
         self._patient, self._stood_since = patient, 0.0
-        self._ended: reasons.Reason | None = None  # what the broker said when it ended a connection
+        self._ended: reasons.Reason | None = None  # why the last connection is gone, where that is known
         self.losses = 0
         """Connections in a row that the broker soon ended: most likely another client has the same id."""
         self.connects = 0
@@ -277,7 +277,7 @@ class Link:
             said = flags.is_disconnect_packet_from_server
             self._connected.put(reasons.ended(reason.value, said_by_broker=said, admitted=False))
             return
-        self._ended = reasons.reason(reason.value) if flags.is_disconnect_packet_from_server else None
+        self._ended = reasons.stated(reason.value, said_by_broker=flags.is_disconnect_packet_from_server)
         soon = time.monotonic() - self._stood_since < (PATIENCE_S[1] if self._patient else SOON_S)
         self.losses = self.losses + 1 if soon else 1
         if self._patient:

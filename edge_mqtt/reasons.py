@@ -99,16 +99,29 @@ def refused_login(code: int) -> Reason:
     return _AT_LOGIN.get(code) or reason(code)
 
 
+_BY_LIBRARY: Final = {
+    0x82: Reason("sent what is no MQTT 5", "look into its log, and at what stands between (a proxy, a firewall)"),
+    0x8D: Reason("no longer answers", "check the network, and that the broker runs"),
+}
+
+
+def stated(code: int, *, said_by_broker: bool) -> Reason | None:
+    """Why a connection that stood is gone, where that is known; None where the other side closed it without a word.
+
+    `said_by_broker`: the code came in a packet, and not from the client's own library.
+    """
+    return reason(code) if said_by_broker else _BY_LIBRARY.get(code)
+
+
 def ended(code: int, *, said_by_broker: bool, admitted: bool) -> Reason:
     """Why a connection is gone.
 
-    `said_by_broker`: the code came in a packet, and not from the client's own library. `admitted`: the broker had
-    accepted the connection; one that ends it before that, or answers in another protocol, most likely has no MQTT 5.
+    `said_by_broker`: as above. `admitted`: the broker had accepted the connection; one that ends it before that, or
+    answers in another protocol, most likely has no MQTT 5.
     """
-    if said_by_broker:
-        return reason(code)
-    if admitted:
-        return Reason("is no longer connected", "check the network, and that the broker runs")
+    if said_by_broker or admitted:
+        gone = Reason("is no longer connected", "check the network, and that the broker runs")
+        return stated(code, said_by_broker=said_by_broker) or gone
     return Reason(
         "ended the connection without an answer in MQTT 5",
         "check address and port, that TLS is meant on both sides or on neither, and that the broker has MQTT 5",

@@ -202,7 +202,8 @@ class Link:
         said, admitted = flags.is_disconnect_packet_from_server, self._subscriptions.standing or self.connected
         self.state, self._subscriptions.standing = LinkState.WAITING, False
         why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
-        self._put(Lost(why, said and reason.value == reasons.SESSION_TAKEN_OVER, admitted and not said))
+        silent = admitted and reasons.stated(reason.value, said_by_broker=said) is None
+        self._put(Lost(why, said and reason.value == reasons.SESSION_TAKEN_OVER, silent))
 
     def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         try:

@@ -9,9 +9,21 @@ from types import TracebackType
 class ScriptedBroker:
     """One thread a connection; a message is acknowledged once nothing more comes, so that what is in flight is seen."""
 
-    def __init__(self, *, connack: bytes = b"", suback: int = 1, puback: int = 0, end_on_publish: int = 0) -> None:
-        """`connack`: its properties. `suback`, `puback`: codes. `end_on_publish`: the code of a DISCONNECT instead."""
+    def __init__(
+        self,
+        *,
+        connack: bytes = b"",
+        suback: int = 1,
+        puback: int = 0,
+        end_on_publish: int = 0,
+        after_suback: bytes = b"",
+    ) -> None:
+        """`connack`: its properties. `suback`, `puback`: codes. `end_on_publish`: the code of a DISCONNECT instead.
+
+        `after_suback`: any bytes.
+        """
         self._connack, self._suback, self._puback, self._end = connack, suback, puback, end_on_publish
+        self._after = after_suback
         self.connections = self.most_in_flight = self.published = 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
@@ -59,6 +71,7 @@ class ScriptedBroker:
                         self.most_in_flight = max(self.most_in_flight, len(waiting))
                     case 8:
                         self._send(connection, 0x90, body[:2] + bytes([0, self._suback]))
+                        connection.sendall(self._after)
                     case 10:
                         self._send(connection, 0xB0, body[:2] + bytes([0, 0]))
                     case 14:

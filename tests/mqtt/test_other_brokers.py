@@ -9,12 +9,14 @@ import pytest
 from edge_agent.mqtt import client as device_client
 from edge_agent.mqtt.link import Link as DeviceLink
 from edge_agent.mqtt.settings import BrokerSettings as DeviceSettings
+from edge_bridge import link as bridge_link
 from edge_bridge.link import Link as BridgeLink
 from edge_bridge.settings import BrokerSettings as BridgeSettings
 from edge_contract.errors import EdgewiseError
 from edge_fleet import link as fleet_link
 from edge_fleet.link import Arrived
 from edge_fleet.link import Link as FleetLink
+from edge_mqtt import takeover
 from edge_mqtt.address import BrokerAddress
 from tests.eventually import eventually
 from tests.mqtt.scripted_broker import ScriptedBroker
@@ -107,6 +109,43 @@ def test_a_broker_that_ends_the_connection_for_a_message_is_quoted_and_no_rival_
         with FleetLink(BrokerAddress(port=broker.port)) as release, pytest.raises(EdgewiseError, match=words) as error:
             release.publish([Arrived("t/1", b"x")])
     assert "another client" not in caplog.text + str(error.value)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x30\x06\x00\x01t\x01\x99x", b"\x30\xff\xff\xff\xff\xff\x01", b"\xe0\x02\x77\x00"],
+    ids=["a property that there is not", "a length without end", "a reason that there is not"],
+)
+def test_packets_that_cannot_be_read_are_called_so_and_no_rival_is_blamed(
+    garbage: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_link, "RECONNECT_FIRST_S", 0.01)
+    with ScriptedBroker(after_suback=garbage) as broker:
+        with device(broker) as link:
+            eventually(lambda: broker.connections > takeover.SILENT_ENDS)
+            eventually(lambda: "sent what is no MQTT 5" in link.complaint)
+        caplog.clear()
+        broker.connections = 0
+        with bridge(broker):
+            eventually(lambda: broker.connections > takeover.SILENT_ENDS)
+        assert "sent what is no MQTT 5" in caplog.text
+    assert "another client" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_command_ends_with_what_it_could_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_link, "WAIT_S", 5.0)
+    with ScriptedBroker(after_suback=b"\x00\x00") as broker, FleetLink(BrokerAddress(port=broker.port)) as release:
+        release.subscribe("x/+", lambda _: None)
+        with pytest.raises(EdgewiseError, match="sent what is no MQTT 5"):
+            release.publish([Arrived("t/1", b"x")])
+
+
+def test_a_bridge_whose_session_was_taken_over_says_what_the_broker_said(caplog: pytest.LogCaptureFixture) -> None:
+    with ScriptedBroker(after_suback=b"\xe0\x01\x8e") as broker, bridge(broker):
+        eventually(lambda: "back in 60 s" in caplog.text)
+    assert "because another client came with the same id" in caplog.text
+    assert "without a word" not in caplog.text
 
 
 def test_a_session_that_the_broker_forgets_sooner_than_asked_is_said(caplog: pytest.LogCaptureFixture) -> None:

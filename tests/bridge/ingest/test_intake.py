@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from edge_bridge.fleet.state import FleetState
@@ -18,7 +20,7 @@ from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Message
-from tests.bridge.publisher import prediction, telemetry
+from tests.bridge.publisher import info, prediction, telemetry
 
 
 class _Pipeline:
@@ -65,6 +67,19 @@ def test_nothing_is_acknowledged_before_it_is_committed(tmp_path: Path) -> None:
     assert pipeline.acks == []
     pipeline.commit()
     assert pipeline.acks == [Ack(session=5, sequence=1)]
+
+
+def test_a_device_that_changes_its_labels_too_often_is_named_once_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = _Pipeline(tmp_path)
+    for number in range(3 * LimitSettings().label_changes):
+        pipeline.say(("info", replace(info("cam", 5), agent=f"agent-{number}")))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("cam changes its model or inventory too often")
+    assert "limits.label_changes" in said
+    counted = pipeline.metrics.registry.get_sample_value("edgewise_bridge_limit_passed_total", {"what": "labels"})
+    assert counted == 2 * LimitSettings().label_changes
 
 
 def test_what_the_database_refused_is_committed_and_acknowledged_later(tmp_path: Path) -> None:
