@@ -13,6 +13,7 @@ from edge_contract import limits
 from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
 from edge_contract.manifest import ModelManifest, decode
+from train.data.dataset import read_archive
 
 FOLDER: Final = Path("build/convert")
 FLOAT: Final = "float.tflite"
@@ -64,8 +65,8 @@ def read(folder: Path) -> Converted:
     """
     try:
         record = msgspec.json.decode(read_file(folder / RECORD, limits.DOCUMENT_BYTES), type=ConversionRecord)
-        with np.load(folder / REFERENCE, allow_pickle=False) as archive:
-            reference = {name: archive[name].astype(np.float32) for name in archive.files}
+        kept = read_archive(folder / REFERENCE)
+        reference = {name: array.astype(np.float32) for name, array in kept.items()}
         return Converted(
             record=record,
             candidate=decode(read_file(folder / CANDIDATE, limits.DOCUMENT_BYTES)),

@@ -21,6 +21,8 @@ from convert.tflite.candidate import describe
 from convert.tflite.flatbuffer import parse
 from convert.tflite.layer_report import draw, table, to_markdown
 from convert.tflite.runtimes import LITERT, ask
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.command_end import command
 from edge_contract.durable import make_directory, write_file
 from edge_contract.errors import EdgewiseError
@@ -71,7 +73,7 @@ def quantize(
     candidate = describe(int8_model, data.label_names, data.images, crop, budget)
     record = artifacts.ConversionRecord(
         method=settings.method,
-        network=digest_of(network_path.read_bytes()),
+        network=digest_of(read_file(network_path, limits.NETWORK_BYTES)),
         dataset=data.source_digest,
         network_weights=conversion.weights_of(network),
         float_digest=digest_of(float_model),

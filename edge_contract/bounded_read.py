@@ -2,7 +2,8 @@
 
 A name may lead to a folder, to a disk image of ten gigabytes, to `/dev/zero` or to a pipe into which nobody writes.
 Each of these is an `OSError` here, with the file's name and a text fit for a sentence; none fills the memory or waits
-for ever. A pipe that is written to, such as a shell's `<(pass show release-key)`, is read like a file.
+for ever. A pipe that is written to, such as a shell's `<(pass show release-key)`, is read like a file. Where a library
+opens the name itself, `check_file` refuses the same beforehand.
 """
 
 import errno
@@ -23,19 +24,30 @@ def read_file(path: Path, at_most: int) -> bytes:
     Raises:
         OSError: it cannot be read, is larger, is a folder, or nothing comes out of it.
     """
-    try:
-        # Not to wait for who writes into a pipe; of a file it changes nothing.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except ValueError as error:  # NUL, or a lone surrogate
-        raise OSError(errno.EINVAL, "no file can have such a name", str(path)) from error
+    descriptor = _opened(path)
     try:
         found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         regular = stat.S_ISREG(found.st_mode)
         if regular and found.st_size > at_most:
             raise _too_large(path, at_most)
         return _read(descriptor, path, at_most, waits=not regular)
+    finally:
+        os.close(descriptor)
+
+
+def check_file(path: Path, at_most: int) -> None:
+    """For a library that opens the file itself: it is a regular one that can be read, of `at_most` bytes.
+
+    Raises:
+        OSError: as `read_file`, and for a pipe or a device.
+    """
+    descriptor = _opened(path)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.ENODEV, "no regular file, but a pipe or a device", str(path))
+        if found.st_size > at_most:
+            raise _too_large(path, at_most)
     finally:
         os.close(descriptor)
 
@@ -48,6 +60,19 @@ def read_text(path: Path, at_most: int) -> str:
         UnicodeDecodeError: it is no such text.
     """
     return read_file(path, at_most).decode("utf-8-sig")
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of whatever is there but a folder."""
+    try:
+        # Not to wait for who writes into a pipe; of a file it changes nothing.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # NUL, or a lone surrogate
+        raise OSError(errno.EINVAL, "no file can have such a name", str(path)) from error
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return descriptor
 
 
 def _read(descriptor: int, path: Path, at_most: int, *, waits: bool) -> bytes:

@@ -32,6 +32,7 @@ _REMEDIES: Final = {
     errno.EEXIST: ("it is there already, as something else", "move it away, or name another"),
     errno.ENAMETOOLONG: ("the name is too long", "name another"),
     errno.ELOOP: ("its links lead in a circle", "name another"),
+    errno.ENODEV: ("it is a pipe or a device", "name a file"),
     errno.EINVAL: ("no file can have such a name", "name another"),
     errno.EMFILE: ("this process has too many open files", "raise the limit (`ulimit -n`)"),
     errno.ENOMEM: ("there is not enough memory", "end other programs, or ask for less at once"),

@@ -35,6 +35,15 @@ DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 SECRET_BYTES: Final = 64 * 1024
 """The largest file of a password, a passphrase, a key or a certificate."""
 
+CERTIFICATES_BYTES: Final = 4 * 1024 * 1024
+"""The largest file of certificates that vouch for others: a system's whole collection has a quarter of a megabyte."""
+
+LEDGER_BYTES: Final = 256 * 1024 * 1024
+"""The largest ledger: half a million entries."""
+
+DATASET_BYTES: Final = 256 * 1024 * 1024 * 1024
+"""The largest file of training data: what memory holds is checked beside it."""
+
 NETWORK_BYTES: Final = 4 * 1024 * 1024 * 1024
 """The largest file of a network in training, or of the weights it starts from."""
 

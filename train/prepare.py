@@ -19,9 +19,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from edge_contract.bounded_read import read_text
 from edge_contract.command_end import command
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.setting_types import Seed, Text, TextOrNone
+from edge_contract.settings_file import LARGEST
 from edge_vision.faces import open_detector
 from edge_vision.framed import FaceSample, sample
 from train.data.dataset import Dataset, image_digests, save
@@ -107,7 +109,7 @@ def _faces(dataset: Dataset, seed: int) -> FaceSample | None:
 
 def searches_faces(params: Path) -> bool:
     """Whether a model of this params file, which was read before, is to look for faces on a device."""
-    package = yaml.safe_load(params.read_text(encoding="utf-8")).get("package")
+    package = yaml.safe_load(read_text(params, LARGEST)).get("package")
     return isinstance(package, dict) and package.get("around", "face") == "face"
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.tflite.centering import Centering, plan
+from edge_contract import limits
+from edge_contract.bounded_read import check_file
 from edge_contract.errors import UsageError
 
 Images = NDArray[np.uint8]
@@ -29,8 +31,12 @@ def load_network(path: Path) -> Any:
         UsageError: the file is absent, no Keras file, or the network does not take one image of a fixed size and
             answer one probability per label.
     """
-    if not path.is_file():
-        raise UsageError(f"{path} is not there", remedy="train a network first (`make train`)")
+    try:
+        check_file(path, limits.NETWORK_BYTES)  # Keras opens it by name
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there", remedy="train a network first (`make train`)") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="name a network's file") from error
     keras = keras_on_tensorflow()
     try:
         network = keras.saving.load_model(path, compile=False)

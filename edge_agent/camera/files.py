@@ -9,6 +9,7 @@ import cv2
 from edge_agent.camera.moments import Moments
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceError, SourceTraits
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
 from edge_vision.picture import (
     LARGEST_BYTES,
@@ -196,8 +197,7 @@ def read_image(path: Path, *, gray: bool) -> Pixels:
         UsageError: it cannot be read, is too large or no image; the text names it.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+        data = read_file(path, LARGEST_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}).") from error
     try:

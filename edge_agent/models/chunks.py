@@ -6,8 +6,11 @@ QoS 0 get lost, and says on the `need` topic what is missing: the release side p
 without its digest is dropped and counts as missing. Nothing here decides whether the file may be run.
 """
 
+import contextlib
 import logging
 import os
+import shutil
+import stat
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -52,7 +55,8 @@ class PartFile:
         self.digest = blob.digest
         self.path = directory / f"{blob.digest}.part"
         self._cut, self._size = blob.chunks, blob.size
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        _clear(self.path)
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         os.ftruncate(self._descriptor, self._size)
         self.missing: list[int] = [
             number
@@ -90,6 +94,16 @@ class PartFile:
 
     def _length(self, number: int) -> int:
         return min(self._cut.size, self._size - number * self._cut.size)
+
+
+def _clear(path: Path) -> None:
+    """Remove what no download left here: a folder, a pipe, a link."""
+    with contextlib.suppress(FileNotFoundError):
+        kind = path.lstat().st_mode
+        if stat.S_ISDIR(kind):
+            shutil.rmtree(path)
+        elif not stat.S_ISREG(kind):
+            path.unlink()
 
 
 class Download:

@@ -7,6 +7,8 @@ digest that was signed, and what it says of the model is held against the signed
 from pathlib import Path
 
 from edge_agent.models.chunks import Broker, Download, PartFile
+from edge_contract import limits
+from edge_contract.bounded_read import read_file
 from edge_contract.messages import ModelRef
 from edge_contract.trust import Blob, ListedRelease, Release, decode_release
 
@@ -94,4 +96,4 @@ def read_release(parts: Path, model: ModelRef, listed: ListedRelease) -> Release
     part = PartFile(parts, listed.file)
     missing = part.missing
     part.close()
-    return None if missing else decode_release(part.path.read_bytes(), model, listed)
+    return None if missing else decode_release(read_file(part.path, limits.RELEASE_BYTES), model, listed)

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from edge_contract import limits, package
+from edge_contract.bounded_read import read_file
 from edge_contract.durable import point_link, sync_directory, sync_file, write_file
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
@@ -66,7 +67,7 @@ class Slots:
             TrustError: the file is not the model that the manifest names.
             OSError: the disk is full or broken; nothing is half there.
         """
-        _check(file.read_bytes(), manifest)
+        _check(read_file(file, limits.MODEL_BYTES), manifest)
         slot = Slot(name=f"{manifest.name}-{manifest.release}-{digest_of(encode(manifest))[:12]}", model=manifest.ref)
         with contextlib.suppress(TrustError):
             self.load(slot)
@@ -141,8 +142,8 @@ def read_slot(path: Path) -> ActiveModel:
         TrustError: it is missing or damaged.
     """
     try:
-        manifest = _read(path / _MANIFEST, limits.MANIFEST_BYTES)
-        model = _read(path / _MODEL, limits.MODEL_BYTES)
+        manifest = read_file(path / _MANIFEST, limits.MANIFEST_BYTES)
+        model = read_file(path / _MODEL, limits.MODEL_BYTES)
     except OSError as error:
         raise TrustError(f"slot {path.name} cannot be read ({error.strerror}): not loaded.") from error
     if not _NAME.fullmatch(path.name) or not path.name.endswith(digest_of(manifest)[:12]):
@@ -162,9 +163,3 @@ def _check(model: bytes, manifest: ModelManifest) -> None:
         raise TrustError(
             f"the file of {manifest.name} {manifest.release} has not the size and digest its manifest names: refused."
         )
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """The file, never more than one byte past the limit (whose digest then cannot hold)."""
-    with path.open("rb") as file:
-        return file.read(limit + 1)

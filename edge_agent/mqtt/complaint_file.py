@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Final
 
+from edge_contract.bounded_read import read_file
 from edge_contract.durable import write_file
 
 _FILE: Final = "broker.txt"
-_LONGEST: Final = 2000  # characters
+_LONGEST: Final = 2000  # bytes that are shown
+_LARGEST: Final = 64 * 1024
 
 
 class ComplaintFile:
@@ -30,8 +32,7 @@ class ComplaintFile:
 def read(directory: Path) -> str:
     """What the running agent said last; empty when all is well, or there is no such file."""
     try:
-        with (directory / _FILE).open("rb") as file:
-            text = file.read(_LONGEST).decode(errors="replace")
+        text = read_file(directory / _FILE, _LARGEST)[:_LONGEST].decode(errors="replace")
     except OSError:
         return ""
     return "".join(sign if sign.isprintable() else " " for sign in text)

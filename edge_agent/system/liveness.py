@@ -81,7 +81,7 @@ def trouble(directory: Path, now: float) -> str:
         EdgewiseError: this user may not read it.
     """
     try:
-        descriptor = os.open(directory / _FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory / _FILE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return f"no agent has run on {directory}."
     except OSError as error:

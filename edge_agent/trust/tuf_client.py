@@ -28,6 +28,7 @@ from edge_agent.trust.clock import SignedTime
 from edge_agent.trust.evidence import OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_contract import limits
+from edge_contract.bounded_read import check_file, read_file
 from edge_contract.durable import sync_directory, sync_file
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.trust import ISSUED_FIELD, ListedRelease, blob_of_target
@@ -51,7 +52,7 @@ class _GivenFetcher(FetcherInterface):
         name = url.rpartition("/")[2]
         data = self._given.get(name)
         if data is None and name == "timestamp.json" and (kept := self._directory / name).is_file():
-            data = kept.read_bytes()
+            data = read_file(kept, limits.METADATA_BYTES)
         if data is None:
             # TUF asks for the next root until it is told that there is none.
             raise DownloadHTTPError(f"{name} is not on the broker", 404)
@@ -73,6 +74,8 @@ class Trust:
             # file over a newer one.
             directory.mkdir(parents=True, exist_ok=True)
             fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
+            for kept in directory.rglob("*.json"):
+                check_file(kept, limits.METADATA_BYTES)  # TUF opens them by name, and reads whatever comes
             self._root: Root = self._updater({})._trusted_set.root
         except RepositoryError as error:
             raise EdgewiseError(

@@ -232,7 +232,11 @@ class UpdateWork:
 
     def _clear_parts(self, keep: set[str]) -> None:
         for part in self._parts.glob("*"):
-            if part.stem not in keep:
+            if part.stem in keep:
+                continue
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
                 part.unlink()
 
 

@@ -5,6 +5,7 @@ breaks the chain at a line that can be named. A chain cannot show that its newes
 (`Ledger.heads`) elsewhere as well, as `registry` does in its store.
 """
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from edge_contract import limits
+from edge_contract.bounded_read import check_file, read_file
 from edge_contract.durable import make_directory, sync_directory
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.manifest import digest_of
@@ -53,6 +56,8 @@ class Ledger:
         """
         try:
             make_directory(self.path.parent)
+            with contextlib.suppress(FileNotFoundError):
+                check_file(self.path, limits.LEDGER_BYTES - _LINE_BYTES)
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 file.seek(0)
@@ -94,7 +99,7 @@ class Ledger:
 
     def _read(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_file(self.path, limits.LEDGER_BYTES)
         except FileNotFoundError:
             return b""
         except OSError as error:

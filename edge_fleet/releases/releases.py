@@ -147,7 +147,7 @@ class Releases:
         lost: dict[str, str] = {}
         for path, target in self.repository.listed().items():
             digest, file = target.hashes["sha256"], self._path(target.hashes["sha256"], PurePosixPath(path).suffix)
-            if not file.is_file() or digest_of(file.read_bytes()) != digest:
+            if not _is_whole(file, digest):
                 lost[digest] = path
         return lost
 
@@ -191,7 +191,7 @@ class Releases:
             return True
         if file is not None and targets[model_path(manifest.ref)].hashes["sha256"] == manifest.digest:
             kept = self._path(file.hashes["sha256"], _RELEASE)
-            if not kept.is_file() or digest_of(kept.read_bytes()) != kept.stem:
+            if not _is_whole(kept, kept.stem):
                 return False  # the same model, and what described it is lost: it is described anew
         if self._read(model_path(manifest.ref), targets).manifest == manifest:
             return True
@@ -230,6 +230,14 @@ class Releases:
 
     def _path(self, digest: str, suffix: str) -> Path:
         return self.repository.directory / _FILES / f"{digest}{suffix}"
+
+
+def _is_whole(file: Path, digest: str) -> bool:
+    """Whether a kept file is there with its digest."""
+    try:
+        return digest_of(read_file(file, max(limits.MODEL_BYTES, limits.RELEASE_BYTES))) == digest
+    except OSError:
+        return False
 
 
 def _check_readable(data: bytes, release: Release) -> None:

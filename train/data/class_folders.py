@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
+from edge_vision.picture import LARGEST_BYTES
 from train.data.folder_layout import survey
 from train.data.rows import EMOTIONS, TRAIN, PictureFormat, Problem, Rows, decoded, fitted
 from train.progress import steps
@@ -41,7 +43,7 @@ def read(root: Path, form: PictureFormat) -> Rows:
             problems.append(Problem(place, f"label `{file.label}` has no folder under {layout.base.name}/"))
             continue
         try:
-            content = file.path.read_bytes()
+            content = read_file(file.path, LARGEST_BYTES)
         except OSError as error:
             problems.append(Problem(place, f"cannot be read ({error.strerror})"))
             continue

@@ -2,14 +2,16 @@
 
 import csv
 import hashlib
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract import limits
+from edge_contract.bounded_read import check_file
 from edge_contract.errors import UsageError
 from train.data.rows import EMOTIONS, PRIVATE, TEST, TRAIN, PictureFormat, Problem, Rows, fitted
 from train.progress import steps
@@ -23,6 +25,7 @@ VOTES = {
 }  # fmt: skip
 _DELIMITERS = (",", ";", "\t")
 _LONGEST_HEADER = 65_536  # characters
+_LONGEST_ROW = 10_000_000  # characters; pixels of one picture are 8 kB
 _TOGETHER = "give the two files that belong together row for row"
 
 
@@ -80,8 +83,9 @@ def _records(path: Path, columns: list[str], optional: tuple[str, ...] = ()) -> 
 
     Columns may be parted by commas, semicolons or tabs; an `optional` one that is not there is left out.
     """
-    csv.field_size_limit(min(sys.maxsize, 10_000_000))  # pixels of one picture are 8 kB; the default allows 131
+    csv.field_size_limit(_LONGEST_ROW)  # the default allows 131 kB
     try:
+        check_file(path, limits.DATASET_BYTES)
         with path.open(newline="", encoding="utf-8-sig") as file:  # with or without the mark that Excel writes
             first = file.readline(_LONGEST_HEADER)
             delimiter = max(_DELIMITERS, key=first.count)
@@ -93,13 +97,27 @@ def _records(path: Path, columns: list[str], optional: tuple[str, ...] = ()) -> 
                     )
             wanted = [*columns, *(column for column in optional if column.lower() in header)]
             at = {column: header.index(column.lower()) for column in wanted}
-            for row, values in enumerate(csv.reader(file, delimiter=delimiter), start=2):
+            for row, values in enumerate(csv.reader(_lines(file), delimiter=delimiter), start=2):
                 if values:
                     yield row, {name: values[i].strip() if i < len(values) else "" for name, i in at.items()}
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="name a CSV file") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV file ({error}).") from error
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines that are left, none longer than a row may be: a file of NULs is one line.
+
+    Raises:
+        csv.Error: one is.
+    """
+    while line := file.readline(_LONGEST_ROW + 1):
+        if len(line) > _LONGEST_ROW:
+            raise csv.Error(f"a line of more than {_LONGEST_ROW:,} characters")
+        yield line
 
 
 def _usage(value: str) -> int:

@@ -6,7 +6,9 @@ FER+), `source_digest` unicode. Training reads `train` and `selection` only; `te
 """
 
 import hashlib
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract import limits
+from edge_contract.bounded_read import check_file
 from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
 
@@ -97,6 +101,35 @@ def write_archive(path: Path, arrays: Mapping[str, NDArray[Any]], *, compress: b
                 np.lib.format.write_array(out, np.asarray(array, order="C"), allow_pickle=False)
 
 
+def read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a NumPy archive by their names. Nothing in it is run, and memory holds all of it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it cannot be read, is no such archive, is damaged, or larger than this machine's memory.
+    """
+    try:
+        check_file(path, limits.DATASET_BYTES)
+        with zipfile.ZipFile(path) as archive:
+            size, memory = sum(entry.file_size for entry in archive.infolist()), _memory()
+        if size > memory:
+            raise ValueError(f"its arrays have {size:,} bytes, and this machine has {memory:,} of memory")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    except MemoryError:
+        raise ValueError("one of its arrays is larger than this machine's memory") from None
+    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise ValueError(str(error)) from error
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def load(path: Path) -> Dataset:
     """Read a dataset file.
 
@@ -108,17 +141,17 @@ def load(path: Path) -> Dataset:
             f"{path} does not exist", remedy="run `make data SOURCE=fer2013.csv` (or a folder, or synthetic:2000) first"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            dataset = Dataset(
-                images=archive["images"],
-                labels=archive["labels"],
-                split=archive["split"],
-                label_names=tuple(str(name) for name in archive["label_names"]),
-                votes=archive["votes"],
-                vote_names=tuple(str(name) for name in archive["vote_names"]),
-                source_digest=str(archive["source_digest"]),
-            )
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        archive = read_archive(path)
+        dataset = Dataset(
+            images=archive["images"],
+            labels=archive["labels"],
+            split=archive["split"],
+            label_names=tuple(str(name) for name in archive["label_names"]),
+            votes=archive["votes"],
+            vote_names=tuple(str(name) for name in archive["vote_names"]),
+            source_digest=str(archive["source_digest"]),
+        )
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise UsageError(
             f"{path} is not a dataset file ({error})", remedy="write it again with `make data SOURCE=…`"
         ) from error

@@ -8,6 +8,8 @@ Splitting and counting are `train.prepare`'s.
 
 from pathlib import Path
 
+from edge_contract import limits
+from edge_contract.bounded_read import check_file
 from edge_contract.errors import UsageError
 from train.data import archive, class_folders, csv_file, synthetic
 from train.data.rows import PictureFormat, Rows
@@ -35,13 +37,16 @@ def _read_files(path: Path, ferplus: str, form: PictureFormat) -> Rows:
         if ferplus:
             raise UsageError(f"{ferplus} goes with fer2013.csv, not with the folder {path}", remedy="leave FERPLUS out")
         return class_folders.read(path, form)
-    if path.is_file():
+    try:
+        check_file(path, limits.DATASET_BYTES)
         _refuse_archive(path)
-        return csv_file.read(path, Path(ferplus) if ferplus else None, form)
-    raise UsageError(
-        f"{path} does not exist",
-        remedy="name fer2013.csv, a folder of class folders, an archive of one of them, or synthetic:2100",
-    )
+    except OSError as error:
+        problem = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise UsageError(
+            f"{path} {problem}",
+            remedy="name fer2013.csv, a folder of class folders, an archive of one of them, or synthetic:2100",
+        ) from error
+    return csv_file.read(path, Path(ferplus) if ferplus else None, form)
 
 
 def _refuse_archive(path: Path) -> None:

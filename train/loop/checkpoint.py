@@ -6,7 +6,6 @@ Random draws need no state: they follow from (seed, epoch, step).
 
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.data.dataset import write_archive
+from train.data.dataset import read_archive, write_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,13 @@ def load_averaged(path: Path) -> list[NDArray[Any]]:
 
 def _read(path: Path) -> Checkpoint:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            head = json.loads(str(archive["head"]))
-            names = sorted(archive.files)
-            variables = [archive[name] for name in names if name.startswith("variable")]
-            averaged = [archive[name] for name in names if name.startswith("averaged")]
+        archive = read_archive(path)
+        head = json.loads(str(archive["head"]))
+        names = sorted(archive)
+        variables = [archive[name] for name in names if name.startswith("variable")]
+        averaged = [archive[name] for name in names if name.startswith("averaged")]
         return Checkpoint(head["epoch"], head["fingerprint"], head["history"], variables, averaged)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} cannot be read as a checkpoint ({error})", remedy="remove it to train from the start"
         ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract import limits
-from edge_contract.bounded_read import read_file
+from edge_contract.bounded_read import check_file, read_file
 from edge_contract.durable import move
 from edge_contract.errors import UsageError
 from train.loop.settings import TrainParams
@@ -30,8 +30,13 @@ def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]
     """
     if not (run / MODEL).exists() or not (run / PARAMS).exists():
         raise UsageError(f"{run} holds no finished training", remedy="train it first (`python -m train.fit`)")
-    params = msgspec.json.decode(read_file(run / PARAMS, limits.DOCUMENT_BYTES), type=TrainParams)
-    shipped = keras.models.load_model(run / MODEL, compile=False)
+    try:
+        params = msgspec.json.decode(read_file(run / PARAMS, limits.DOCUMENT_BYTES), type=TrainParams)
+        check_file(run / MODEL, limits.NETWORK_BYTES)  # Keras opens it by name
+        shipped = keras.models.load_model(run / MODEL, compile=False)
+    except (OSError, ValueError, KeyError, msgspec.MsgspecError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{run} holds no training that can be read ({reason})", remedy="train it again") from error
     if shipped.output_shape[-1] != len(label_names):
         raise UsageError(f"{run} answers {shipped.output_shape[-1]} classes, the dataset has {len(label_names)}.")
     return shipped, params
@@ -58,7 +63,7 @@ def write_outputs(
     (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     result = scores.score(labels, probabilities)
     known = {
-        "network": hashlib.sha256((output / MODEL).read_bytes()).hexdigest(),
+        "network": hashlib.sha256(read_file(output / MODEL, limits.NETWORK_BYTES)).hexdigest(),
         "selection_accuracy": result.accuracy.value, "selection_n": result.n, "mlflow_run": mlflow_run,
     }  # fmt: skip
     (output / RESULT).write_text(json.dumps(known, indent=1) + "\n")

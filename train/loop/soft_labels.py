@@ -5,7 +5,6 @@ Answers for the very view that the student is given teach better than one answer
 """
 
 import dataclasses
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.errors import UsageError
-from train.data.dataset import Dataset, write_archive
+from train.data.dataset import Dataset, read_archive, write_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,10 @@ def load_views(path: Path, data: Dataset, rows: NDArray[np.intp]) -> Views:
             f"{path} does not exist", remedy="write a teacher's answers with `python -m train.distill` first"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            made_from = str(archive["source_digest"]), tuple(archive["label_names"])
-            views = Views(*(archive[field.name] for field in dataclasses.fields(Views)))
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        archive = read_archive(path)
+        made_from = str(archive["source_digest"]), tuple(archive["label_names"])
+        views = Views(*(archive[field.name] for field in dataclasses.fields(Views)))
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise UsageError(
             f"{path} is not a file of views ({error})", remedy="run `python -m train.distill` again"
         ) from error

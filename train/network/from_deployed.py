@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract import limits
+from edge_contract.bounded_read import check_file
 from edge_contract.errors import UsageError
 from train.network.builder import Builder, ConvRecord
 from train.network.mirror import MirrorConv, with_mirror_images
@@ -25,6 +27,10 @@ def load_shipped(path: Path) -> Any:
     Raises:
         UsageError: The file holds no network.
     """
+    try:
+        check_file(path, limits.NETWORK_BYTES)  # Keras opens it by name
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="check train.start_from") from error
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:

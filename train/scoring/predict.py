@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract import limits, package
-from edge_contract.bounded_read import read_file
+from edge_contract.bounded_read import check_file, read_file
 from edge_contract.errors import UsageError
 from edge_vision import confined_goldens
 from train.progress import steps
@@ -49,6 +49,10 @@ def _model_file(path: Path) -> bytes:
 def _keras(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     import keras  # noqa: PLC0415 - scoring a .tflite needs no training framework
 
+    try:
+        check_file(path, limits.NETWORK_BYTES)  # Keras opens it by name
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", remedy="name a model's file") from error
     try:
         model: Any = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError) as error:

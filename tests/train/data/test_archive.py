@@ -76,7 +76,11 @@ def linked(name: str) -> zipfile.ZipInfo:
         ("../outside.png", "leads outside"),
         ("/etc/outside.png", "leads outside"),
         ("a/../../outside.png", "leads outside"),
-        ("a\\..\\outside.png", "leads outside"),
+        ("a\\..\\..\\outside.png", "leads outside"),
+        ("\\outside.png", "leads outside"),
+        ("C:\\outside.png", "leads outside"),
+        ("C:outside.png", "leads outside"),
+        ("a\\0.png", "twice"),
         (linked("a/link.png"), "no regular file"),
         ("a//0.png", "twice"),
         ("a/0.png/1.png", "cannot be unpacked"),
@@ -88,6 +92,50 @@ def test_an_entry_that_is_no_file_inside_is_refused(entry: str | zipfile.ZipInfo
         read_source(str(made), "", FORM, 1)
     assert "unpack it" in refused.value.remedy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["work", "x.zip"]
+
+
+def test_a_zip_that_windows_packed_with_backslashes_is_read_as_the_folders_are(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "tree", {"train/cat": 2, "train/dog": 2, "test/cat": 1, "test/dog": 1})
+    files = [(path.relative_to(tmp_path).as_posix(), path) for path in tree.rglob("*")]
+    made = zipped(
+        tmp_path / "x.zip",
+        *((name.replace("/", "\\") + "\\" * path.is_dir(), b"" if path.is_dir() else path.read_bytes())
+          for name, path in files),
+    )  # fmt: skip
+    found, expected = read_source(str(made), "", FORM, 1), read_source(str(tree), "", FORM, 1)
+    assert (found.digest, found.places) == (expected.digest, expected.places)
+
+
+def header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf()
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("before", [b"", tarfile.TarInfo("a/0.png").tobuf()], ids=["first", "later"])
+@pytest.mark.parametrize("packing", ["w", "w:gz"])
+def test_a_tar_whose_headers_would_fill_the_memory_is_refused_unread(
+    kind: bytes, before: bytes, packing: str, tmp_path: Path
+) -> None:
+    made = tmp_path / "x.tar"
+    with tarfile.open(made, packing) as packed:
+        assert packed.fileobj is not None
+        packed.fileobj.write(before + header(kind, 3 << 30) + bytes(4096))
+    with pytest.raises(UsageError, match="headers are larger than any tool makes them"):
+        read_source(str(made), "", FORM, 1)
+
+
+def test_many_headers_of_a_tar_are_bounded_in_all(tmp_path: Path) -> None:
+    made = tmp_path / "x.tar.gz"
+    filler = b"1000000 comment=" + b"x" * (1_000_000 - 17) + b"\n"
+    with tarfile.open(made, "w:gz") as packed:
+        assert packed.fileobj is not None
+        for number in range(40):
+            packed.fileobj.write(header(tarfile.XHDTYPE, len(filler)) + filler + bytes(-len(filler) % 512))
+            packed.fileobj.write(tarfile.TarInfo(f"a/{number}.png").tobuf())
+    with pytest.raises(UsageError, match="headers are larger than any tool makes them"):
+        read_source(str(made), "", FORM, 1)
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
