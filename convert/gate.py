@@ -21,7 +21,7 @@ from edge_contract import limits, package
 from edge_contract.bounded_read import read_file, read_text
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
-from edge_contract.manifest import FaceCrop, GateResult
+from edge_contract.manifest import FACES_FOUND, FaceCrop, GateResult
 from edge_contract.package import ModelPackage
 from edge_vision.framed import FaceSample
 from train.data.dataset import Dataset, load
@@ -104,15 +104,25 @@ def rendered(report: Path) -> bool:
     return isinstance(document, dict) and str(document.get("source", "")).startswith(SYNTHETIC)
 
 
-def faces_advice(report: Path, crop: FaceCrop) -> str:
-    """What to say where a device is to look for faces and `make data` found hardly any; empty otherwise."""
-    if crop.around != "face":
-        return ""
+def faces_of(report: Path) -> FaceSample | None:
+    """In how many training pictures `make data` found a face; None where its report does not say so."""
     try:
-        found = msgspec.json.decode(read_file(report, limits.DOCUMENT_BYTES), type=_Report).faces
+        return msgspec.json.decode(read_file(report, limits.DOCUMENT_BYTES), type=_Report).faces
     except (OSError, msgspec.MsgspecError):
-        return ""  # of an earlier version
-    return "" if found is None else found.advice
+        return None  # not there, or of an earlier version
+
+
+def faces_advice(faces: FaceSample | None, crop: FaceCrop) -> str:
+    """What to say where a device is to look for faces and `make data` found hardly any; empty otherwise."""
+    return faces.advice if faces is not None and crop.around == "face" else ""
+
+
+def with_faces(record: GateRecord, faces: FaceSample | None) -> GateRecord:
+    """The record with the share of pictures that show a face, which whoever releases the package is told of."""
+    if faces is None or not faces.pictures:
+        return record
+    checks = {**record.result.checks, FACES_FOUND: faces.found / faces.pictures}
+    return msgspec.structs.replace(record, result=msgspec.structs.replace(record.result, checks=checks))
 
 
 def selection_accuracy(history: Path, network: str) -> float | None:
@@ -160,9 +170,11 @@ def main(arguments: list[str] | None = None) -> int:
             champion=package.read_file(named) if named else None,
             progress=lambda what: status.update(f"gate: {what}"),
         )
+    faces = faces_of(given.report)
+    record = with_faces(record, faces)
     write(record, given.folder)
     Console().print(table(record.result))
-    if advice := faces_advice(given.report, converted.candidate.crop):
+    if advice := faces_advice(faces, converted.candidate.crop):
         sys.stderr.write(f"Warning: {advice}\n")
     for reason in record.result.reasons:
         sys.stderr.write(f"refused: {reason}\n")

@@ -19,6 +19,7 @@ from convert.tflite import centering
 from convert.tflite.flatbuffer import WEIGHTED, Graph, parse
 from edge_contract import package
 from edge_contract.command_end import command
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from edge_contract.package import ModelPackage
 from train.loop.settings import TrainParams
@@ -74,8 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     params = TrainParams(network=options.network, output=str(options.output))
     network = restore(shipped, params)
     options.output.mkdir(parents=True, exist_ok=True)
-    network.save(options.output / "model.keras")
-    (options.output / "params.json").write_bytes(msgspec.json.encode(params))
+    build.save(network, options.output / "model.keras")
+    write_file(options.output / "params.json", msgspec.json.encode(params))
     print(f"{options.output}/model.keras: {network.count_params():,} weights of {shipped.file_name}")  # noqa: T201
     return 0
 

@@ -213,8 +213,8 @@ def _look(options: argparse.Namespace) -> int:
     from edge_agent.inference.settings import PipelineSettings  # noqa: PLC0415
     from edge_agent.models import selftest  # noqa: PLC0415
     from edge_agent.tools import predict, status  # noqa: PLC0415
-    from edge_vision.classifier import Classifier  # noqa: PLC0415
     from edge_vision.faces import open_detector  # noqa: PLC0415
+    from edge_vision.patience import BoundedClassifier  # noqa: PLC0415
 
     model = status.model_of(options.package)
     with _cleaned(options.source):
@@ -226,7 +226,7 @@ def _look(options: argparse.Namespace) -> int:
         summary = predict.look(
             source,
             detector,
-            Classifier(model.model, model.manifest),
+            BoundedClassifier(model.model, model.manifest, command="edgewise-agent"),
             PipelineSettings(),
             on_line=_say,
             on_error=lambda text: print(f"edgewise-agent: {visible(text)}", file=sys.stderr),

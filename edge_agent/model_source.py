@@ -7,6 +7,7 @@ from edge_agent.models.fixed import FixedModel
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
+from edge_agent.update.factory import require_tested
 from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
@@ -52,7 +53,7 @@ def open_models(
 
     Raises:
         UsageError: the settings name neither, or name something that cannot be read.
-        EdgewiseError: the root metadata cannot be used.
+        EdgewiseError: the root metadata cannot be used, or the package does not pass its self-test.
     """
     device, model = settings.device, settings.model
     if model.trust_root is not None:
@@ -73,7 +74,14 @@ def open_models(
             report=report,
         )
     if model.factory is not None:
-        return FixedModel(model.factory, device=device.id, session=session, on_activate=on_activate, report=report)
+        return FixedModel(
+            model.factory,
+            require=lambda factory: require_tested(factory, store, runtime()),
+            device=device.id,
+            session=session,
+            on_activate=on_activate,
+            report=report,
+        )
     raise UsageError(
         "the settings name no model",
         remedy="set model.trust_root (the release side's root metadata, from `edgewise keys init`) to take releases, "

@@ -10,15 +10,20 @@ import errno
 import functools
 import os
 import select
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final, NoReturn, ParamSpec
 
 from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.import_interrupt import imports_ended
 from edge_contract.visible import visible
 
 P = ParamSpec("P")
+_AGAIN_S: Final = 0.01
+_LAST_WORDS_S: Final = 0.2  # standard error may be a pipe that another thread passes on
 _REMEDIES: Final = {
     errno.ENOSPC: ("the disk is full", "free some space, or name a folder on another disk"),
     errno.EDQUOT: ("this user's share of the disk is used up", "free some space, or name a folder on another disk"),
@@ -59,16 +64,20 @@ def command(name: str = "") -> Callable[[Callable[P, int]], Callable[P, int]]:
 
 
 def _run(prefix: str, main: Callable[[], int]) -> int:
+    imports_ended()
     _open_closed_streams()
+    before = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_keep_interrupt, before)
     try:
         try:
             return main()
         finally:
             sys.stdout.flush()  # what fails here would be a traceback at the very end
     except KeyboardInterrupt:
-        _say(f"{prefix}interrupted.")
-        return ExitCode.INTERRUPTED
+        return _interrupted(prefix)
     except Exception as error:
+        if _began_with_interrupt(error):
+            return _interrupted(prefix)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             _discard_output()  # who read it, such as `head`, has seen enough
             return ExitCode.ERROR
@@ -77,6 +86,43 @@ def _run(prefix: str, main: Callable[[], int]) -> int:
         _say(f"{prefix}{known}")
         _discard_output()
         return known.exit_code
+    finally:
+        sys.unraisablehook = before
+
+
+def _keep_interrupt(before: Callable[["sys.UnraisableHookArgs"], object], lost: "sys.UnraisableHookArgs") -> None:
+    """An interrupt that came inside a finalizer or a weak reference's callback, where Python drops it, comes again."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        before(lost)
+        return
+    with contextlib.suppress(ValueError):  # another thread: none is interrupted
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+
+
+def end_process(error: EdgewiseError, name: str = "") -> NoReturn:
+    """End the process with the error's sentence, as `command` does; for a thread whose main thread never returns."""
+    _say(f"{name}: {error}" if name else str(error))
+    time.sleep(_LAST_WORDS_S)
+    os._exit(error.exit_code)
+
+
+def _interrupted(prefix: str) -> int:
+    _say(f"{prefix}interrupted.")
+    _discard_output()
+    return ExitCode.INTERRUPTED
+
+
+def _began_with_interrupt(error: BaseException) -> bool:
+    """Whether a library, or what cleaned up behind Ctrl-C, made another error of it."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        if isinstance(found, KeyboardInterrupt):
+            return True
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def explained(error: BaseException) -> EdgewiseError | None:

@@ -5,6 +5,7 @@ rename, and the directory after it.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -36,15 +37,20 @@ def replacing(path: Path, *, mode: int | None = None, parents: bool = False) -> 
         make_directory(path.parent)
     # One name for every try: what a killed writer leaves is written over, so a checkpoint never fills the disk.
     temporary = path.with_name(f".{path.name}.new")
-    with os.fdopen(_claimed(temporary, mode), "w+b") as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    try:
+        with os.fdopen(_claimed(temporary, mode), "w+b") as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:  # also of closing the file, which writes what its buffer still holds
+        if error.errno == errno.ENOSPC and error.filename is None:
+            error.filename = str(path)  # of a write the system names no file
+        raise
     sync_directory(path.parent)
 
 

@@ -88,6 +88,15 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     int8: Score
 
 
+FACES_FOUND: Final = "faces_found"
+"""Among the gate's checks: the share of the training pictures looked at in which a detector found a face."""
+
+FEW_FACES: Final = 0.2
+"""The share below which pictures show something else than faces. Measured with the Haar cascade, which finds a face in
+68 % of FER2013's 48x48 crops and in 73 % of drawn ones; in 3 % of handwritten digits, in none of 100 crops of
+photographs and in no noise."""
+
+
 class GateResult(Struct, frozen=True, kw_only=True):
     """What the gate found; `reasons` is empty when it passed."""
 

@@ -74,7 +74,7 @@ def read(data: bytes, name: str = "the package") -> ModelPackage:
         raise UsageError(f"{name} has {len(data)} bytes, more than the {limits.PACKAGE_BYTES} a package may have.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = {name: _entry(archive, name) for name in (_MANIFEST, _MODEL, _CARD)}
+            entries = {entry: _entry(archive, entry, name) for entry in (_MANIFEST, _MODEL, _CARD)}
             if len(archive.infolist()) != len(entries):
                 raise UsageError(f"{name} holds more than manifest, model and card", remedy="package the model again")
     except (
@@ -113,11 +113,11 @@ def bytes_of(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read ({error.strerror})", remedy=f"name a {SUFFIX} package") from error
 
 
-def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+def _entry(archive: zipfile.ZipFile, entry: str, package: str) -> bytes:
     """One entry's bytes, never more than its limit."""
-    info = archive.getinfo(name)
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size > _LARGEST[name]:
-        raise UsageError(f"{name} in the package is compressed or larger than {_LARGEST[name]} bytes: refused.")
+    info = archive.getinfo(entry)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > _LARGEST[entry]:
+        raise UsageError(f"{entry} in {package} is compressed or larger than {_LARGEST[entry]} bytes: refused.")
     return archive.read(info)
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_contract.manifest import FEW_FACES
 from edge_vision.faces import FaceDetector
 from edge_vision.picture import Box, Pixels
 
@@ -16,10 +17,6 @@ WORKING_SIDE: Final = 288
 """Pixels of the bordered picture: just under what detectors search without shrinking it."""
 _BORDER: Final = 0.5  # of the picture's side, on each side
 _LOOKED_AT: Final = 50
-_FEW: Final = 0.2
-"""Share of the pictures below which they show something else than faces. Measured with the Haar cascade, which finds a
-face in 68 % of FER2013's 48x48 crops and in 73 % of drawn ones; in 3 % of handwritten digits, in none of 100 crops of
-photographs and in no noise."""
 
 
 class FaceSample(NamedTuple):
@@ -31,7 +28,7 @@ class FaceSample(NamedTuple):
     @property
     def few(self) -> bool:
         """Whether these are hardly pictures of faces."""
-        return self.pictures > 0 and self.found < _FEW * self.pictures
+        return self.pictures > 0 and self.found < FEW_FACES * self.pictures
 
     @property
     def advice(self) -> str:

@@ -12,11 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from convert import restore
 from edge_agent import cli as agent
 from edge_contract import package
 from edge_contract.command_end import explained
 from edge_contract.errors import EdgewiseError, ExitCode
 from edge_fleet.cli import app
+from tests.train.pictures_of_shapes import shapes
+from train import evaluate, robustness
+from train.data.dataset import save
 
 GOOD = (Path(__file__).parent / "fixtures" / "tiny-1.ewm").read_bytes()
 NAMES = ("manifest.json", "model.tflite", "MODEL_CARD.md")
@@ -128,9 +132,20 @@ def test_every_command_that_takes_a_package_says_it_and_leaves_nothing(
         said = capsys.readouterr().err
         assert said.startswith("edgewise-agent: ")
         assert said.count("\n") == 1
+    (tmp_path / "params.yaml").write_text("evaluate:\n  dataset: dataset.npz\n  output: out\n")
+    save(shapes(), tmp_path / "dataset.npz")
+    for main, options in (
+        (restore.main, ["--package", str(path), "--output", "out"]),
+        (evaluate.main, ["--model", str(path)]),
+        (robustness.main, ["--model", str(path)]),
+    ):
+        assert main(options) == wanted, main.__module__
+        said = capsys.readouterr().err
+        assert str(path) in said
+        assert said.count("\n") == 1, said
     for command in (("package", "inspect"), ("release", "add"), ("registry", "register"), ("lineage",)):
         failed = CliRunner().invoke(app, [*command, str(path)]).exception
         known = explained(failed) if failed is not None else None
         assert known is not None, command
     assert not (tmp_path / "fleet").exists()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["agent.toml", "x.ewm"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["agent.toml", "dataset.npz", "params.yaml", "x.ewm"]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_contract.command_end import command
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from train.data import dataset
 from train.data.dataset import write_archive
@@ -71,7 +72,7 @@ def evaluate(model: Path, data: dataset.Dataset, output: Path) -> dict[str, Any]
         plots.confusion(scores.score(labels, answers).confusion, data.label_names, output / f"confusion_{name}.png")
         plots.reliability(labels, answers, output / f"reliability_{name}.png")
     write_archive(output / "predictions.npz", stored)
-    (output / "scores.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_file(output / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge_contract.bounded_read import read_text
 from edge_contract.command_end import command
+from edge_contract.durable import write_file
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.setting_types import Seed, Text, TextOrNone
 from edge_contract.settings_file import LARGEST
@@ -167,8 +168,8 @@ def _refuse_missing_class(dataset: Dataset) -> None:
 def write(dataset: Dataset, report: DataReport, output: Path) -> None:
     """The dataset file, and the report for machines and for people."""
     save(dataset, output / "dataset.npz")
-    (output / "report.json").write_text(json.dumps(report.as_json(), indent=1) + "\n")
-    (output / "report.txt").write_text(readable(report))
+    write_file(output / "report.json", (json.dumps(report.as_json(), indent=1) + "\n").encode())
+    write_file(output / "report.txt", readable(report).encode())
 
 
 @command()

@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     source.fill(network, tensors)
     output = options.output or Path("build") / f"{source.network}.keras"
     output.parent.mkdir(parents=True, exist_ok=True)
-    network.save(output)
+    build.save(network, output)
     macs = build.multiply_accumulates(network) / 1e6
     print(f"{output}: {network.count_params():,} weights, {macs:.0f} MMAC")  # noqa: T201 - the answer
     return 0

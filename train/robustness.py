@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_contract.command_end import command
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from train.data.dataset import Dataset, load
 from train.params import load_section
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = robustness(options.model or [Path(params.model)], load(Path(params.dataset)))
     output = Path(params.output)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "robustness.json").write_text(json.dumps(table, indent=1) + "\n")
+    write_file(output / "robustness.json", (json.dumps(table, indent=1) + "\n").encode())
     print(as_markdown(table))  # noqa: T201 - the command's answer
     return 0
 

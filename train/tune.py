@@ -20,6 +20,7 @@ import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
 from edge_contract.command_end import command
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from edge_contract.public_url import public_url, without_secrets
 from edge_contract.setting_types import Count, Seed, Text
@@ -89,11 +90,12 @@ def tune(params: TuneParams, base: TrainParams, data: Dataset) -> optuna.Study:
     study.optimize(objective, n_trials=params.trials, catch=(DivergedError,))
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials):
         best = replaced(base, {name: _chosen(params.space[name], stored) for name, stored in study.best_params.items()})
-        (output / "best.yaml").write_text(
+        text = (
             f"# Trial {study.best_trial.number} of study {study.study_name}: "
             f"selection accuracy {study.best_value:.4f}.\n"
             + yaml.safe_dump({"train": msgspec.to_builtins(best)}, sort_keys=False)
         )
+        write_file(output / "best.yaml", text.encode())
         write_pictures(study, output)
     return study
 

@@ -17,19 +17,22 @@ class FixedModel:
         self,
         path: Path,
         *,
+        require: Callable[[ActiveModel], None],
         device: str,
         session: int,
         on_activate: Callable[[ActiveModel], None],
         report: Callable[[Reported], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Read and verify the package.
+        """Read and verify the package; `require` raises where the model may not run.
 
         Raises:
             UsageError, TrustError: it is missing or damaged.
+            EdgewiseError: as `require`.
         """
         found = package.read_file(path)
         self._active = ActiveModel(found.manifest, found.model, "factory")
+        require(self._active)
         self._device, self._session, self._now = device, session, now
         self._on_activate, self._report = on_activate, report
 

@@ -18,8 +18,8 @@ from edge_agent.tools import bench
 from edge_agent.tools.bench import Bench
 from edge_contract.errors import UsageError
 from edge_contract.messages import STAGES, Stage
-from edge_vision.classifier import Classifier
 from edge_vision.faces import open_detector
+from edge_vision.patience import BoundedClassifier
 
 _SAID: Final[dict[Stage, str]] = {
     "capture": "decode a frame",
@@ -44,7 +44,9 @@ def measure(
     memory.share_one_heap()
     progress("self-test of the model …")
     verdict = selftest.require_survival(model)
-    classifier = Classifier(model.model, model.manifest, threads=settings.model.threads)
+    classifier = BoundedClassifier(
+        model.model, model.manifest, threads=settings.model.threads, command="edgewise-agent"
+    )
     detector = open_detector(settings.model.face_detector, settings.model.face_detector_sha256)
     board = Board()
     paced_source = _source(settings.source, built_in=built_in, pace="real-time")

@@ -54,6 +54,15 @@ class Failure(NamedTuple):
     """Of the desired state under which it did."""
 
 
+class TestedFactory(NamedTuple):
+    """A factory package that passed its self-test here."""
+
+    digest: str
+    """Of its manifest."""
+    runtime: str
+    """Name and version of what ran it."""
+
+
 class StateStore:
     """The database; usable from any thread."""
 
@@ -125,6 +134,14 @@ class StateStore:
         """Keep it; inside `transaction`."""
         self._put("time", time.seconds)
         self._save_signers("time", time.signers)
+
+    def tested_factory(self) -> TestedFactory | None:
+        """The factory package that passed its self-test here last; None if none did."""
+        return self._get("tested_factory", TestedFactory)
+
+    def save_tested_factory(self, tested: TestedFactory) -> None:
+        """Note that one did; inside `transaction`."""
+        self._put("tested_factory", tested)
 
     def failure(self, digest: str, runtime: str) -> Failure | None:
         """How this model failed on this device under this runtime; None if it did not."""

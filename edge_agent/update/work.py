@@ -29,6 +29,7 @@ from edge_agent.update.events import (
     Staged,
     Target,
 )
+from edge_agent.update.factory import require_tested
 from edge_agent.update.inbox import Chunk, Inbox, Tested
 from edge_agent.update.machine import Phase, State, Work, running
 from edge_agent.update.settings import UpdateSettings
@@ -88,6 +89,8 @@ class UpdateWork:
         slot = running(state)
         try:
             model = self.slots.load(slot) if slot is not None else self.slots.load_factory()
+            if model is not None and slot is None:
+                require_tested(model, self._store, self._settings.runtime)
             if model is not None:
                 self._hand_over(model)
         except EdgewiseError as error:

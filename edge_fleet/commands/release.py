@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_contract import package as packages
+from edge_contract.manifest import FACES_FOUND, FEW_FACES, ModelManifest
 from edge_contract.visible import visible
 from edge_fleet.commands import context
 from edge_fleet.commands.context import DirectoryOption, JsonOption, PassphraseOption, say
@@ -47,7 +48,19 @@ def add(
     manifest = package.manifest
     what = f"{manifest.name} {manifest.release} ({manifest.digest[:12]}, {manifest.size:,} bytes)"
     data = {"name": manifest.name, "release": manifest.release, "digest": manifest.digest, "added": added}
+    if _shows_no_faces(manifest):
+        typer.echo(
+            "Warning: the pictures it was trained on hardly show faces, and a device will let it judge faces only; if "
+            "they show something else, package it again with `package.around: frame`, under a higher release number.",
+            err=True,
+        )
     say(f"Released {what}." if added else f"{what} is released already.", data, as_json=as_json)
+
+
+def _shows_no_faces(manifest: ModelManifest) -> bool:
+    """Whether devices are to look for faces for a model whose training pictures showed hardly any, as the gate says."""
+    found = None if manifest.gate is None else manifest.gate.checks.get(FACES_FOUND)
+    return manifest.crop.around == "face" and isinstance(found, float) and found < FEW_FACES
 
 
 @app.command("withdraw")

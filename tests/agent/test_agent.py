@@ -339,6 +339,31 @@ def test_what_cannot_run_is_refused_with_one_sentence_before_anything_starts(
         Agent(settings_file.load(described.config, {}), manager=ServiceManager({}))
 
 
+@pytest.mark.parametrize("name", ["nan-1", "vast-1"])
+def test_a_factory_package_that_fails_its_self_test_is_refused_in_a_sentence(
+    tmp_path: Path, clip: Path, name: str
+) -> None:
+    model = f"factory = {json.dumps(str(FIXTURES / f'{name}.ewm'))}"
+    with AgentProcess(tmp_path, free_port(), clip, model=model) as agent:
+        status, _ = agent.wait()
+    last = agent.log.splitlines()[-1]
+    assert status == 1
+    assert last.startswith(f"edgewise-agent: the factory package {name.replace('-', ' ')} failed: ")
+    assert last.endswith("; let model.factory name another package, or none.")
+    assert "Traceback" not in agent.log
+
+
+def test_a_factory_package_is_tested_once_and_another_one_again(tmp_path: Path, clip: Path) -> None:
+    tested = []
+    for name in ("tiny-1", "tiny-1", "tiny-2"):
+        model = f"factory = {json.dumps(str(FIXTURES / f'{name}.ewm'))}"
+        described = AgentProcess(tmp_path, free_port(), clip, model=model)
+        with described as agent:
+            assert agent.wait()[0] == 0
+        tested.append(agent.log.count("self-test of the factory package"))
+    assert tested == [1, 1, 2]
+
+
 @pytest.mark.parametrize(("source", "status"), [("nowhere.avi", 2), ("agent.toml", 1)])
 def test_the_process_ends_with_that_sentence_and_the_right_status(tmp_path: Path, source: str, status: int) -> None:
     with AgentProcess(tmp_path, free_port(), tmp_path / source) as agent:

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,48 @@ def test_closed_streams_hear_nothing_and_change_no_status(redirection: str) -> N
 def test_a_pipe_that_breaks_elsewhere_is_not_taken_for_output() -> None:
     done = ended("raise BrokenPipeError(32, 'Broken pipe')", "")
     assert (done.returncode, done.stderr.partition(";")[0]) == (1, "tool: Broken pipe")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        # A library that makes another error of it, and one that loses it in a finalizer.
+        "\n try: os.kill(os.getpid(), 2)\n except KeyboardInterrupt: raise ImportError('numpy failed')",
+        "\n class X:\n  def __del__(self): os.kill(os.getpid(), 2)\n X()\n import time; time.sleep(30); return 0",
+    ],
+    ids=["made another error", "lost in a finalizer"],
+)
+def test_control_c_that_a_library_swallows_still_ends_the_command(code: str) -> None:
+    done = ended(code, "")
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "tool: interrupted.\n")
+
+
+MODULES = ("train", "convert", "demo", "edge_vision", "edge_agent", "edge_fleet", "edge_bridge")
+
+
+@pytest.mark.parametrize("package", MODULES)
+def test_control_c_while_a_command_imports_ends_it_as_later(package: str, tmp_path: Path) -> None:
+    """A real SIGINT in the middle of a module's import, after the package's own: as TensorFlow's seconds are."""
+    slow = tmp_path / "slow.py"
+    slow.write_text("import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(30)\n")
+    # The package of this checkout, with one more module in it.
+    start = (
+        f"import sys; sys.argv[0] = '-m'; import {package}; sys.argv[0] = 'slow'; "
+        f"{package}.__path__.append({str(tmp_path)!r}); import {package}.slow"
+    )
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "interrupted.\n")
+
+
+def test_every_command_is_of_a_package_that_guards_its_imports() -> None:
+    root = Path(__file__).resolve().parents[2]
+    started = {
+        path.relative_to(root).parts[0]
+        for path in root.glob("[!.]*/**/*.py")
+        if path.relative_to(root).parts[0] not in {"tests", "benchmarks", "docs"}
+        and "from edge_contract.command_end import command" in path.read_text()
+    }
+    assert started <= {*MODULES}
 
 
 def test_control_c_is_one_line_and_the_status_of_shells() -> None:

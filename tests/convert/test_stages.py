@@ -14,7 +14,9 @@ from convert.artifacts import Converted
 from convert.checks import gate_record
 from edge_contract import package as packages
 from edge_contract.errors import ExitCode
+from edge_contract.manifest import FACES_FOUND
 from tests.convert.shapes import Trained
+from tests.test_damaged_package import DAMAGED
 
 pytestmark = [pytest.mark.xdist_group("tensorflow"), pytest.mark.timeout(400)]  # seconds; TensorFlow on a busy machine
 
@@ -61,6 +63,30 @@ def test_a_refusal_ends_with_three_one_line_a_reason_and_is_never_packaged(
     assert pack(params, converted_folder) == ExitCode.GATE_REFUSED
     assert "size" in capsys.readouterr().err
     assert not (tmp_path / "packages").exists()
+
+
+@pytest.mark.parametrize("name", ["empty", "truncated", "another model", "bomb"])
+def test_a_damaged_champion_is_one_sentence_and_nothing_is_judged(
+    name: str, converted_folder: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.ewm").write_bytes(DAMAGED[name])
+    before = {path.name: path.read_bytes() for path in converted_folder.iterdir()}
+    arguments = ["--params", str(settings(tmp_path)), "--folder", str(converted_folder)]
+    status = gate.main([*arguments, "--data", str(trained.data_path), "--champion", str(tmp_path / "x.ewm")])
+    assert status == (ExitCode.TRUST_REFUSED if name == "another model" else ExitCode.USAGE)
+    said = capsys.readouterr().err
+    assert "x.ewm" in said
+    assert "Traceback" not in said
+    assert {path.name: path.read_bytes() for path in converted_folder.iterdir()} == before
+
+
+def test_the_gate_carries_the_share_of_pictures_that_show_faces(
+    converted_folder: Path, trained: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "report.json").write_text('{"faces": [50, 2]}')
+    arguments = ["--params", str(settings(tmp_path)), "--folder", str(converted_folder)]
+    gate.main([*arguments, "--data", str(trained.data_path), "--report", str(tmp_path / "report.json")])
+    assert gate_record.read(converted_folder).result.checks[FACES_FOUND] == 0.04
 
 
 def test_the_gate_without_a_conversion_is_one_sentence_and_writes_nothing(

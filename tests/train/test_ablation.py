@@ -1,6 +1,8 @@
 """The ablation table shows logged runs of this very data, and of each what it changed."""
 
+import contextlib
 import dataclasses
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import UsageError
+from tests.mlflow_store import new_store
 from tests.train.pictures_of_shapes import shapes
 from tests.train.small_runs import settings
 from train.ablation import Trained, as_markdown, chosen, main
@@ -42,6 +45,23 @@ def test_the_newest_run_of_a_name_counts_and_an_unknown_one_is_refused_with_the_
     assert [each.name for each in chosen(newest_first, ["edge", "wide"])] == ["edge", "wide"]
     with pytest.raises(UsageError, match=r"no finished run `egde`.*did you mean `edge`"):
         chosen(newest_first, ["egde"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [("bda7b8c39065", "was written by an older MLflow"), ("ffffffffffff", "was written by a newer MLflow")],
+)
+def test_a_store_of_another_mlflow_s_schema_is_one_sentence(
+    schema: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(shapes(), tmp_path / "dataset.npz")
+    uri = new_store(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (schema,))
+    assert main(["--dataset", str(tmp_path / "dataset.npz"), "--tracking-uri", uri]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("MLflow at sqlite:///")
+    assert said in last
 
 
 def test_the_command_reads_what_training_logged_and_leaves_out_other_data(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.gate import faces_advice
+from convert.gate import faces_advice, faces_of
 from edge_contract.errors import UsageError
 from edge_contract.manifest import WHOLE, FaceCrop
 from edge_vision.faces import open_detector
@@ -172,14 +172,14 @@ def test_pictures_that_show_no_faces_are_said_to_where_faces_would_be_searched(
     assert main(["--params", str(params)]) == 0
     assert ("set package.around to `frame`" in capsys.readouterr().err) == warned
     whole = FaceCrop() if around == "face" else WHOLE
-    assert bool(faces_advice(tmp_path / "data" / "report.json", whole)) == warned
+    assert bool(faces_advice(faces_of(tmp_path / "data" / "report.json"), whole)) == warned
 
 
 def test_drawn_faces_are_faces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--params", str(params_around(tmp_path, "synthetic:210", "face"))]) == 0
     assert "Warning" not in capsys.readouterr().err
-    assert faces_advice(tmp_path / "data" / "report.json", FaceCrop()) == ""
-    assert faces_advice(tmp_path / "none.json", FaceCrop()) == ""
+    assert faces_advice(faces_of(tmp_path / "data" / "report.json"), FaceCrop()) == ""
+    assert faces_advice(faces_of(tmp_path / "none.json"), FaceCrop()) == ""
 
 
 def test_the_tight_crops_of_fer2013_are_faces(shared_data: Path) -> None:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from edge_contract import limits
 from edge_contract.bounded_read import check_file, read_file
-from edge_contract.durable import move
+from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
 from train.loop.settings import TrainParams
+from train.network import build
 from train.scoring import plots, scores
 
 MODEL: Final = "model.keras"
@@ -45,7 +46,7 @@ def load_run(run: Path, label_names: tuple[str, ...]) -> tuple[Any, TrainParams]
 def write_params(output: Path, params: TrainParams) -> None:
     """Write what the run is trained with, which `load_run` reads; the folder is made where it is not there."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / PARAMS).write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=1))
+    write_file(output / PARAMS, msgspec.json.format(msgspec.json.encode(params), indent=1))
 
 
 def write_outputs(
@@ -57,16 +58,14 @@ def write_outputs(
     The result says of which network it is, by digest: gate and package take it for no other's.
     """
     output.mkdir(parents=True, exist_ok=True)
-    part = output / "model.part.keras"
-    model.save(part)
-    move(part, output / MODEL)
-    (output / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+    build.save(model, output / MODEL)
+    write_file(output / "history.json", (json.dumps(history, indent=1) + "\n").encode())
     result = scores.score(labels, probabilities)
     known = {
         "network": hashlib.sha256(read_file(output / MODEL, limits.NETWORK_BYTES)).hexdigest(),
         "selection_accuracy": result.accuracy.value, "selection_n": result.n, "mlflow_run": mlflow_run,
     }  # fmt: skip
-    (output / RESULT).write_text(json.dumps(known, indent=1) + "\n")
+    write_file(output / RESULT, (json.dumps(known, indent=1) + "\n").encode())
     plots.learning_curve(history, output / "learning_curve.png")
     plots.confusion(result.confusion, label_names, output / "confusion_selection.png")
     plots.reliability(labels, probabilities, output / "reliability_selection.png")

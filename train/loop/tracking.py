@@ -13,6 +13,7 @@ import msgspec
 
 from edge_contract import limits
 from edge_contract.bounded_read import read_text
+from edge_contract.durable import write_file
 from edge_contract.mlflow_reason import explained, schemas
 from edge_contract.public_url import public_url
 from train.loop.errors import StoppedError
@@ -112,7 +113,7 @@ def open_run(
     taken_up = noted.get("run_id", "") if resumed and noted.get("training", training) == training else ""
     run_id, client = _found_or_made(params, source_digest, taken_up, parent_run, report)
     if run_id or not taken_up:  # a store that is away today still has the run
-        note.write_text(json.dumps({"run_id": run_id, "training": training}) + "\n")
+        write_file(note, (json.dumps({"run_id": run_id, "training": training}) + "\n").encode())
     run = Run(run_id, client, params, report)
     status = "FAILED"
     try:

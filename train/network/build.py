@@ -7,12 +7,14 @@ Data, losses and loops are elsewhere.
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Final
 
 import keras
 import msgspec
 import numpy as np
 
+from edge_contract.durable import move
 from edge_contract.errors import UsageError
 from edge_contract.rule_words import broken_rule
 from train.network.architectures import NETWORKS, NetworkConfig
@@ -110,6 +112,20 @@ def build_fast(config: NetworkConfig, shipped: Any, *, policy: str) -> Any:
     model = keras.Model(pixels, keras.layers.Dense(classes, activation="softmax", name="head")(features))
     model.set_weights(shipped.get_weights())
     return model
+
+
+def save(model: Any, path: Path) -> None:
+    """Write a `.keras` file, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or broken; what was there still is.
+    """
+    part = path.with_name(f".{path.stem}.new{path.suffix}")
+    try:
+        model.save(part)
+        move(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def multiply_accumulates(model: Any) -> int:

@@ -1,5 +1,6 @@
 """Pictures of a training: learning curve, confusion matrix, reliability diagram. Files in, PNG out, no display."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from edge_contract.durable import write_file
 from train.scoring import scores
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
@@ -90,4 +92,6 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without metadata the same figures give the same bytes.
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110, metadata={"Software": None})
+    write_file(path, drawn.getvalue())

@@ -10,6 +10,7 @@ from edge_contract import limits, package
 from edge_contract.bounded_read import check_file, read_file
 from edge_contract.errors import UsageError
 from edge_vision import confined_goldens
+from edge_vision.patience import Patience
 from train.progress import steps
 
 
@@ -78,9 +79,11 @@ def _tflite(path: Path, content: bytes, images: NDArray[np.uint8]) -> NDArray[np
             f"{path} takes {np.dtype(given['dtype'])}, not uint8 pixels", remedy="convert it with `make quantize`"
         )
     rows = np.empty((len(images), int(answer["shape"][-1])), np.float32)
+    patience = Patience(str(path))
     for index, image in enumerate(steps(images, path.name)):
         interpreter.set_tensor(given["index"], image[None])
-        interpreter.invoke()
+        with patience:
+            interpreter.invoke()
         rows[index] = interpreter.get_tensor(answer["index"])[0]
     scale, zero_point = answer["quantization"]
     if scale:

@@ -103,6 +103,39 @@ def test_a_look_that_could_read_nothing_fails(tmp_path: Path, names: list[str]) 
     assert "could be read" in done.stderr
 
 
+LOOK = "from edge_agent.cli import main; sys.exit(main(['look', sys.argv[1], '--package', sys.argv[2]]))"
+SCORE = (
+    "import cv2, pathlib; from train.scoring.predict import probabilities_of as score\n"
+    "score(pathlib.Path(sys.argv[2]), cv2.imread(sys.argv[1], cv2.IMREAD_GRAYSCALE)[None, :, :, None], 2)"
+)
+
+
+def test_a_source_whose_name_is_longer_than_a_file_s_may_be_is_one_sentence(tmp_path: Path) -> None:
+    done = looked(tmp_path / ("x" * 300))
+    assert done.returncode == 1
+    assert done.stderr.startswith("edgewise-agent: ")
+    assert done.stderr.endswith("xxx: the name is too long; name another.\n")
+
+
+@pytest.mark.parametrize("code", [LOOK, SCORE], ids=["look", "evaluate"])
+def test_a_model_that_computes_for_ever_on_one_picture_ends_the_command_in_a_sentence(
+    code: str, tmp_path: Path
+) -> None:
+    picture = np.full((16, 16), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "fine.png"), picture)
+    picture[0, :2] = 7, 200
+    cv2.imwrite(str(tmp_path / "stuck.png"), picture)
+    hasty = f"import sys; from edge_vision import patience; patience.PATIENCE_S = 1.0\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", hasty, str(tmp_path / "stuck.png"), str(FIXTURES / "stuck-1.ewm")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "gave no answer to one picture within 1 seconds; do not run this model here." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert looked(tmp_path / "fine.png", FIXTURES / "stuck-1.ewm").returncode == 0
+
+
 @pytest.mark.parametrize("command", [["look", "PICTURE"], ["bench", "--seconds", "1"], ["selftest"]])
 def test_a_model_that_eats_the_memory_ends_in_a_sentence(command: list[str], tmp_path: Path) -> None:
     """It ends the self-test's process; this one, and the machine, never load it."""

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from demo.broker import Broker
 from edge_contract import limits, package, topics
 from edge_contract.errors import EdgewiseError, GateRefusedError, MessageError, TrustError, UsageError
-from edge_contract.manifest import GateResult
+from edge_contract.manifest import FACES_FOUND, GateResult
 from edge_contract.manifest import encode as encode_manifest
 from edge_contract.messages import Availability, Info, ModelRef, Reported, encode
 from edge_contract.package import ModelPackage
@@ -73,6 +73,21 @@ def online(tmp_path: Path, broker: Broker) -> Command:
 def link(broker: Broker) -> Iterator[Link]:
     with Link(BrokerAddress(port=broker.port)) as link:
         yield link
+
+
+@pytest.mark.parametrize(
+    ("found", "around", "warned"), [(0.02, "face", True), (0.02, "frame", False), (0.7, "face", False)]
+)
+def test_a_release_that_faces_are_searched_for_and_whose_pictures_showed_none_is_said_to(
+    edgewise: Command, tmp_path: Path, *, found: float, around: str, warned: bool
+) -> None:
+    tiny = package.read_file(TINY)
+    gate = GateResult(passed=True, checks={FACES_FOUND: found})
+    manifest = replace(tiny.manifest, gate=gate, crop=replace(tiny.manifest.crop, around=around))
+    (tmp_path / "x.ewm").write_bytes(package.write(tiny._replace(manifest=manifest)))
+    result = edgewise.run("release", "add", str(tmp_path / "x.ewm"))
+    assert result.exit_code == 0
+    assert ("hardly show faces" in result.stderr) == warned
 
 
 def test_keys_init_names_the_root_keys_to_take_away(tmp_path: Path) -> None:
