@@ -114,8 +114,12 @@ def run(slot: Path, command: Sequence[str] = COMMAND) -> Verdict:
         verdicts.append(verdict)
         done.set()
 
-    SelfTest(slot, ended, command)
-    done.wait()
+    test = SelfTest(slot, ended, command)
+    try:
+        done.wait()
+    except BaseException:  # Ctrl-C: the child is in a session of its own, and would go on
+        test.cancel()
+        raise
     return verdicts[0]
 
 
