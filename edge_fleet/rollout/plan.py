@@ -1,4 +1,4 @@
-"""The plan of a rollout: its waves, and what each gate asks for. Read from a TOML file or from options; checked once."""
+"""The plan of a rollout: its waves, and what each gate asks for. From a TOML file or from options; checked once."""
 
 from typing import Annotated, Final
 
