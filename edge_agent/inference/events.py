@@ -95,7 +95,7 @@ class Compared:
     """Top probability, 0 to 1."""
     challenger_confidence: float
     champion_seconds: float
-    """From crop to probabilities."""
+    """From crop to probabilities, of the processor where that is counted finely."""
     challenger_seconds: float
 
 

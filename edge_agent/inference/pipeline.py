@@ -164,7 +164,7 @@ class Pipeline:
         # A grey frame may yet be on its way to a model of colours when two models replace one another in between.
         recognizer, answered = self._recognizer, list[Answered]()
         if recognizer is not None and (not frame.gray or recognizer.manifest.input.color == "gray"):
-            answered = self._recognize(recognizer, frame, faces, located)
+            answered = self._recognize(recognizer, frame, faces, located, shadow)
         self._observer.stage("whole", self._clock() - frame.captured)
         if self._preview is not None and self._preview.watched:
             shown = (ShownFace(number, box, *self._label(number)) for number, box in faces)
@@ -182,16 +182,21 @@ class Pipeline:
                 shadow.compare(champion, frame.picture, answered, frame.moment, self._mailbox.waiting)
 
     def _recognize(
-        self, recognizer: Recognizer, frame: Frame, faces: list[tuple[int, Box]], located: Located
+        self,
+        recognizer: Recognizer,
+        frame: Frame,
+        faces: list[tuple[int, Box]],
+        located: Located,
+        shadow: Shadow | None,
     ) -> list[Answered]:
         recognizer.forget_all_but(located.known)
-        answered = []
+        answered, meter = [], _unmeasured if shadow is None else shadow.meter
         for number, box in faces:
             if not recognizer.wants(number, moved=located.moved, moment=frame.moment):
                 continue
             model = recognizer.manifest.ref
             try:
-                seen = recognizer.recognize(number, frame.picture, box, frame.moment)
+                seen = recognizer.recognize(number, frame.picture, box, frame.moment, meter)
             except ModelFailedError as error:
                 self._observer.error("model", str(error))
                 if self._evidence is not None:
@@ -204,12 +209,15 @@ class Pipeline:
             self._observer.classified(seen.label, seen.confidence)
             if seen.announcement is not None:
                 self._observer.prediction(_event(seen.announcement, number, box, frame, recognizer.manifest))
-            seconds = seen.cropping + seen.invoking
-            answered.append(Answered(number, box, seen.label, seen.confidence, seconds))
+            answered.append(Answered(number, box, seen.label, seen.confidence, seen.cost))
         return answered
 
     def _label(self, track: int) -> tuple[str, float]:
         return self._recognizer.label(track) if self._recognizer is not None else ("", 0.0)
+
+
+def _unmeasured() -> float:
+    return 0.0
 
 
 def _takes_gray(classifier: Classifier) -> bool:

@@ -7,6 +7,8 @@ are read once more after a shadow ended, so that what its last window counted tr
 import threading
 from typing import Final
 
+import msgspec
+
 from edge_agent.inference.events import Compared
 from edge_agent.telemetry.meter import Buckets
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, ModelRef, ShadowCounts
@@ -16,7 +18,7 @@ _LABELS: Final = 64
 """Rows of a confusion, and entries of a row, as the message has it."""
 _CONFUSION_BYTES: Final = 32 * 1024
 """Of the confusion in a message: a window of models with hundreds of labels must fit its packet too."""
-_ENTRY_BYTES: Final = 32  # a count of 19 digits with its punctuation
+_ENTRY_BYTES: Final = 24  # a count of 19 digits with its punctuation
 
 
 class Confusion:
@@ -44,7 +46,7 @@ class Confusion:
 
 
 def _size(label: str) -> int:
-    return len(label.encode("ascii", "backslashreplace")) + _ENTRY_BYTES
+    return len(msgspec.json.encode(label)) + _ENTRY_BYTES
 
 
 class _Pair:
