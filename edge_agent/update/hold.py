@@ -92,11 +92,11 @@ def read(state_dir: Path, now: float) -> Hold | None:
         hold = msgspec.json.decode(read_file(path, _LONGEST), type=Hold)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except PermissionError as error:
         raise EdgewiseError(
             f"the hold {path} cannot be read ({error.strerror})", remedy="run this as the agent's user"
         ) from error
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise EdgewiseError(
             f"the hold {path} is damaged and counts as none", remedy="run `edgewise-agent hold` or `resume` again"
         ) from error
