@@ -7,7 +7,7 @@ from edge_agent.models.fixed import FixedModel
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.link import Link
 from edge_agent.settings import Settings
-from edge_agent.update.settings import UpdateSettings
+from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
 from edge_agent.update.work import Challenger

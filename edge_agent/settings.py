@@ -15,7 +15,7 @@ from edge_agent.inference.settings import PipelineSettings
 from edge_agent.mqtt.settings import BrokerSettings, HomeAssistantSettings
 from edge_agent.system.settings import LogSettings
 from edge_agent.telemetry.settings import SpoolSettings, TelemetrySettings
-from edge_agent.update.hours import HoursSettings
+from edge_agent.update.settings import HoursSettings
 from edge_contract.setting_types import Id
 from edge_contract.topics import SHA256_PATTERN
 from edge_mqtt.address import Port

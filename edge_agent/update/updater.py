@@ -20,12 +20,12 @@ from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
 from edge_agent.update.desired_tracker import Asked, DesiredTracker
 from edge_agent.update.events import Booted, Proven, Reconsidered, Refused, RollbackAsked, Stopped, Wanted
 from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, MetadataArrived, Tested, Timestamp, Verified
+from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.machine import ON_TRIAL, SETTLED, Phase
 from edge_agent.update.patience import Patience
 from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
 from edge_agent.update.runner import UpdateRunner
-from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.work import Challenger, UpdateWork
 from edge_contract import topics

@@ -32,8 +32,8 @@ from edge_agent.update.events import (
     Target,
 )
 from edge_agent.update.inbox import Chunk, Inbox, Tested
+from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.machine import Phase, State, Work, running
-from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import ModelRef

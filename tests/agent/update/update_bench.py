@@ -19,7 +19,7 @@ from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.trust import retained_metadata
 from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
 from edge_agent.update import desired_tracker, updater
-from edge_agent.update.settings import UpdateSettings
+from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
 from edge_agent.update.work import Challenger
