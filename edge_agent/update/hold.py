@@ -18,6 +18,8 @@ from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.messages import Seconds
 
 FILE: Final = "hold.json"
+DATABASE: Final = "state.db"
+"""What an agent leaves where it ran."""
 LONGEST_REASON: Final = 200  # characters
 LONGEST_S: Final = 366 * 86400.0
 _LONGEST: Final = 4096  # bytes of the file
@@ -107,10 +109,16 @@ def write(state_dir: Path, hold: Hold) -> None:
     """Hold, in the place of any hold before.
 
     Raises:
-        EdgewiseError: the state directory cannot be written.
+        EdgewiseError: no agent has run there, or the state directory cannot be written.
     """
+    if not (state_dir / DATABASE).exists():
+        raise EdgewiseError(
+            f"no agent has run on {state_dir}, so there is nothing to hold",
+            remedy="name its settings with --config, or set device.state_dir in them",
+        )
     try:
-        write_file(state_dir / FILE, msgspec.json.encode(hold), mode=0o600)
+        # Readable for the agent's user where an administrator wrote it; the directory is that user's alone.
+        write_file(state_dir / FILE, msgspec.json.encode(hold), mode=0o644)
     except OSError as error:
         raise _unwritable(state_dir, error) from error
 
@@ -134,5 +142,5 @@ def take_back(state_dir: Path) -> bool:
 def _unwritable(state_dir: Path, error: OSError) -> EdgewiseError:
     return EdgewiseError(
         f"{state_dir} cannot be written ({error.strerror})",
-        remedy="run this as the agent's user, with the settings of an agent that has run here",
+        remedy="run this as the agent's user",
     )

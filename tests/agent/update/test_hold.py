@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ from edge_agent.update.hold import Hold
 from edge_agent.update.hours import is_open
 from edge_agent.update.machine import Phase, State
 from edge_agent.update.patience import Patience, obstacle
+from edge_agent.update.store import StateStore
 from edge_contract.errors import EdgewiseError, UsageError
 from tests.agent.update.test_machine import BASE, slot, target
 from tests.conftest import REPOSITORY
@@ -49,6 +50,7 @@ def test_when_a_window_is_open(windows: str, opened: list[datetime], closed: lis
     assert not any(is_open(windows, moment) for moment in closed)
 
 
+@settings(deadline=None)
 @given(st.times(), st.times(), st.times())
 def test_a_window_and_the_one_from_its_end_to_its_begin_share_no_moment_and_leave_none_out(
     one: "datetime", other: "datetime", now: "datetime"
@@ -106,18 +108,27 @@ def test_a_hold_that_cannot_be_meant_is_refused(until: str | None, reason: str, 
     assert refused.value.remedy
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_time_is_understood_or_refused(until: str) -> None:
     with contextlib.suppress(UsageError):
         assert hold.of(until, "", NOW).until is not None
 
 
+def ran_on(state_dir: Path) -> Path:
+    """An agent has run there."""
+    StateStore(state_dir / hold.DATABASE).close()
+    return state_dir
+
+
 def test_a_hold_is_in_force_until_it_ends_or_is_taken_back(tmp_path: Path) -> None:
+    ran_on(tmp_path)
     assert hold.read(tmp_path, NOW) is None
     assert not hold.take_back(tmp_path)
     kept = Hold(since=NOW, until=NOW + 60, reason="wedding")
     hold.write(tmp_path, kept)
     assert hold.read(tmp_path, NOW + 59) == kept
+    assert (tmp_path / hold.FILE).stat().st_mode & 0o777 == 0o644  # also where an administrator wrote it
     assert hold.read(tmp_path, NOW + 60) is None
     hold.write(tmp_path, replace(kept, until=None))
     assert hold.read(tmp_path, NOW + 1e9) == replace(kept, until=None)
@@ -143,6 +154,7 @@ def test_a_damaged_hold_is_said_and_holds_nothing(
 
 
 def test_what_a_staged_target_waits_for(tmp_path: Path) -> None:
+    ran_on(tmp_path)
     patience = Patience(tmp_path, "02:00-05:00, 13:00-14:00")
     assert patience.waits_for(STAGED, NOW) == "waits: outside of the update window 02:00-05:00, 13:00-14:00."
     assert patience.waits_for(STAGED, NOW + 3600) == ""
@@ -157,7 +169,7 @@ def test_what_a_staged_target_waits_for(tmp_path: Path) -> None:
     ids=["new", "committed", "previous"],
 )
 def test_the_way_back_never_waits(tmp_path: Path, wanted: Target, waits: bool) -> None:
-    hold.write(tmp_path, Hold(since=NOW))
+    hold.write(ran_on(tmp_path), Hold(since=NOW))
     patience = Patience(tmp_path, "02:00-05:00")
     assert bool(patience.waits_for(replace(STAGED, target=wanted), NOW)) == waits
     assert patience.waits_for(State(phase=Phase.STAGED, target=target(2)), NOW)
@@ -176,25 +188,26 @@ def agent(config: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     (tmp_path / "state").mkdir()
+    ran_on(tmp_path / "state")
     path = tmp_path / "agent.toml"
     path.write_text('[device]\nid = "cam-1"\nstate_dir = "state"\n')
     return path
 
 
 def test_a_person_holds_the_device_and_lets_it_go_and_status_and_doctor_say_so(config: Path) -> None:
-    settings = settings_file.load(config, {})
+    found_settings = settings_file.load(config, {})
     done = agent(config, "hold", "--until", "12h", "--reason", "an event")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("held on site until ")
     assert "(an event)" in done.stdout
-    assert status.read(settings).waits.startswith("held on site until ")
-    found = doctor.updates(settings)
+    assert status.read(found_settings).waits.startswith("held on site until ")
+    found = doctor.updates(found_settings)
     assert (found.outcome, "an event" in found.text) == ("warning", True)
     assert "edgewise-agent resume" in found.remedy
     assert agent(config, "resume").stdout == "the hold is over\n"
     assert agent(config, "resume").stdout == "nothing was held\n"
-    assert status.read(settings).waits == ""
-    assert doctor.updates(settings).outcome == "ok"
+    assert status.read(found_settings).waits == ""
+    assert doctor.updates(found_settings).outcome == "ok"
 
 
 def test_a_hold_that_is_refused_leaves_the_one_before(config: Path) -> None:
@@ -213,12 +226,12 @@ def test_where_no_agent_has_run_nothing_can_be_held(tmp_path: Path) -> None:
     config.write_text('[device]\nstate_dir = "nowhere"\n')
     done = agent(config, "hold")
     assert done.returncode == 1
-    assert "nowhere cannot be written (No such file or directory); run this as the agent's user" in done.stderr
+    assert "nowhere, so there is nothing to hold; name its settings with --config" in done.stderr
     assert agent(config, "resume").stdout == "nothing was held\n"
 
 
 def test_a_damaged_hold_is_a_warning_of_the_doctor_and_told_by_status(config: Path) -> None:
-    settings = settings_file.load(config, {})
-    (settings.device.state_dir / hold.FILE).write_bytes(b"{}")
-    assert doctor.updates(settings).outcome == "warning"
-    assert "damaged" in status.read(settings).waits
+    found_settings = settings_file.load(config, {})
+    (found_settings.device.state_dir / hold.FILE).write_bytes(b"{}")
+    assert doctor.updates(found_settings).outcome == "warning"
+    assert "damaged" in status.read(found_settings).waits
