@@ -88,6 +88,8 @@ class Info(Message, frozen=True, kw_only=True):
     python: Text
     runtime: Text
     camera: Text
+    camera_kind: Annotated[str, Meta(max_length=32)] = ""
+    """How pictures come: `v4l2`, `picamera`, `mjpeg`, `rtsp`, `file`, `drawn`; empty from an earlier agent."""
     started: Seconds
 
 
@@ -105,7 +107,9 @@ class Reported(Message, frozen=True, kw_only=True):
     progress: Share = 0.0
     """Share of the target's bytes held, 0 to 1."""
     reason: Text = ""
-    """Why a target was rejected or rolled back: one sentence."""
+    """Why a target was rejected or rolled back, or what it waits for: one sentence."""
+    since: Seconds = 0.0
+    """When `state` was reached, kept through restarts; 0 from an earlier agent."""
     time: Seconds
 
 
@@ -114,6 +118,39 @@ class Histogram(Struct, frozen=True, kw_only=True):
 
     counts: Annotated[tuple[Count, ...], Meta(max_length=64)]
     sum: Amount
+
+
+class ShadowCounts(Struct, frozen=True, kw_only=True):
+    """Two models on the same crops of faces: counts since the session began, or since this pair was first compared.
+
+    Looks at one face are spaced by the wave's terms. There is no field an image would fit in.
+    """
+
+    champion: ModelRef
+    """The model that answers."""
+    challenger: ModelRef
+    looks: Count
+    """Compared: both answered."""
+    failures: Count
+    """Looks at which the champion answered and the challenger gave no answer; not part of `looks`."""
+    skipped: Count
+    """Looks that were due and left out because the board had no time for a second model."""
+    agreed: Count
+    """Looks at which both named the same label."""
+    confusion: Annotated[dict[Label, Annotated[dict[Label, Count], Meta(max_length=64)]], Meta(max_length=64)]
+    """By the champion's label, then the challenger's. Of models with more labels, the pairs met first."""
+    less_sure: Count
+    """Looks at which the challenger's top probability was lower by more than the terms' `unsure`."""
+    more_sure: Count
+    slower: Count
+    """Looks at which the challenger took more than the terms' `slower` times as long as the champion."""
+    champion_confidence: Histogram
+    """Top probability over `CONFIDENCE_BOUNDS`."""
+    challenger_confidence: Histogram
+    champion_latency: Histogram
+    """Seconds from crop to probabilities over `STAGE_BOUNDS`: of the processor, as neighbours take turns with either
+    model; by the wall clock where a board counts the former in ticks."""
+    challenger_latency: Histogram
 
 
 class TelemetryBody(Message, frozen=True, kw_only=True):
@@ -137,6 +174,8 @@ class TelemetryBody(Message, frozen=True, kw_only=True):
     """Top probability over `CONFIDENCE_BOUNDS`."""
     gauges: Annotated[dict[Label, Reading], Meta(max_length=64)]
     """By name: those of `metrics.DeviceGauge` that this board can measure, and what a newer device measures."""
+    shadow: ShadowCounts | None = None
+    """While a release runs in shadow here."""
 
 
 class Telemetry(TelemetryBody, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from edge_contract.errors import TrustError, UsageError
 from edge_contract.finite import no_number
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 from edge_contract.messages import Command, Id, ModelRef, Seconds, Sha256, Text
+from edge_contract.wave import Wave
 
 DESIRED_TYPE: Final = "application/vnd.edgewise.desired+json"
 COMMAND_TYPE: Final = "application/vnd.edgewise.command+json"
@@ -42,6 +43,9 @@ class DesiredState(Struct, frozen=True, kw_only=True):
 
     A revision and not a yes: a state that is issued again with a longer life asks for no further attempt.
     """
+    wave: Wave | None = None
+    """On a group's state: some of its devices try another release than `model`. An agent that knows no waves runs
+    `model`."""
 
 
 class SignedCommand(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ class UpdateState(enum.StrEnum):
     VERIFYING = "verifying", "verifying"
     STAGED = "staged", "staged"
     SELFTEST = "selftest", "self-test"
+    SHADOWING = "shadowing", "in shadow"
     ACTIVATING = "activating", "activating"
     PROBATION = "probation", "on probation"
     COMMITTED = "committed", "up to date"
