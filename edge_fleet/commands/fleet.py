@@ -1,5 +1,6 @@
 """`edgewise fleet`: what the devices report, and publishing again what a broker lost."""
 
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -19,6 +20,9 @@ from edge_fleet.link import Arrived
 from edge_fleet.releases import recover as recovery
 from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
+from edge_fleet.rollout.controller import JUDGE_EVERY_S, Controller
+from edge_fleet.rollout.serving import serving
+from edge_fleet.rollout.store import RolloutStore
 
 app = typer.Typer(name="fleet", help="The devices, and the broker they meet on.", no_args_is_help=True)
 
@@ -99,6 +103,38 @@ def heal(
         say(f"Published {sent} messages that the broker lacked.", {"published": sent}, as_json=as_json)
         while watch:
             healing.turn(1.0)
+
+
+@app.command("serve")
+def serve(
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    broker: BrokerOption = context.DEFAULT_BROKER,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Stay: do what `heal --watch` does, and conduct the rollouts. Killed at any moment, it goes on where it was."""
+    repository = context.open_repository(directory, None, passphrase_file)
+    repository.online_signer()  # without it no wave could begin
+    releases, desired = context.open_releases(repository)
+    migrate(releases)
+    with (
+        serving(directory),
+        context.open_link(broker, patient=True) as link,
+        RolloutStore(directory) as store,
+    ):
+        publisher = Publisher(releases, desired, link)
+
+        def tell(text: str) -> None:
+            display.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {visible(text)}", err=True)
+
+        healing = Healing(publisher, tell)
+        controller = Controller(publisher, store, tell)
+        tell(f"Published {healing.begin()} messages that the broker lacked; {len(store.open())} rollouts are open.")
+        judged = -JUDGE_EVERY_S
+        while True:
+            healing.turn(0.5)
+            if time.monotonic() - judged >= JUDGE_EVERY_S:
+                controller.turn()
+                judged = time.monotonic()
 
 
 @app.command("recover")
