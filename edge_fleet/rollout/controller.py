@@ -185,7 +185,7 @@ class Controller:
                 return None
             says = self._publisher.desired.of(_scope(state))
             found = _assignment(says)
-            if found not in {None, state.issued, state.wanted}:
+            if found is not None and not machine.is_own(state, found):
                 why = f"Group {state.group} was given another desired state by hand."
                 return self._stepped(rollout, machine.Superseded(why, machine.AUTOMATIC, self._now()))
             if (due := machine.due(state)) is None:

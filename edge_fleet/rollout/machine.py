@@ -94,6 +94,8 @@ class State(Struct, frozen=True, kw_only=True):
     """What the group's desired state says by now, as far as this rollout knows."""
     wanted: Assignment
     """What it is to say."""
+    unsure: tuple[Assignment, ...] = ()
+    """What was wanted in between, and may have been issued before a kill or while a person decided otherwise."""
     phase: Phase = Phase.WAITING
     position: Count = 0
     """Of the stage that runs or, while `waiting`, that begins next."""
@@ -207,11 +209,24 @@ class Entry:
 
 def step(state: State, event: Event) -> tuple[State, tuple[Entry, ...]]:
     """The next state, and what the ledger says. An event that does not belong to the state changes nothing."""
+    after, entries = _step(state, event)
+    overtaken = due(state)
+    if overtaken is not None and after.wanted != overtaken and not isinstance(event, Superseded):
+        after = replace(after, unsure=(*state.unsure, overtaken))
+    return after, entries
+
+
+def is_own(state: State, assignment: Assignment) -> bool:
+    """Whether a group's desired state can be this rollout's doing; else somebody pushed."""
+    return assignment in (state.issued, state.wanted, *state.unsure)
+
+
+def _step(state: State, event: Event) -> tuple[State, tuple[Entry, ...]]:
     match event:
         case Issued(assignment, revision):
             if assignment != state.wanted:
                 return state, ()
-            return replace(state, issued=assignment, revision=state.revision or revision), ()
+            return replace(state, issued=assignment, unsure=(), revision=state.revision or revision), ()
         case Returned():
             return _returned(state)
         case Superseded(why, by, now):
@@ -244,7 +259,7 @@ def is_open(state: State) -> bool:
 
 def due(state: State) -> Assignment | None:
     """What has to be issued and published; None where the group's desired state says it."""
-    return None if state.wanted == state.issued else state.wanted
+    return state.wanted if state.unsure or state.wanted != state.issued else None
 
 
 def judged_position(state: State) -> int | None:
@@ -375,8 +390,8 @@ def _returned(state: State) -> tuple[State, tuple[Entry, ...]]:
 def _superseded(state: State, why: str, by: str, now: float) -> tuple[State, tuple[Entry, ...]]:
     """The group is somebody else's by now: what was wanted and is not issued yet never will be."""
     if state.phase in ENDED:
-        return replace(state, wanted=state.issued, returning=False), ()
-    after = replace(state, phase=Phase.SUPERSEDED, reason=why, ended=now, pause=None, wanted=state.issued)
+        return replace(state, wanted=state.issued, unsure=(), returning=False), ()
+    after = replace(state, phase=Phase.SUPERSEDED, reason=why, ended=now, pause=None, wanted=state.issued, unsure=())
     return after, (Entry("supersede", why, by),)
 
 

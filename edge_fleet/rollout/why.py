@@ -85,7 +85,7 @@ def _waits(device: Device, state: DesiredState, model: ModelRef, shadow: ModelRe
         return f"it is {reported.state.text}{_because(reported)}"
     if reported.state is UpdateState.DOWNLOADING:
         return f"it has {reported.progress:.0%} of it{_because(reported)}"
-    return f"it is {_state(reported)}{_because(reported)}"
+    return f"its update is under way ({_state(reported)}){_because(reported)}"
 
 
 def _there(reported: Reported | None, state: DesiredState, model: ModelRef, shadow: ModelRef | None) -> bool:

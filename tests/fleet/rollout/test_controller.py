@@ -1,5 +1,9 @@
 """The controller with a real repository and a real broker, and devices that speak the wire."""
 
+import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -174,6 +178,35 @@ def test_a_device_that_joins_late_is_in_the_wave_by_its_own_reckoning(fleet: Fle
     fleet.join(IDS[1:])
     eventually(lambda: fleet.runs(NEW) == set(IDS), "they take it up")
     fleet.until(lambda state: state.verdict is not None and "of 6 devices soaked" in state.verdict.text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("behaviour", "phase", "begun"), [("takes it", Phase.COMPLETED, 3), ("rolls back", Phase.HALTED, 1)]
+)
+def test_a_server_that_is_killed_wherever_it_changes_anything_goes_on(
+    fleet: Fleet, behaviour: Behaviour, phase: Phase, begun: int
+) -> None:
+    fleet.join(behaviour=behaviour)
+    fleet.start()
+    command = [sys.executable, str(Path(__file__).with_name("killed_server.py")), str(fleet.side.directory)]
+    done = subprocess.run([*command, str(fleet.port)], capture_output=True, text=True, check=False, env=_environment())
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 10
+    (state,) = fleet.store.all()
+    assert (state.phase, len(state.begun)) == (phase, begun)
+    told = [line.text for line in fleet.store.ledger() if line.action == "begin"]
+    assert len(told) == len(set(told)) == begun  # none skipped, none begun twice
+    model = NEW if phase is Phase.COMPLETED else OLD
+    eventually(lambda: fleet.runs(model) == set(IDS), "everyone runs it")
+    assert (fleet.on_broker().model, fleet.on_broker().wave) == (model, None)
+    waves = [each.wave for each in fleet.devices[IDS[0]].told]
+    assert len({wave for wave in waves if wave is not None}) == begun
+    assert [wave for wave, _ in itertools.groupby(waves)] == list(dict.fromkeys(waves)) + waves[-1:]
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
 
 
 def test_an_operator_decides_while_it_runs(fleet: Fleet) -> None:

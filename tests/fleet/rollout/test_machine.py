@@ -24,16 +24,17 @@ from edge_fleet.rollout.machine import (
     Superseded,
     due,
     is_open,
+    is_own,
     judged_position,
     step,
     waits_for,
 )
 from edge_fleet.rollout.plan import Plan
 from edge_fleet.rollout.verdict import Verdict
-from tests.fleet.rollout.rollouts import FAILED, NEW, OLD, PASSED, STAGES, UNSURE, WAVES, rollout
+from tests.fleet.rollout.rollouts import FAILED, NEW, OLD, OTHER, PASSED, STAGES, UNSURE, WAVES, rollout
 
 NOON = 12 * 3600.0
-EVERYONE_OLD, EVERYONE_NEW = Assignment(model=OLD), Assignment(model=NEW)
+EVERYONE_OLD, EVERYONE_NEW, EVERYONE_OTHER = (Assignment(model=each) for each in (OLD, NEW, OTHER))
 
 
 def look(state: State, verdict: Verdict | None = None, now: float = NOON) -> State:
@@ -221,6 +222,18 @@ def test_what_had_begun_nothing_changes_nothing_when_it_is_aborted() -> None:
     assert due(step(look(state), Aborted("revert", "maria", NOON))[0]) is None
 
 
+def test_an_abort_that_comes_between_issuing_and_noting_that_is_still_carried_out() -> None:
+    state, _ = step(rollout(stages=STAGES[1:]), Judged(-1, None, NOON))
+    wave = due(state)  # issued, and then the server is killed
+    assert wave is not None
+    state, _ = step(state, Aborted("revert", "maria", NOON))
+    assert is_own(state, wave)
+    assert due(state) == EVERYONE_OLD
+    assert step(state, Issued(wave, 7)) == (state, ())
+    state, _ = step(state, Issued(EVERYONE_OLD, 8))
+    assert (due(state), state.unsure) == (None, ())
+
+
 def test_what_was_superseded_issues_nothing_more() -> None:
     state, _ = step(at(1), Judged(1, PASSED, NOON))  # wave 2 is due
     assert due(state) is not None
@@ -253,6 +266,7 @@ class Operated(RuleBasedStateMachine):
         self.passed: set[int] = set()
         self.ended: State | None = None
         self.by_hand = False
+        self.on_disk = self.state.issued
 
     def happens(self, event: Event) -> None:
         before = self.state
@@ -278,8 +292,14 @@ class Operated(RuleBasedStateMachine):
 
     @rule()
     def is_issued(self) -> None:
-        if (assignment := due(self.state)) is not None and not self.by_hand:
+        if (assignment := due(self.state)) is not None:
+            self.on_disk = assignment
             self.happens(Issued(assignment, 9))
+
+    @rule()
+    def is_killed_after_it_issued(self) -> None:
+        if (assignment := due(self.state)) is not None:
+            self.on_disk = assignment
 
     @rule(number=st.integers(0, 4))
     def is_approved(self, number: int) -> None:
@@ -311,6 +331,7 @@ class Operated(RuleBasedStateMachine):
     @rule()
     def is_pushed_over(self) -> None:
         self.by_hand = True
+        self.on_disk = EVERYONE_OTHER
         self.happens(Superseded("A push.", "joe", self.now))
 
     @rule()
@@ -341,6 +362,11 @@ class Operated(RuleBasedStateMachine):
     @invariant()
     def a_group_that_was_pushed_to_is_left_alone(self) -> None:
         assert not self.by_hand or due(self.state) is None
+
+    @invariant()
+    def what_it_issued_is_never_taken_for_a_push(self) -> None:
+        assert self.by_hand or is_own(self.state, self.on_disk)
+        assert self.by_hand or due(self.state) is not None or self.on_disk == self.state.wanted
 
     @invariant()
     def only_a_passed_last_wave_gives_it_to_everyone(self) -> None:
