@@ -27,9 +27,10 @@ ALIKE: Final = 2.0
 """For so many looks one is believed until the stretches tell."""
 ALIKE_STRETCHES: Final = 20
 """As many stretches does that first belief weigh."""
+ROOM: Final = 0.1
+"""By so much may the agreement in a room be lower than on test pictures."""
 RARE: Final = 0.05
 """Two labels with less of the looks than this together are judged where they fail, and waited for no longer."""
-_FAMILIES: Final = 6
 
 
 class Pooled(Struct, kw_only=True):
@@ -82,15 +83,41 @@ def judge_shadow(
     if gate is None:
         return Verdict(findings=(Finding(gate=GATE, outcome=Outcome.PASS, text="The plan has no shadow."),))
     taking_part = {device: evidence[device] for device in kinds if device in evidence}
-    heavy = weights({device: float(one.shadow.looks + one.shadow.failures) for device, one in taking_part.items()})
+    everyone, of_kind, held = _pooled(kinds, taking_part)
+    findings = [*_missing(gate, kinds, everyone, of_kind, online)]
+    families = _families(gate, everyone, of_kind, 1 / alike(taking_part.values()), reference)
+    findings += [asked.answer(GATE, family, risk=plan.risk, halt=plan.risk / len(families)) for family in families]
+    if note := faults(taking_part, held):
+        findings.append(Finding(gate=GATE, outcome=Outcome.PASS, text=note))
+    return Verdict(findings=tuple(findings))
+
+
+def families_of(
+    gate: ShadowGate, kinds: Mapping[str, Kind], evidence: Mapping[str, Evidence], reference: float | None = None
+) -> list[list[Asked]]:
+    """The questions that are judged, by family; none before the first face."""
+    everyone, of_kind, _ = _pooled(kinds, evidence)
+    return _families(gate, everyone, of_kind, 1 / alike(evidence.values()), reference)
+
+
+def _pooled(
+    kinds: Mapping[str, Kind], evidence: Mapping[str, Evidence]
+) -> tuple[Pooled, dict[Kind, Pooled], list[str]]:
+    """All devices together, each kind apart, and who was held down to what others weigh."""
+    heavy = weights({device: float(one.shadow.looks + one.shadow.failures) for device, one in evidence.items()})
     everyone, of_kind = Pooled(), {kind: Pooled() for kind in sorted(set(kinds.values()))}
-    for device, one in taking_part.items():
+    for device, one in evidence.items():
         everyone.add(one, heavy[device])
         of_kind[kinds[device]].add(one, heavy[device])
-    believed = 1 / alike(taking_part.values())
-    findings = [*_missing(gate, kinds, everyone, of_kind, online)]
-    halt = plan.risk / _FAMILIES
-    limit = gate.agreement if reference is None else min(gate.agreement, max(0.0, reference - 0.1))
+    return everyone, of_kind, [device for device, weight in heavy.items() if weight < 1]
+
+
+def _families(
+    gate: ShadowGate, everyone: Pooled, of_kind: Mapping[Kind, Pooled], believed: float, reference: float | None
+) -> list[list[Asked]]:
+    if not everyone.looks + everyone.failures:
+        return []
+    limit = gate.agreement if reference is None else min(gate.agreement, max(0.0, reference - ROOM))
     families = [
         [_agreement(everyone, believed, limit)],
         list(_shift(everyone, believed, gate)),
@@ -99,12 +126,7 @@ def judge_shadow(
         [_slower(kind, found, believed, gate) for kind, found in of_kind.items() if found.looks],
         list(_failures(everyone, of_kind, believed, gate)),
     ]
-    if everyone.looks + everyone.failures > 0:
-        findings += [asked.answer(GATE, family, risk=plan.risk, halt=halt) for family in families if family]
-    note = faults(taking_part, [device for device, weight in heavy.items() if weight < 1])
-    if note:
-        findings.append(Finding(gate=GATE, outcome=Outcome.PASS, text=note))
-    return Verdict(findings=tuple(findings))
+    return [family for family in families if family]
 
 
 def alike(evidence: Collection[Evidence]) -> float:
