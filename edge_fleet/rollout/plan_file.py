@@ -30,7 +30,7 @@ _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
 _OPTIONAL: Final = ("shadow", "behaves")
 _DURATIONS: Final = ("timeout", "soak", "silent", "spacing")
 _UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?", re.ASCII)
+_DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,400})?)s)?", re.ASCII)
 _PERCENT: Final = re.compile(r"(\d{1,9}(?:\.\d{1,30})?)\s?%", re.ASCII)
 _DEVICES: Final = re.compile(r"\d{1,9}", re.ASCII)
 _WINDOW: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
@@ -118,7 +118,7 @@ def duration(value: object, key: str) -> float:
 def in_words(seconds: float) -> str:
     """The duration as `duration` reads it: "1h30m"."""
     if seconds != int(seconds) or seconds <= 0:
-        return f"{seconds!r}s".replace(".0s", "s")
+        return f"{Decimal(repr(seconds)).normalize():f}s"
     words, left = "", int(seconds)
     for unit, size in _UNITS.items():
         count, left = divmod(left, size)
