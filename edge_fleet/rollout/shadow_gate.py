@@ -83,11 +83,12 @@ def judge_shadow(
     if gate is None:
         return Verdict(findings=(Finding(gate=GATE, outcome=Outcome.PASS, text="The plan has no shadow."),))
     taking_part = {device: evidence[device] for device in kinds if device in evidence}
-    everyone, of_kind, held = _pooled(kinds, taking_part)
+    heavy = _weights(taking_part)
+    everyone, of_kind = _pooled(kinds, taking_part, heavy)
     findings = [*_missing(gate, kinds, everyone, of_kind, online)]
-    families = _families(gate, everyone, of_kind, 1 / alike(taking_part.values()), reference)
+    families = _families(gate, everyone, of_kind, 1 / alike(taking_part, heavy), reference)
     findings += [asked.answer(GATE, family, risk=plan.risk, halt=plan.risk / len(families)) for family in families]
-    if note := faults(taking_part, held):
+    if note := faults(taking_part, [device for device, weight in heavy.items() if weight < 1]):
         findings.append(Finding(gate=GATE, outcome=Outcome.PASS, text=note))
     return Verdict(findings=tuple(findings))
 
@@ -96,20 +97,24 @@ def families_of(
     gate: ShadowGate, kinds: Mapping[str, Kind], evidence: Mapping[str, Evidence], reference: float | None = None
 ) -> list[list[Asked]]:
     """The questions that are judged, by family; none before the first face."""
-    everyone, of_kind, _ = _pooled(kinds, evidence)
-    return _families(gate, everyone, of_kind, 1 / alike(evidence.values()), reference)
+    heavy = _weights(evidence)
+    everyone, of_kind = _pooled(kinds, evidence, heavy)
+    return _families(gate, everyone, of_kind, 1 / alike(evidence, heavy), reference)
+
+
+def _weights(evidence: Mapping[str, Evidence]) -> dict[str, float]:
+    return weights({device: float(one.shadow.looks + one.shadow.failures) for device, one in evidence.items()})
 
 
 def _pooled(
-    kinds: Mapping[str, Kind], evidence: Mapping[str, Evidence]
-) -> tuple[Pooled, dict[Kind, Pooled], list[str]]:
-    """All devices together, each kind apart, and who was held down to what others weigh."""
-    heavy = weights({device: float(one.shadow.looks + one.shadow.failures) for device, one in evidence.items()})
+    kinds: Mapping[str, Kind], evidence: Mapping[str, Evidence], heavy: Mapping[str, float]
+) -> tuple[Pooled, dict[Kind, Pooled]]:
+    """All devices together, and each kind apart."""
     everyone, of_kind = Pooled(), {kind: Pooled() for kind in sorted(set(kinds.values()))}
     for device, one in evidence.items():
         everyone.add(one, heavy[device])
         of_kind[kinds[device]].add(one, heavy[device])
-    return everyone, of_kind, [device for device, weight in heavy.items() if weight < 1]
+    return everyone, of_kind
 
 
 def _families(
@@ -129,12 +134,12 @@ def _families(
     return [family for family in families if family]
 
 
-def alike(evidence: Collection[Evidence]) -> float:
+def alike(evidence: Mapping[str, Evidence], heavy: Mapping[str, float]) -> float:
     """How many looks count as one: the scatter between stretches, against that of independent looks."""
     scatter = expected = 0.0
     stretches = 0
-    for one in evidence:
-        found = one.shadow.disagreed
+    for device, one in evidence.items():
+        found = one.shadow.disagreed.scaled(heavy[device])
         if found.stretches < 2:
             continue
         stretches += found.stretches

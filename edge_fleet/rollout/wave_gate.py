@@ -19,7 +19,7 @@ from edge_fleet.rollout.evidence import Evidence
 from edge_fleet.rollout.plan import BehavesGate, Plan
 from edge_fleet.rollout.standing import Kind, Standing
 from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
-from edge_fleet.rollout.wording import faults, listed, minutes, percent, points
+from edge_fleet.rollout.wording import faults, listed, minutes, points, whole_percent
 
 _FAMILIES: Final = 4
 
@@ -54,21 +54,21 @@ def _installed(plan: Plan, standings: Sequence[Standing]) -> Finding:
     waiting = [one for one in standings if one.progress == "under way"]
     verdicts = sum(1 for one in standings if one.progress in ("failed", "running"))
     minimum = min(gate.minimum, len(standings))
-    bound = percent(at_most(len(failed), verdicts))
+    bound = whole_percent(at_most(len(failed), verdicts))
     text = f"{len(failed)} of {verdicts} failed: under {bound}, 95 %." if verdicts else "No device has a verdict yet."
     if len(failed) == verdicts > 0:
         text = f"{len(failed)} of {verdicts} failed."
     for failure in dict.fromkeys(one.failure for one in failed):
         alike = [one for one in failed if one.failure == failure]
         reason = f" ({visible(alike[0].reason.rstrip('.'))})" if alike[0].reason else ""
-        text += f" {failure or 'failed'}: {listed(one.device for one in alike)}{reason}.".replace(" rej", " Rej", 1)
+        text += f" {(failure or 'failed').capitalize()}: {listed(one.device for one in alike)}{reason}."
     if offline:
         text += f" Offline, and not counted: {listed(one.device for one in offline)}."
     surely = verdicts > 0 and against_share(len(failed), verdicts, gate.failed) >= -math.log(plan.risk)
     beyond = verdicts > 0 and len(failed) / verdicts > gate.failed
     if beyond and verdicts >= minimum and (surely or not waiting):
         return Finding(gate="installed", outcome=Outcome.FAIL, text=text)
-    if verdicts < minimum or waiting or beyond:
+    if not verdicts or verdicts < minimum or waiting or beyond:
         missing = f"{verdicts} of {max(minimum, verdicts + len(waiting))} devices with a verdict."
         return Finding(gate="installed", outcome=Outcome.INCONCLUSIVE, text=f"{missing} {text}")
     return Finding(gate="installed", outcome=Outcome.PASS, text=text)
