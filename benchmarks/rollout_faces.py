@@ -123,7 +123,8 @@ class Room:
     def _drawn(self, camera: NDArray[np.int64]) -> NDArray[np.int64]:
         """An emotion of each camera's mix."""
         below = self._mixes[camera] < self._rng.random((len(camera), 1))
-        return np.minimum(below.sum(axis=1), 6).astype(np.int64)
+        drawn: NDArray[np.int64] = below.sum(axis=1).clip(0, 6)
+        return drawn
 
 
 def _noise(rng: np.random.Generator, scale: float, tracks: int, track: NDArray[np.int64]) -> NDArray[np.float64]:

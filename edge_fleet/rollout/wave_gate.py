@@ -7,7 +7,7 @@ devices are neither good nor bad: they are listed, and counted in no denominator
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from edge_contract.visible import visible
@@ -41,13 +41,27 @@ def judge_wave(
         evidence_of_controls: By device, of the group's devices that keep the old release.
         now: Seconds of the clock that `Standing.since` is of.
     """
-    findings = [_installed(plan, standings), _healthy(plan, standings, now)]
+    findings = [installed(plan, standings), _healthy(plan, standings, now)]
     if plan.behaves is not None:
         findings += _behaves(plan, plan.behaves, standings, evidence_of_wave, evidence_of_controls)
     return Verdict(findings=tuple(findings))
 
 
-def _installed(plan: Plan, standings: Sequence[Standing]) -> Finding:
+def judge_before(plan: Plan, devices: Collection[str], evidence: Mapping[str, Evidence]) -> Verdict:
+    """Whether enough is known of what a wave's devices answer now to see a change: before the first of them changes.
+
+    After a shadow there always is; without one, the first wave waits for it.
+    """
+    if plan.behaves is None:
+        return Verdict(findings=(_finding(Outcome.PASS, "The plan compares no answers."),))
+    known = [evidence[device] for device in devices if device in evidence]
+    count = sum(one.before.errors.stretches + one.kept.errors.stretches for one in known)
+    text = f"{count} of {plan.behaves.windows} stretches of two minutes from before the release."
+    return Verdict(findings=(_finding(Outcome.PASS if count >= plan.behaves.windows else Outcome.INCONCLUSIVE, text),))
+
+
+def installed(plan: Plan, standings: Sequence[Standing]) -> Finding:
+    """How many of the devices with a verdict failed; also of a shadow, whose devices run the release beside theirs."""
     gate = plan.installed
     failed = [one for one in standings if one.progress == "failed"]
     offline = [one for one in standings if one.progress == "offline"]

@@ -1,7 +1,9 @@
 """A plan in words: what is read, what is refused in which sentence, and that it comes back as it went."""
 
 import contextlib
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,24 @@ def test_the_example_names_every_key_that_there_is() -> None:
     assert {name: set(value) if isinstance(value, dict) else None for name, value in given_.items()} == {
         name: set(value) if isinstance(value, dict) else None for name, value in every.items()
     }
+
+
+def test_the_manual_s_table_has_every_key_with_its_default() -> None:
+    rows = re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \|", (EXAMPLE.parent / "rollouts.md").read_text(), re.MULTILINE)
+    lines = []
+    for key, value in rows:
+        if key == "waves":
+            lines.append(f"waves = {value.split(', ')}")
+        elif value != "none":
+            lines.append(f"{key} = {value if re.fullmatch('[0-9.]+', value) else repr(value)}")
+    assert parse_plan("\n".join(lines).encode(), "rollouts.md") == DEFAULT
+    sections = tomllib.loads(plan_as_toml(DEFAULT))
+    assert {key for key, _ in rows} == set(_leaves(sections))
+
+
+def _leaves(table: dict[str, object], where: str = "") -> Iterator[str]:
+    for key, value in table.items():
+        yield from _leaves(value, f"{where}{key}.") if isinstance(value, dict) else [where + key]
 
 
 def test_an_empty_plan_is_the_default() -> None:

@@ -8,7 +8,7 @@ from edge_fleet.rollout.evidence import Evidence, begin
 from edge_fleet.rollout.plan import DEFAULT, BehavesGate, Plan
 from edge_fleet.rollout.standing import Failure, Kind, Progress, Standing
 from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
-from edge_fleet.rollout.wave_gate import judge_wave
+from edge_fleet.rollout.wave_gate import judge_before, judge_wave
 from tests.fleet.rollout.device_windows import NEW, Camera
 
 PI4, PI5 = (Kind(board=board, runtime="litert", camera="v4l2") for board in ("pi-4", "pi-5"))
@@ -189,6 +189,20 @@ def test_answers_of_an_earlier_wave_are_not_those_of_this_one() -> None:
     standings = [standing(name, since=NOW - 3600) for name in evidence]
     plan = Plan(behaves=BehavesGate(windows=20))
     assert "15 of 20 stretches of two minutes since it runs" in judge_wave(plan, standings, evidence, {}, now=NOW).text
+
+
+def test_a_wave_without_a_shadow_waits_until_something_is_known_from_before() -> None:
+    room = Room("cam", 1)
+    room.minutes(10, 0)
+    known = {"cam": room.evidence}
+    verdict = judge_before(DEFAULT, ["cam", "new"], known)
+    assert (verdict.outcome, verdict.text) == (
+        "inconclusive",
+        "4 of 10 stretches of two minutes from before the release.",
+    )
+    room.minutes(14, 0)
+    assert judge_before(DEFAULT, ["cam", "new"], {"cam": room.evidence}).outcome is Outcome.PASS
+    assert judge_before(INSTALLED_ONLY, ["cam"], {}).outcome is Outcome.PASS
 
 
 def test_a_plan_without_behaves_asks_for_no_telemetry() -> None:
