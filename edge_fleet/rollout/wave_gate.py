@@ -7,6 +7,7 @@ devices are neither good nor bad: they are listed, and counted in no denominator
 import itertools
 import math
 import operator
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from edge_fleet.rollout.asked import Asked
 from edge_fleet.rollout.bounds import Interval, against_share, at_most
 from edge_fleet.rollout.change import Change, Sides, changed, phases
 from edge_fleet.rollout.evidence import Evidence
+from edge_fleet.rollout.gains import LABELS
 from edge_fleet.rollout.plan import BehavesGate, Plan
 from edge_fleet.rollout.standing import Kind, Standing
 from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
@@ -188,8 +190,7 @@ def _mix(
     *,
     needed: bool,
 ) -> Iterator[Asked]:
-    labels = sorted({label for _, before, after in wave for side in (before, after) for label in side.mix})
-    for label in labels:
+    for label in _labels(wave):
         share = operator.methodcaller("share_of", label)
         ours, theirs = (phases(group, share) for group in (wave, controls))
         stretches = sum(one.after.stretches for one in ours)
@@ -204,6 +205,12 @@ def _mix(
                 )
 
             yield _asked(found._replace(value=sign * found.value), gate.mix, text, needed=needed)
+
+
+def _labels(wave: Sides) -> list[str]:
+    """Those that most devices answer, in the order of the alphabet: a device may invent as many as it likes."""
+    devices = Counter(label for _, before, after in wave for label in {*before.mix, *after.mix})
+    return sorted(sorted(devices, key=lambda label: (-devices[label], label))[:LABELS])
 
 
 def _latency(

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from edge_contract.errors import UsageError
 from edge_contract.wave import ShadowTerms
 from edge_fleet.rollout.plan import DEFAULT, BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
-from edge_fleet.rollout.plan_file import duration, in_words, parse_plan, plan_as_toml, plan_of_options
+from edge_fleet.rollout.plan_file import parse_plan, plan_as_toml, plan_of_options
+from edge_fleet.rollout.plan_words import duration, in_words
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "rollout.example.toml"
 SHARES = st.floats(0, 1)
@@ -141,6 +142,8 @@ def test_no_shadow_takes_its_approval_along_and_other_waves_keep_theirs() -> Non
         ('[healthy]\nsoak = "-5m"', "healthy.soak -5m is no duration; write one such as \"90s\", \"30m\" or \"24h\"."),
         ('[healthy]\nsoak = ""', "healthy.soak  is no duration"),
         ("[healthy]\nsoak = nan", "healthy.soak must"),
+        (f"[healthy]\nsoak = 1{'0' * 400}", "healthy.soak must be at most 30d"),
+        (f"[shadow]\nfaces = 1{'0' * 400}", "shadow.faces must be"),
         ("[healthy]\nsoak = -1", "healthy.soak must be at least 0s"),
         ('[shadow.terms]\nspacing = "2h"', "shadow.terms.spacing must be at most 1h"),
         ("[shadow]\nagreement = 2", "shadow.agreement 2 is not between 0 and 100 %"),

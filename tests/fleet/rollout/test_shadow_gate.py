@@ -8,7 +8,7 @@ import pytest
 
 from edge_fleet.rollout.evidence import Evidence, begin
 from edge_fleet.rollout.plan import DEFAULT, Plan
-from edge_fleet.rollout.shadow_gate import judge_shadow
+from edge_fleet.rollout.shadow_gate import families_of, judge_shadow
 from edge_fleet.rollout.standing import Kind
 from edge_fleet.rollout.verdict import Outcome, Verdict
 from tests.fleet.rollout.device_windows import NEW, Camera
@@ -156,6 +156,17 @@ def test_what_the_gate_measured_between_the_two_models_lowers_what_is_asked() ->
     assert judged(evidence).outcome is not Outcome.PASS
     assert judged(evidence, reference=0.82).outcome is Outcome.PASS
     assert judged(evidence, reference=0.99).outcome is not Outcome.PASS
+
+
+def test_labels_that_a_device_invents_make_no_judgement_long() -> None:
+    evidence = shadowed(500)
+    for number in range(20):
+        camera = Camera(f"liar-{number}")
+        camera.compares({(f"{number}-{label}", f"{number}-{label}"): 5 for label in range(64)})
+        evidence[camera.name] = begin(NEW).take(camera.window())
+    kinds = KINDS | dict.fromkeys(evidence, PI4)
+    families = families_of(DEFAULT.shadow, kinds, evidence)
+    assert [len(family) for family in families][1] == 2 * 64
 
 
 def test_a_label_is_written_so_that_no_terminal_obeys_it() -> None:
