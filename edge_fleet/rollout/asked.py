@@ -93,7 +93,14 @@ def mean(
 
 
 def answer(gate: str, asked: Sequence[Asked], *, risk: float, halt: float) -> Finding:
-    """One finding of a family of questions: of the worst of them. `halt`: the family's part of the risk."""
+    """One finding of a family of questions, told by the one that decides. `halt`: the family's part of the risk."""
+    outcome, worst = decide(asked, risk=risk, halt=halt)
+    end = "; more is needed to tell." if outcome is Outcome.INCONCLUSIVE else "."
+    return Finding(gate=gate, outcome=outcome, text=worst.text(worst.interval(risk)) + end)
+
+
+def decide(asked: Sequence[Asked], *, risk: float, halt: float) -> tuple[Outcome, Asked]:
+    """Fails where one fails, passes where all that must do; and the worst of those that decide."""
     of_each = halt / len(asked)
     outcomes = [one.outcome(halt=of_each, miss=risk) for one in asked]
     if Outcome.FAIL in outcomes:
@@ -103,9 +110,7 @@ def answer(gate: str, asked: Sequence[Asked], *, risk: float, halt: float) -> Fi
     else:
         outcome = Outcome.PASS
     decisive = [one for found, one in zip(outcomes, asked, strict=True) if found is outcome]
-    worst = max(decisive or asked, key=lambda one: one.badness)
-    end = "; more is needed to tell." if outcome is Outcome.INCONCLUSIVE else "."
-    return Finding(gate=gate, outcome=outcome, text=worst.text(worst.interval(risk)) + end)
+    return outcome, max(decisive or asked, key=lambda one: one.badness)
 
 
 def _against_mean(distance: float, error: float, count: int) -> float:

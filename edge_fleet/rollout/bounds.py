@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 _PRIOR: Final = 0.5
 """Of each count in the mixtures: as near to the best for shares near 0 as for those near one half."""
-_HALVINGS: Final = 40
+_HALVINGS: Final = 30
 _SMALLEST: Final = 1e-12
 
 

@@ -99,8 +99,9 @@ def _variance(one: Phases, scatter: float, *, ratio: bool) -> float:
 
 
 def _scatter(group: Sequence[Phases]) -> float:
-    """Variance of one stretch's ratio, from all sides of all devices with at least two."""
-    sides = [side for one in group for side in (one.before, one.after) if side.stretches > 1]
+    """Variance of one stretch's ratio, from all sides of all devices with at least two; each stretch counts alike."""
+    every = (side for one in group for side in (one.before, one.after) if side.stretches > 1)
+    sides = [side.scaled(side.stretches / side.weight) for side in every]
     free = sum(side.weight_squared * (side.stretches - 1) / side.stretches for side in sides)
     return sum(side.scatter for side in sides) / free if free > 0 else math.inf
 

@@ -75,7 +75,7 @@ class BehavesGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     windows: Positive = 10
     """Stretches of two minutes with faces, on the wave's devices together, before it can pass."""
-    devices: Positive = 3
+    devices: Positive = 10
     """A wave of fewer says too little of the mix of answers and of confidence: those can fail it, not hold it."""
     errors: Share = 0.01
     """At most so many looks more end without an answer."""

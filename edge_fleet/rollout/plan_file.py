@@ -5,11 +5,9 @@ the group. `shadow = false` and `behaves = false` leave a gate out.
 """
 
 import itertools
-import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -20,8 +18,9 @@ from edge_contract.messages import Share
 from edge_contract.rule_words import broken_rule
 from edge_contract.settings_file import LARGEST, nearest
 from edge_contract.visible import visible
-from edge_contract.wave import CANARIES, ShadowTerms
+from edge_contract.wave import ShadowTerms
 from edge_fleet.rollout.plan import DEFAULT, BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
+from edge_fleet.rollout.plan_words import duration, in_words, share, shown, wave_size, window
 
 _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "shadow": ShadowGate, "installed": InstalledGate, "healthy": HealthyGate, "behaves": BehavesGate,
@@ -29,11 +28,6 @@ _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
 }  # fmt: skip
 _OPTIONAL: Final = ("shadow", "behaves")
 _DURATIONS: Final = ("timeout", "soak", "silent", "spacing")
-_UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?", re.ASCII)
-_PERCENT: Final = re.compile(r"(\d{1,9}(?:\.\d{1,30})?)\s?%", re.ASCII)
-_DEVICES: Final = re.compile(r"\d{1,9}", re.ASCII)
-_WINDOW: Final = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _MOST_WAVES: Final = 100
 
 
@@ -101,41 +95,16 @@ def plan_as_toml(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def duration(value: object, key: str) -> float:
-    """Seconds of "1h30m", or of a number of seconds.
-
-    Raises:
-        UsageError: it is no duration.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
-    if found is None:
-        raise UsageError(f"{key} {_shown(value)} is no duration", remedy='write one such as "90s", "30m" or "24h"')
-    return sum(float(count) * seconds for count, seconds in zip(found.groups(), _UNITS.values(), strict=True) if count)
-
-
-def in_words(seconds: float) -> str:
-    """The duration as `duration` reads it: "1h30m"."""
-    if seconds != int(seconds) or seconds <= 0:
-        return f"{seconds!r}s".replace(".0s", "s")
-    words, left = "", int(seconds)
-    for unit, size in _UNITS.items():
-        count, left = divmod(left, size)
-        words += f"{count}{unit}" if count else ""
-    return words
-
-
 def _plan(document: Mapping[str, Any]) -> Plan:
     keys = {field.name for field in structs.fields(Plan)}
     _refuse_unknown(document, keys, "")
-    checked: dict[str, Any] = {"risk": _share(document["risk"], "risk")} if "risk" in document else {}
+    checked: dict[str, Any] = {"risk": share(document["risk"], "risk")} if "risk" in document else {}
     for name in ("shadow", "installed", "healthy", "behaves"):
         if name in document:
             checked[name] = _section(document[name], name)
     checked["waves"] = waves = _waves(document["waves"]) if "waves" in document else DEFAULT.waves
     checked["approve"] = _approved(document.get("approve", []), waves, shadow=checked.get("shadow", True) is not None)
-    checked["windows"] = [_window(value) for value in _listed(document.get("windows", []), "windows")]
+    checked["windows"] = [window(value) for value in _listed(document.get("windows", []), "windows")]
     try:
         return msgspec.convert(msgspec.to_builtins(checked), Plan)
     except msgspec.ValidationError as error:
@@ -165,28 +134,14 @@ def _section(table: Any, name: str) -> dict[str, Any] | None:
         elif key in _DURATIONS:
             section[key] = duration(value, full)
         elif hints[key] == Share:
-            section[key] = _share(value, full)
+            section[key] = share(value, full)
         else:
             section[key] = value
     return section
 
 
-def _share(value: object, key: str) -> float:
-    share = _percent(value) if isinstance(value, str) else value
-    if isinstance(share, bool) or not isinstance(share, int | float):
-        raise UsageError(f"{key} {_shown(value)} is no share", remedy='write one such as "10%" or 0.1')
-    if not 0 <= share <= 1:
-        raise UsageError(f"{key} {_shown(value)} is not between 0 and 100 %", remedy="correct this value")
-    return float(share)
-
-
-def _percent(text: str) -> float | None:
-    found = _PERCENT.fullmatch(text.strip())
-    return float(Decimal(found[1]) / 100) if found else None
-
-
 def _waves(value: object) -> tuple[WaveSize, ...]:
-    waves = tuple(_wave(each) for each in _listed(value, "waves"))
+    waves = tuple(wave_size(each) for each in _listed(value, "waves"))
     if not waves:
         raise UsageError("the plan has no wave", remedy='write at least one, such as waves = ["100%"]')
     if len(waves) > _MOST_WAVES:
@@ -203,27 +158,6 @@ def _waves(value: object) -> tuple[WaveSize, ...]:
     return waves
 
 
-def _wave(value: object) -> WaveSize:
-    if isinstance(value, str) and _DEVICES.fullmatch(value.strip()):
-        value = int(value)
-    share = _percent(value) if isinstance(value, str) else value if isinstance(value, float) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value < 1:
-            raise UsageError(f"a wave of {value} is none", remedy="leave it out")
-        if value > CANARIES:
-            raise UsageError(f"a wave names at most {CANARIES} devices, not {value}", remedy='write a share, as "10%"')
-        return WaveSize(devices=value)
-    if share is None or not share >= 0:
-        raise UsageError(
-            f"{_shown(value)} is no size of a wave", remedy='write devices, such as "5", or a share, such as "10%"'
-        )
-    if share == 0:
-        raise UsageError("a wave of 0% is none", remedy="leave it out")
-    if share > 1:
-        raise UsageError(f"a wave of {_shown(value)} is more than everyone", remedy='the last wave is "100%"')
-    return WaveSize(share=share)
-
-
 def _approved(value: object, waves: tuple[WaveSize, ...], *, shadow: bool) -> list[int]:
     known = {str(wave): number for number, wave in enumerate(waves, 1)}
     if shadow:
@@ -232,22 +166,13 @@ def _approved(value: object, waves: tuple[WaveSize, ...], *, shadow: bool) -> li
     for each in _listed(value, "approve"):
         name = each.strip() if isinstance(each, str) else each
         if name != "shadow":
-            name = str(_wave(name))
+            name = str(wave_size(name))
         if name not in known:
             raise UsageError(
-                f"approve names {_shown(each)}, and the plan has no such wave", remedy=f"it has {', '.join(known)}"
+                f"approve names {shown(each)}, and the plan has no such wave", remedy=f"it has {', '.join(known)}"
             )
         approved.add(known[name])
     return sorted(approved)
-
-
-def _window(value: object) -> str:
-    text = value.strip() if isinstance(value, str) else ""
-    if not _WINDOW.fullmatch(text) or text[:5] == text[6:]:
-        raise UsageError(
-            f"the window {_shown(value)} is none", remedy='write begin and end in UTC, such as "02:00-05:00"'
-        )
-    return text
 
 
 def _listed(value: object, key: str) -> list[Any]:
@@ -301,9 +226,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _shown(value: object) -> str:
-    """As somebody wrote it, fit for a sentence, and short."""
-    text = visible(str(value))
-    return text if len(text) <= 40 else f"{text[:40]}…"

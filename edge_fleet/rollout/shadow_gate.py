@@ -10,54 +10,22 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from msgspec import Struct
-
 from edge_contract.visible import visible
 from edge_fleet.rollout import asked
 from edge_fleet.rollout.asked import Asked
 from edge_fleet.rollout.bounds import Interval
-from edge_fleet.rollout.evidence import Evidence, weights
+from edge_fleet.rollout.evidence import Evidence
 from edge_fleet.rollout.plan import Plan, ShadowGate
+from edge_fleet.rollout.pooling import Pooled, alike, held, pooled
 from edge_fleet.rollout.standing import Kind
 from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
 from edge_fleet.rollout.wording import faults, listed, percent, points
 
 GATE: Final = "shadow"
-ALIKE: Final = 2.0
-"""For so many looks one is believed until the stretches tell."""
-ALIKE_STRETCHES: Final = 20
-"""As many stretches does that first belief weigh."""
+ROOM: Final = 0.1
+"""By so much may the agreement in a room be lower than on test pictures."""
 RARE: Final = 0.05
 """Two labels with less of the looks than this together are judged where they fail, and waited for no longer."""
-_FAMILIES: Final = 6
-
-
-class Pooled(Struct, kw_only=True):
-    """All devices' counts together, no device's heavier than `weights` lets it be."""
-
-    looks: float = 0.0
-    failures: float = 0.0
-    agreed: float = 0.0
-    less_sure: float = 0.0
-    more_sure: float = 0.0
-    slower: float = 0.0
-    skipped: float = 0.0
-    confusion: dict[str, dict[str, float]] = {}
-
-    def add(self, evidence: Evidence, weight: float) -> None:
-        """Count one device in."""
-        found = evidence.shadow
-        self.looks += weight * found.looks
-        self.failures += weight * found.failures
-        self.agreed += weight * found.agreed
-        self.less_sure += weight * found.less_sure
-        self.more_sure += weight * found.more_sure
-        self.slower += weight * found.slower
-        self.skipped += weight * found.skipped
-        for label, row in found.confusion.items():
-            kept = self.confusion.setdefault(label, {})
-            for other, count in row.items():
-                kept[other] = kept.get(other, 0.0) + weight * count
 
 
 def judge_shadow(
@@ -82,15 +50,31 @@ def judge_shadow(
     if gate is None:
         return Verdict(findings=(Finding(gate=GATE, outcome=Outcome.PASS, text="The plan has no shadow."),))
     taking_part = {device: evidence[device] for device in kinds if device in evidence}
-    heavy = weights({device: float(one.shadow.looks + one.shadow.failures) for device, one in taking_part.items()})
-    everyone, of_kind = Pooled(), {kind: Pooled() for kind in sorted(set(kinds.values()))}
-    for device, one in taking_part.items():
-        everyone.add(one, heavy[device])
-        of_kind[kinds[device]].add(one, heavy[device])
-    believed = 1 / alike(taking_part.values())
+    heavy = held(taking_part)
+    everyone, of_kind = pooled(kinds, taking_part, heavy)
     findings = [*_missing(gate, kinds, everyone, of_kind, online)]
-    halt = plan.risk / _FAMILIES
-    limit = gate.agreement if reference is None else min(gate.agreement, max(0.0, reference - 0.1))
+    families = _families(gate, everyone, of_kind, 1 / alike(taking_part, heavy), reference)
+    findings += [asked.answer(GATE, family, risk=plan.risk, halt=plan.risk / len(families)) for family in families]
+    if note := faults(taking_part, [device for device, weight in heavy.items() if weight < 1]):
+        findings.append(Finding(gate=GATE, outcome=Outcome.PASS, text=note))
+    return Verdict(findings=tuple(findings))
+
+
+def families_of(
+    gate: ShadowGate, kinds: Mapping[str, Kind], evidence: Mapping[str, Evidence], reference: float | None = None
+) -> list[list[Asked]]:
+    """The questions that are judged, by family; none before the first face."""
+    heavy = held(evidence)
+    everyone, of_kind = pooled(kinds, evidence, heavy)
+    return _families(gate, everyone, of_kind, 1 / alike(evidence, heavy), reference)
+
+
+def _families(
+    gate: ShadowGate, everyone: Pooled, of_kind: Mapping[Kind, Pooled], believed: float, reference: float | None
+) -> list[list[Asked]]:
+    if not everyone.looks + everyone.failures:
+        return []
+    limit = gate.agreement if reference is None else min(gate.agreement, max(0.0, reference - ROOM))
     families = [
         [_agreement(everyone, believed, limit)],
         list(_shift(everyone, believed, gate)),
@@ -99,27 +83,7 @@ def judge_shadow(
         [_slower(kind, found, believed, gate) for kind, found in of_kind.items() if found.looks],
         list(_failures(everyone, of_kind, believed, gate)),
     ]
-    if everyone.looks + everyone.failures > 0:
-        findings += [asked.answer(GATE, family, risk=plan.risk, halt=halt) for family in families if family]
-    note = faults(taking_part, [device for device, weight in heavy.items() if weight < 1])
-    if note:
-        findings.append(Finding(gate=GATE, outcome=Outcome.PASS, text=note))
-    return Verdict(findings=tuple(findings))
-
-
-def alike(evidence: Collection[Evidence]) -> float:
-    """How many looks count as one: the scatter between stretches, against that of independent looks."""
-    scatter = expected = 0.0
-    stretches = 0
-    for one in evidence:
-        found = one.shadow.disagreed
-        if found.stretches < 2:
-            continue
-        stretches += found.stretches
-        scatter += found.scatter * found.stretches / (found.stretches - 1)
-        expected += found.mean * (1 - found.mean) * found.weight
-    measured = scatter / expected if expected > 0 else 1.0
-    return max(1.0, (ALIKE_STRETCHES * ALIKE + stretches * measured) / (ALIKE_STRETCHES + stretches))
+    return [family for family in families if family]
 
 
 def _missing(
@@ -161,8 +125,7 @@ def _agreement(found: Pooled, believed: float, limit: float) -> Asked:
 
 
 def _shift(found: Pooled, believed: float, gate: ShadowGate) -> Iterator[Asked]:
-    labels = sorted({*found.confusion, *(other for row in found.confusion.values() for other in row)})
-    for label in labels:
+    for label in found.labels():
         gained = sum(row.get(label, 0.0) for other, row in found.confusion.items() if other != label) * believed
         lost = sum(count for other, count in found.confusion.get(label, {}).items() if other != label) * believed
         for more, less, word in ((gained, lost, "more"), (lost, gained, "less")):
@@ -189,8 +152,7 @@ def _less_sure(found: Pooled, believed: float, gate: ShadowGate) -> Asked:
 
 def _swapped(found: Pooled, believed: float, gate: ShadowGate) -> Iterator[Asked]:
     named = {label: sum(row.values()) for label, row in found.confusion.items()}
-    labels = sorted({*found.confusion, *(other for row in found.confusion.values() for other in row)})
-    for one, two in itertools.combinations(labels, 2):
+    for one, two in itertools.combinations(found.labels(), 2):
         looks = named.get(one, 0.0) + named.get(two, 0.0)
         crossed = found.confusion.get(one, {}).get(two, 0.0) + found.confusion.get(two, {}).get(one, 0.0)
 

@@ -7,7 +7,8 @@ devices are neither good nor bad: they are listed, and counted in no denominator
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from edge_contract.visible import visible
@@ -16,10 +17,11 @@ from edge_fleet.rollout.asked import Asked
 from edge_fleet.rollout.bounds import Interval, against_share, at_most
 from edge_fleet.rollout.change import Change, Sides, changed, phases
 from edge_fleet.rollout.evidence import Evidence
+from edge_fleet.rollout.gains import LABELS
 from edge_fleet.rollout.plan import BehavesGate, Plan
 from edge_fleet.rollout.standing import Kind, Standing
 from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
-from edge_fleet.rollout.wording import faults, listed, minutes, percent, points
+from edge_fleet.rollout.wording import faults, listed, minutes, points, whole_percent
 
 _FAMILIES: Final = 4
 
@@ -41,34 +43,48 @@ def judge_wave(
         evidence_of_controls: By device, of the group's devices that keep the old release.
         now: Seconds of the clock that `Standing.since` is of.
     """
-    findings = [_installed(plan, standings), _healthy(plan, standings, now)]
+    findings = [installed(plan, standings), _healthy(plan, standings, now)]
     if plan.behaves is not None:
         findings += _behaves(plan, plan.behaves, standings, evidence_of_wave, evidence_of_controls)
     return Verdict(findings=tuple(findings))
 
 
-def _installed(plan: Plan, standings: Sequence[Standing]) -> Finding:
+def judge_before(plan: Plan, devices: Collection[str], evidence: Mapping[str, Evidence]) -> Verdict:
+    """Whether enough is known of what a wave's devices answer now to see a change: before the first of them changes.
+
+    After a shadow there always is; without one, the first wave waits for it.
+    """
+    if plan.behaves is None:
+        return Verdict(findings=(_finding(Outcome.PASS, "The plan compares no answers."),))
+    known = [evidence[device] for device in devices if device in evidence]
+    count = sum(one.before.errors.stretches + one.kept.errors.stretches for one in known)
+    text = f"{count} of {plan.behaves.windows} stretches of two minutes from before the release."
+    return Verdict(findings=(_finding(Outcome.PASS if count >= plan.behaves.windows else Outcome.INCONCLUSIVE, text),))
+
+
+def installed(plan: Plan, standings: Sequence[Standing]) -> Finding:
+    """How many of the devices with a verdict failed; also of a shadow, whose devices run the release beside theirs."""
     gate = plan.installed
     failed = [one for one in standings if one.progress == "failed"]
     offline = [one for one in standings if one.progress == "offline"]
     waiting = [one for one in standings if one.progress == "under way"]
     verdicts = sum(1 for one in standings if one.progress in ("failed", "running"))
     minimum = min(gate.minimum, len(standings))
-    bound = percent(at_most(len(failed), verdicts))
+    bound = whole_percent(at_most(len(failed), verdicts))
     text = f"{len(failed)} of {verdicts} failed: under {bound}, 95 %." if verdicts else "No device has a verdict yet."
     if len(failed) == verdicts > 0:
         text = f"{len(failed)} of {verdicts} failed."
     for failure in dict.fromkeys(one.failure for one in failed):
         alike = [one for one in failed if one.failure == failure]
         reason = f" ({visible(alike[0].reason.rstrip('.'))})" if alike[0].reason else ""
-        text += f" {failure or 'failed'}: {listed(one.device for one in alike)}{reason}.".replace(" rej", " Rej", 1)
+        text += f" {(failure or 'failed').capitalize()}: {listed(one.device for one in alike)}{reason}."
     if offline:
         text += f" Offline, and not counted: {listed(one.device for one in offline)}."
     surely = verdicts > 0 and against_share(len(failed), verdicts, gate.failed) >= -math.log(plan.risk)
     beyond = verdicts > 0 and len(failed) / verdicts > gate.failed
     if beyond and verdicts >= minimum and (surely or not waiting):
         return Finding(gate="installed", outcome=Outcome.FAIL, text=text)
-    if verdicts < minimum or waiting or beyond:
+    if not verdicts or verdicts < minimum or waiting or beyond:
         missing = f"{verdicts} of {max(minimum, verdicts + len(waiting))} devices with a verdict."
         return Finding(gate="installed", outcome=Outcome.INCONCLUSIVE, text=f"{missing} {text}")
     return Finding(gate="installed", outcome=Outcome.PASS, text=text)
@@ -174,8 +190,7 @@ def _mix(
     *,
     needed: bool,
 ) -> Iterator[Asked]:
-    labels = sorted({label for _, before, after in wave for side in (before, after) for label in side.mix})
-    for label in labels:
+    for label in _labels(wave):
         share = operator.methodcaller("share_of", label)
         ours, theirs = (phases(group, share) for group in (wave, controls))
         stretches = sum(one.after.stretches for one in ours)
@@ -190,6 +205,12 @@ def _mix(
                 )
 
             yield _asked(found._replace(value=sign * found.value), gate.mix, text, needed=needed)
+
+
+def _labels(wave: Sides) -> list[str]:
+    """Those that most devices answer, in the order of the alphabet: a device may invent as many as it likes."""
+    devices = Counter(label for _, before, after in wave for label in {*before.mix, *after.mix})
+    return sorted(sorted(devices, key=lambda label: (-devices[label], label))[:LABELS])
 
 
 def _latency(

@@ -1,5 +1,6 @@
 """Numbers and lists as the sentences of a verdict have them; whatever a device wrote is made visible."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,11 @@ def percent(share: float) -> str:
         if share < 0.1
         else f"{min(share, 1.0) * 100:.1f} %".replace(".0 %", " %")
     )
+
+
+def whole_percent(bound: float) -> str:
+    """An upper bound in per cent, rounded up; below one, to two digits."""
+    return f"{math.ceil(bound * 100 - 1e-4)} %" if bound >= 0.01 else f"{bound * 100:.2g} %"
 
 
 def points(difference: float) -> str:
