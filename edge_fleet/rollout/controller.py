@@ -32,6 +32,7 @@ from edge_fleet.rollout.sighting import Sighting
 from edge_fleet.rollout.standings import standings
 from edge_fleet.rollout.store import RolloutStore
 from edge_fleet.rollout.verdict import Verdict
+from edge_fleet.rollout.wave_gate import judge_before
 
 JUDGE_EVERY_S: Final = 3.0
 _AWAY_S: Final = 60.0  # between two turns: the machine slept, or its clock was set
@@ -147,7 +148,8 @@ class Controller:
         if current.phase not in machine.ENDED:
             position = machine.judged_position(current)
             verdict = None if position is None else self._judge(current, position, now)
-            self._stepped(current.id, machine.Judged(-1 if position is None else position, verdict, now))
+            before = None if current.ready else self._judge_before(current)
+            self._stepped(current.id, machine.Judged(-1 if position is None else position, verdict, now, before))
             self._reconcile(state.id)
         elif current.returning and not self._still_run(current):
             self._stepped(current.id, machine.Returned(now))
@@ -155,16 +157,28 @@ class Controller:
     def _judge(self, state: State, position: int, now: float) -> Verdict:
         """What the gates say of a stage; where its devices stand, and what they showed, is written down before."""
         kept = self._rollouts[state.id]
+        self._keep_evidence(state.id)
         found = standings(
             state, position, self._fleet.devices.values(), self._states, kept.sightings, self._heard_of, now
         )
         kept.sightings |= found.sightings
         sightings = {device: sighting.encode(one) for device, one in found.sightings.items()}
         self._store.save_devices(state.id, "sighting", sightings)
-        changed = {device: evidence.encode(kept.evidence[device]) for device in kept.changed}
-        self._store.save_devices(state.id, "evidence", changed)
-        kept.changed.clear()
         return judge(state, position, found, kept.evidence, now)
+
+    def _judge_before(self, state: State) -> Verdict:
+        """Whether enough is known of the first wave's devices, before they change."""
+        self._keep_evidence(state.id)
+        wave = machine.wave_of(state, state.stages[state.position])
+        following = members(state.group, self._fleet.devices.values(), self._states)
+        devices = [device.id for device in following if wave.includes(device.id)]
+        return judge_before(state.plan, devices, self._rollouts[state.id].evidence)
+
+    def _keep_evidence(self, rollout: str) -> None:
+        kept = self._rollouts[rollout]
+        changed = {device: evidence.encode(kept.evidence[device]) for device in kept.changed}
+        self._store.save_devices(rollout, "evidence", changed)
+        kept.changed.clear()
 
     def _heard_of(self, device: str) -> float:
         return max(self._heard.get(device, 0.0), self._listening_since)

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from edge_fleet.rollout.evidence import Evidence
 from edge_fleet.rollout.machine import State
 from edge_fleet.rollout.shadow_gate import judge_shadow
 from edge_fleet.rollout.standings import Standings
 from edge_fleet.rollout.verdict import Outcome, Verdict
-from edge_fleet.rollout.wave_gate import judge_wave
+from edge_fleet.rollout.wave_gate import installed, judge_wave
 
 
 def judge(state: State, position: int, found: Standings, evidence: Mapping[str, Evidence], now: float) -> Verdict:
@@ -25,6 +23,5 @@ def judge(state: State, position: int, found: Standings, evidence: Mapping[str, 
         online={one.device for one in found.devices if one.progress != "offline"},
     )
     # Who refuses the release compares nothing: that would be waited for in vain.
-    installed = judge_wave(replace(state.plan, behaves=None), found.devices, {}, {}, now=now).findings
-    refused = [one for one in installed if one.gate == "installed" and one.outcome is Outcome.FAIL]
-    return Verdict(findings=(*refused, *compared.findings))
+    refused = installed(state.plan, found.devices)
+    return Verdict(findings=(refused, *compared.findings)) if refused.outcome is Outcome.FAIL else compared

@@ -104,6 +104,8 @@ class State(Struct, frozen=True, kw_only=True):
     patience: Seconds = 0.0
     """Since when the stage is waited for: its beginning, or the last `resume`."""
     approved: tuple[int, ...] = ()
+    ready: bool = True
+    """Enough is known of what devices answered before the first of them changes; a shadow takes that time anyway."""
     pause: Pause | None = None
     verdict: Verdict | None = None
     """The last, of the stage that runs or ran last."""
@@ -127,6 +129,8 @@ class Judged:
     """Of the stage that the verdict is of."""
     verdict: Verdict | None
     now: float
+    before: Verdict | None = None
+    """Whether enough is known of the time before the rollout; asked until it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +293,8 @@ def waits_for(state: State, now: float) -> str:
         return f"`edgewise rollout resume {state.id}`"
     if state.phase is not Phase.WAITING:
         return ""
+    if not state.ready:
+        return "what its devices answer now, to compare with"
     if needs_approval(state):
         return f"`edgewise rollout approve {state.id}`"
     return "" if within(state.plan.windows, now) else f"its window ({', '.join(state.plan.windows)} UTC)"
@@ -308,6 +314,8 @@ def wave_of(state: State, stage: Stage) -> Wave:
 
 
 def _judged(state: State, event: Judged) -> tuple[State, tuple[Entry, ...]]:
+    if not state.ready and event.before is not None:
+        state = replace(state, ready=event.before.outcome is Outcome.PASS, verdict=event.before)
     if event.position == judged_position(state) and event.verdict is not None:
         state = replace(state, verdict=event.verdict)
         stage = state.stages[event.position]

@@ -83,6 +83,7 @@ def start(
                 by=by,
                 issued=before,
                 wanted=before,
+                ready=plan.behaves is None or stages[0].mode == "shadow",
             )
 
         with store.transaction():

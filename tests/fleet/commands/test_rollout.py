@@ -10,14 +10,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
 from demo.broker import Broker
+from edge_contract import topics
 from edge_contract.errors import EdgewiseError, GateRefusedError, RolloutHaltedError, UsageError
 from edge_fleet.cli import app
+from edge_fleet.link import Arrived, Link
+from edge_fleet.rollout.intake import LEAVES
 from edge_fleet.rollout.serving import is_served, serving
 from edge_fleet.rollout.store import FILE, RolloutStore
-from tests.agent.update.update_bench import FIXTURES, tiny
+from edge_mqtt.address import BrokerAddress
+from tests.agent.update.update_bench import FIXTURES, ReleaseSide, tiny
+from tests.bridge.test_deploy import FleetBroker
 from tests.fleet.rollout.scripted import Behaviour, ScriptedDevice, eventually
 
 ID = "lab-1"
@@ -169,10 +175,6 @@ def test_what_cannot_be_rolled_out_is_one_sentence_and_nothing_begins(
 ) -> None:
     assert len(devices) == 3
     if arguments[0] == "poor":
-        from msgspec.structs import replace  # noqa: PLC0415
-
-        from tests.agent.update.update_bench import ReleaseSide  # noqa: PLC0415
-
         package = tiny(1)._replace(manifest=replace(tiny(1).manifest, name="poor", gate=None))
         ReleaseSide(side.directory, side.port).releases.add(package)
     error = side.refuses("rollout", "start", *arguments)
@@ -236,6 +238,31 @@ def test_a_push_to_a_group_with_a_rollout_is_refused_or_ends_it(side: Side, devi
     side("push", "tiny", "2", "--group", "lab", "--supersede")
     assert side.status(ID)["phase"] == "superseded"
     side("push", "tiny", "1", "--group", "lab")
+
+
+def test_the_serving_certificate_of_the_sample_rules_hears_what_it_judges_by_and_commands_nobody(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mosquitto").mkdir()
+    broker = FleetBroker(tmp_path / "mosquitto")
+    try:
+        certificate, key = broker.authority.issue("edgewise-serve")
+        address = BrokerAddress(
+            port=broker.port, tls=True, ca=broker.authority.certificate, certificate=certificate, key=key
+        )
+        device = broker.device("cam-1")
+        heard: list[str] = []
+        with Link(address) as link:
+            for leaf in (*LEAVES, "need"):
+                link.subscribe(topics.all_devices(leaf), lambda arrived: heard.append(arrived.topic.rpartition("/")[2]))
+            for leaf in (*LEAVES, "need"):
+                device._client.publish(topics.device("cam-1", leaf), b"{}", qos=1)
+            eventually(lambda: set(heard) >= {*LEAVES, "need"}, "all of it is heard")
+            link.publish([Arrived(topics.group_desired("lab"), b"x"), Arrived(topics.trust("index.json"), b"x")])
+            with pytest.raises(EdgewiseError, match="refuses edgewise/v1/device/cam-1/command/1"):
+                link.publish([Arrived(topics.command("cam-1", "1"), b"x")], retain=False)
+    finally:
+        broker.stop()
 
 
 def test_a_folder_is_served_once(side: Side) -> None:

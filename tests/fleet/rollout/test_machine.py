@@ -193,6 +193,15 @@ def test_the_shadow_too_can_wait_for_a_person() -> None:
     assert step(state, Approved(0, "maria", NOON))[0].phase is Phase.SHADOW
 
 
+def test_without_a_shadow_the_first_wave_waits_for_what_was_before() -> None:
+    state = look(replace(rollout(stages=STAGES[1:]), ready=False))
+    assert (state.begun, waits_for(state, NOON)) == ((), "what its devices answer now, to compare with")
+    for before in (UNSURE, FAILED, None):
+        state, _ = step(state, Judged(-1, None, NOON, before))
+        assert state.phase is Phase.WAITING
+    assert step(state, Judged(-1, None, NOON, PASSED))[0].phase is Phase.WAVE
+
+
 def test_a_wave_begins_within_a_window_only() -> None:
     plan = Plan(waves=WAVES, windows=("02:00-05:00",))
     state = look(rollout(plan), now=NOON)
