@@ -78,9 +78,9 @@ class Controller:
         self._take_in(rollouts, now)
         if not self._publisher.link.connected:
             return  # nothing is heard of anyone, and nothing can be told
-        self._states = {one.state.scope: one.state for one in self._publisher.desired.all()} if rollouts else {}
         for state in rollouts:
             try:
+                self._states = {one.state.scope: one.state for one in self._publisher.desired.all()}
                 self._conduct(state)
                 self._said.pop(state.id, None)
             except Exception as error:

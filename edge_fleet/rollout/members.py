@@ -39,6 +39,11 @@ def members(group: str, devices: Iterable[Device], states: Mapping[str, DesiredS
     return sorted(following, key=lambda device: device.id)
 
 
+def knows_waves(device: Device) -> bool:
+    """Whether its agent takes part in waves; one from before there were any runs what the others of the group run."""
+    return device.info is not None and bool(device.info.camera_kind)  # which such an agent does not say either
+
+
 def kind_of(device: Device) -> Kind:
     """What it is like, as far as it said."""
     info = device.info

@@ -7,7 +7,7 @@ from edge_contract.trust import DesiredState
 from edge_fleet.devices.view import Device
 from edge_fleet.rollout import machine, sighting
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.members import members
+from edge_fleet.rollout.members import knows_waves, members
 from edge_fleet.rollout.sighting import Sighting, Trial
 from edge_fleet.rollout.standing import Standing
 
@@ -44,7 +44,7 @@ def standings(
     )
     found = Standings([], [], {})
     for device in members(state.group, devices, states):
-        if not wave.includes(device.id):
+        if not wave.includes(device.id) or not knows_waves(device):
             found.controls.append(device.id)
             continue
         before = sightings.get(device.id)

@@ -15,12 +15,13 @@ from edge_fleet.devices.view import Fleet
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout.machine import Assignment, Stage, State
-from edge_fleet.rollout.members import kind_of, members
+from edge_fleet.rollout.members import kind_of, knows_waves, members
 from edge_fleet.rollout.plan import Plan
 from edge_fleet.rollout.precedence import check_free, give_way
 from edge_fleet.rollout.sizes import sizes
 from edge_fleet.rollout.standing import Kind
 from edge_fleet.rollout.store import RolloutStore
+from edge_fleet.rollout.wording import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,18 @@ def start(
         following = members(group, fleet.devices.values(), states)
         if not following:
             raise UsageError(_nobody(fleet, group), remedy="see `edgewise fleet ls`")
-        kinds = {device.id: kind_of(device) for device in following}
+        kinds = {device.id: kind_of(device) for device in following if knows_waves(device)}
+        earlier = [device.id for device in following if device.id not in kinds]
+        if not kinds:
+            raise UsageError(
+                f"no agent in group {group} knows waves", remedy="update the agents, or use `edgewise push`"
+            )
         stages, notes = _stages(plan, kinds, found.manifest.digest)
+        if earlier:
+            notes += (
+                f"{len(earlier)} of the devices have an agent that knows no waves, and run {before.model.name} "
+                f"{before.model.release} until all of the group is to run {name} {release}: {listed(earlier)}.",
+            )
 
         def make(rollout: str) -> State:
             return State(

@@ -59,6 +59,7 @@ class ScriptedDevice:
         group: str = "lab",
         board: str = "pi-4",
         behaviour: Behaviour = "takes it",
+        camera_kind: str = "drawn",
     ) -> None:
         self.id, self.behaviour, self.told = id_, behaviour, list[DesiredState]()
         self._runs, self._session, self._sequence = runs, int(time.time()), 0
@@ -69,7 +70,7 @@ class ScriptedDevice:
         )
         self.info = Info(
             device=id_, site="hall", groups=(group,), session=self._session, agent="0.2", board=board, os="linux",
-            python="3.11", runtime="litert", camera="drawn", camera_kind="drawn", started=0.0,
+            python="3.11", runtime="litert", camera="drawn", camera_kind=camera_kind, started=0.0,
         )  # fmt: skip
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=id_, protocol=mqtt.MQTTv5)
         self._client.will_set(topics.device(id_, "availability"), self._availability("offline"), qos=1, retain=True)
@@ -138,7 +139,8 @@ class ScriptedDevice:
         self.told.append(state)
         if self.behaviour == "sleeps":
             return
-        wave = state.wave if state.wave is not None and state.wave.includes(self.id) else None
+        includes = state.wave is not None and self.info.camera_kind and state.wave.includes(self.id)
+        wave = state.wave if includes else None
         target = state.model if wave is None else wave.model
         self._challenger, self._looks = None, 0
         bad = self.behaviour in {"rejects it", "rolls back"} and wave is not None

@@ -22,7 +22,7 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout import machine
 from edge_fleet.rollout.controller import Controller
 from edge_fleet.rollout.machine import Aborted, Approved, Paused, Phase, State
-from edge_fleet.rollout.plan import HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
+from edge_fleet.rollout.plan import BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
 from edge_fleet.rollout.start import Started, start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress
@@ -207,6 +207,36 @@ def test_a_server_that_is_killed_wherever_it_changes_anything_goes_on(
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+
+
+def test_agents_from_before_there_were_waves_are_said_and_hold_nothing_up(fleet: Fleet) -> None:
+    fleet.join(IDS[:1], camera_kind="")
+    with pytest.raises(UsageError, match="no agent in group lab knows waves"):
+        fleet.start()
+    fleet.join(IDS[1:])
+    (note,) = fleet.start().notes
+    assert note.startswith("1 of the devices have an agent that knows no waves, and run tiny 1 until all")
+    assert fleet.until(ended).phase is Phase.COMPLETED
+    eventually(lambda: fleet.runs(NEW) == set(IDS), "and they run it in the end")
+
+
+def test_without_a_shadow_nothing_begins_before_there_is_something_to_compare_with(fleet: Fleet) -> None:
+    fleet.join()
+    fleet.start(replace(QUICK, behaves=BehavesGate(windows=2)))
+    state = fleet.until(lambda state: state.verdict is not None)
+    assert (state.phase, state.begun, fleet.on_broker().wave) == (Phase.WAITING, (), None)
+    assert "0 of 2 stretches" in state.verdict.text  # type: ignore[union-attr]
+
+
+def test_a_damaged_desired_state_is_said_and_ends_nothing(fleet: Fleet) -> None:
+    fleet.join()
+    fleet.start()
+    (fleet.side.directory / "desired" / "group-attic.json").write_text("{")
+    for _ in range(3):
+        fleet.controller.turn()
+    assert [text for text in fleet.said if "group-attic.json is not signed" in text] == fleet.said
+    (fleet.side.directory / "desired" / "group-attic.json").unlink()
+    assert fleet.until(ended).phase is Phase.COMPLETED
 
 
 def test_an_operator_decides_while_it_runs(fleet: Fleet) -> None:
