@@ -93,8 +93,8 @@ bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak,
 bench-train: setup-dev  ## One training as threads and as processes (PyTorch)
 	@$(PYTHON) -m benchmarks.training
 
-bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run)
-	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes "$$MINUTES")
+bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run; SHADOW=1)
+	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes "$$MINUTES") $(if $(SHADOW),--shadow)
 
 bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
 	@$(PYTHON) -m benchmarks.bridge

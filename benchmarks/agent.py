@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import agent_clip, agent_report
+from benchmarks import agent_clip, agent_report, agent_shadow
 from benchmarks.agent_report import Measured
 from benchmarks.agent_run import MODEL, REPOSITORY, Bench
 from edge_contract import package
@@ -100,7 +100,11 @@ def main() -> None:
         "--minutes", type=float, default=10.0, help="of the clock-time memory run (default %(default)s)"
     )
     parser.add_argument("--fer", default=str(REPOSITORY / ".venv-fer" / "bin" / "python"), help="a Python with `fer`")
+    parser.add_argument("--shadow", action="store_true", help="only what a second model in shadow costs")
     options = parser.parse_args()
+    if options.shadow:
+        agent_shadow.main(DETECTORS, options.seconds)
+        return
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, console, Path(folder))

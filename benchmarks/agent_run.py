@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +24,15 @@ from demo.broker import Broker
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
-from edge_contract.messages import Ack, Prediction, Telemetry, decode, encode
+from edge_contract.messages import Ack, Prediction, ShadowCounts, Telemetry, decode, encode
+from edge_fleet.releases.keys import KeyStore
+from edge_fleet.releases.repository import Repository
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 MODEL: Final = REPOSITORY / "models" / "emotion-5.ewm"
 _DEVICE: Final = "bench"
+GROUP: Final = "default"
+_PASSPHRASE: Final = "of this run only"  # noqa: S105  # and so are the keys
 _PATIENCE_S: Final = 3600.0
 _SAMPLE_S: Final = 1.0
 _KEEPING_START_UP: Final = (
@@ -47,6 +53,8 @@ class Listener:
     """time.time() of the first prediction's arrival."""
     frames: int = 0
     """As the agent's telemetry last counted them."""
+    shadow: ShadowCounts | None = None
+    """What a model in shadow counted last."""
 
     def __post_init__(self) -> None:
         """Connect and subscribe."""
@@ -68,6 +76,7 @@ class Listener:
         else:
             message = decode(payload, Telemetry)
             self.frames = message.counters.get("frames", 0)
+            self.shadow = message.shadow or self.shadow
         self._newest = Ack(session=message.session, sequence=message.sequence)
 
     def acknowledge(self) -> None:
@@ -91,6 +100,8 @@ class Run:
     latencies: list[float]
     first_prediction_s: float | None
     memory: Memory
+    shadow: ShadowCounts | None = None
+    """What a model in shadow counted."""
 
 
 class Bench:
@@ -104,11 +115,16 @@ class Bench:
         }
         modules = ("agent", "camera.files", "system.memory", "system.native_output")
         self._python("-c", "".join(f"import edge_agent.{name}\n" for name in modules))
-        release_side = folder / "release-side"
-        environment = {"EDGEWISE_PASSPHRASE": "of this run only"}
+        self._release_side = release_side = folder / "release-side"
+        environment = {"EDGEWISE_PASSPHRASE": _PASSPHRASE}
         command = "import sys; from edge_fleet.cli import main; sys.exit(main())"
         self._python("-c", command, "keys", "init", "--repository", str(release_side), **environment)
         self._root = release_side / "metadata" / "1.root.json"
+
+    def repository(self) -> Repository:
+        """The release side that the agent trusts."""
+        keys = KeyStore((self._release_side / "keys",), _PASSPHRASE.encode())
+        return Repository(self._release_side, keys, lambda: datetime.now(UTC))
 
     def run(
         self,
@@ -119,8 +135,11 @@ class Bench:
         frames: int | None = None,
         seconds: float | None = None,
         keep_start_up: bool = False,
+        publish: Callable[[int], None] | None = None,
     ) -> Run:
         """Run the agent on the clip until that ends, or until it counted `frames`, or for `seconds`.
+
+        `publish` is given the broker's port before the agent starts.
 
         Raises:
             RuntimeError: the agent failed; its log is in the text.
@@ -129,6 +148,8 @@ class Bench:
         folder.mkdir()
         with Broker(folder / "broker") as broker:
             listener = Listener(broker.port)
+            if publish is not None:
+                publish(broker.port)
             config = folder / "agent.toml"
             config.write_text(self._settings(broker.port, detector) + extra)
             way = ("-c", _KEEPING_START_UP) if keep_start_up else ("-m", "edge_agent")
@@ -168,7 +189,7 @@ class Bench:
             raise RuntimeError(f"the agent ended with {process.returncode}: {said}")
         first = None if listener.first is None else listener.first - began
         shutil.rmtree(folder)
-        return Run(json.loads(out.splitlines()[-1]), cpu, listener.latencies, first, Memory(samples))
+        return Run(json.loads(out.splitlines()[-1]), cpu, listener.latencies, first, Memory(samples), listener.shadow)
 
     def _settings(self, port: int, detector: Path | None) -> str:
         return (

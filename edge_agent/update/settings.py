@@ -1,29 +1,24 @@
-"""What updates need to know of this device and installation; filled by `model_source`, not by a section of the file."""
+"""`[update]`: when a new model may take the place of the one that runs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, Final
 
-from edge_agent.models.selftest import COMMAND
-from edge_agent.trust.verifier import COMMAND as VERIFY_COMMAND
-from edge_agent.update.probation import ANSWERS
+from msgspec import Meta
+
+HOUR: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+Windows = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{HOUR}-{HOUR}(?:, ?{HOUR}-{HOUR}){{0,15}})?\Z",
+        description='hours of the day such as "02:00-05:00", several with commas between them, or "" for any time',
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateSettings:
-    """Whose releases are accepted here, for what, and how they are tested."""
+class HoursSettings:
+    """`[update]`: a new model is run at these hours alone."""
 
-    device: str
-    groups: Sequence[str]
-    root: bytes
-    """The release side's first root metadata."""
-    runtime: str
-    """What runs models here, such as "litert 2.3.0": a failure is remembered for it."""
-    factory: Path | None = None
-    """A `.ewm` that runs until a release is pushed."""
-    probation_answers: int = ANSWERS
-    """Faces that a new model must answer before it is committed."""
-    selftest_command: Sequence[str] = COMMAND
-    """What tests a slot, which is appended."""
-    verify_command: Sequence[str] = VERIFY_COMMAND
-    """What checks signatures."""
+    window: Windows = ""
+    """Hours of the day by local time, such as "02:00-05:00" or "22:30-05:00, 12:00-13:00"; any time when empty. What is
+    downloaded and checked outside of them waits; what goes back to the model before does not."""

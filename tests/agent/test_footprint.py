@@ -135,7 +135,8 @@ def test_a_health_check_loads_the_settings_and_the_lock_and_nothing_else(tmp_pat
     running.release()
     assert status == 0
     ours = {module for module in loaded if module.startswith("edge_agent.") and not module.endswith("settings")}
-    assert ours - {f"edge_agent.{wing}" for wing in ("camera", "inference", "mqtt", "system", "telemetry")} == {
+    wings = {f"edge_agent.{wing}" for wing in ("camera", "inference", "mqtt", "system", "telemetry", "update")}
+    assert ours - wings == {
         "edge_agent.cli", "edge_agent.settings_file", "edge_agent.system.liveness"
     }  # fmt: skip
     others = {module.partition(".")[0] for module in loaded} - sys.stdlib_module_names
