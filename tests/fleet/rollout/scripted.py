@@ -34,7 +34,7 @@ from edge_contract.trust import DesiredState
 from edge_contract.update_state import UpdateState
 
 Behaviour = Literal["takes it", "rejects it", "rolls back", "sleeps", "dies with it"]
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 def eventually(condition: Callable[[], object], what: str, turn: Callable[[], object] = lambda: None) -> None:
