@@ -102,6 +102,9 @@ bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
 bench-push: setup-dev  ## A model to many devices
 	@$(PYTHON) -m benchmarks.push
 
+bench-rollout: setup-dev  ## A thousand good rollouts and bad ones: wrongly halted, caught, and the faces it took
+	@$(PYTHON) -m benchmarks.rollout
+
 bench-accuracy: setup-dev  ## Every network on the same test, from stored predictions
 	@$(PYTHON) -m benchmarks.accuracy
 
@@ -125,5 +128,5 @@ clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector \
-	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-accuracy screenshot architecture
+	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-accuracy screenshot architecture
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow

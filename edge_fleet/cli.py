@@ -12,7 +12,7 @@ import typer
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
 from edge_contract.version import version
-from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release
+from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release, rollout, why
 
 app = typer.Typer(
     name="edgewise",
@@ -24,10 +24,12 @@ app = typer.Typer(
 app.add_typer(keys.app)
 app.add_typer(release.app)
 app.add_typer(push.app)
+app.add_typer(rollout.app)
 app.add_typer(fleet.app)
 app.add_typer(device.app)
 app.add_typer(package.app)
 app.add_typer(registry.app)
+app.command("why")(why.why)
 app.command("lineage")(lineage.lineage)
 
 

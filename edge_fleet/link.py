@@ -116,6 +116,11 @@ class Link:
         self._client.disconnect()
         self._client.loop_stop()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands at this moment."""
+        return self._client.is_connected()
+
     def check_size(self, topic: str, payload: bytes) -> None:
         """Refuse what this broker would disconnect us for.
 

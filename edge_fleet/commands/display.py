@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
@@ -52,11 +52,18 @@ def transfer(*, quiet: bool) -> Iterator[Report]:
 @contextlib.contextmanager
 def devices(*, quiet: bool) -> Iterator[Callable[[list[Device]], None]]:
     """A table that follows the devices."""
+    with live(quiet=quiet) as show:
+        yield lambda shown: show(table(shown))
+
+
+@contextlib.contextmanager
+def live(*, quiet: bool) -> Iterator[Callable[[RenderableType], None]]:
+    """Something that is drawn anew as it changes."""
     if quiet:
         yield lambda _: None
         return
-    with Live(console=terminal(stderr=True), refresh_per_second=4) as live:
-        yield lambda shown: live.update(table(shown))
+    with Live(console=terminal(stderr=True), refresh_per_second=4) as drawn:
+        yield drawn.update
 
 
 def table(shown: list[Device]) -> Table:

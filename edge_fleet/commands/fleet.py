@@ -1,40 +1,30 @@
 """`edgewise fleet`: what the devices report, and publishing again what a broker lost."""
 
-import contextlib
-import queue
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from msgspec import to_builtins
 
 from edge_contract import topics
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.errors import UsageError
 from edge_contract.visible import visible
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
+from edge_fleet.devices.healing import Healing
 from edge_fleet.devices.selection import chosen_to_forget, is_pattern
-from edge_fleet.devices.watch import answer_need, read_fleet
+from edge_fleet.devices.watch import read_fleet
 from edge_fleet.link import Arrived
 from edge_fleet.releases import recover as recovery
-from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.releases.repository import Repository
-from edge_mqtt import takeover
+from edge_fleet.rollout.controller import JUDGE_EVERY_S, Controller
+from edge_fleet.rollout.serving import serving
+from edge_fleet.rollout.store import RolloutStore
 
 app = typer.Typer(name="fleet", help="The devices, and the broker they meet on.", no_args_is_help=True)
-
-_RENEW_EVERY_S = 3600.0  # metadata lives for days; an hour late is no loss
-_RETRY_S = 10.0  # after a broker did not take what it lacks
-_WAITING = 1000  # needs of devices, until they are answered
-_RIVAL = (
-    "The broker ends this connection again and again: most likely another client comes with the same id; give `fleet "
-    "heal --watch` a certificate of its own (deploy/mosquitto/acl has its rules), or run one such command at a time."
-)
 
 
 @app.command("ls")
@@ -109,16 +99,43 @@ def heal(
     migrate(releases)
     with context.open_link(broker, patient=watch) as link, display.transfer(quiet=as_json) as progress:
         publisher = Publisher(releases, desired, link, progress)
-        # First, so that a need which was retained before is answered with what `heal` brings.
-        inbox = queue.Queue[Arrived](_WAITING)
-        link.subscribe(topics.all_devices("need"), lambda arrived: _keep(inbox, arrived))
-        sent = publisher.heal()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                sent += answer_need(publisher, inbox.get_nowait())
+        healing = Healing(publisher, lambda text: typer.echo(text, err=True))
+        sent = healing.begin()
         say(f"Published {sent} messages that the broker lacked.", {"published": sent}, as_json=as_json)
-        if watch:
-            _watch(repository, desired, publisher, inbox)
+        while watch:
+            healing.turn(1.0)
+
+
+@app.command("serve")
+def serve(
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    broker: BrokerOption = context.DEFAULT_BROKER,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Stay: do what `heal --watch` does, and conduct the rollouts. Killed at any moment, it goes on where it was."""
+    repository = context.open_repository(directory, None, passphrase_file)
+    repository.online_signer()  # without it no wave could begin
+    releases, desired = context.open_releases(repository)
+    migrate(releases)
+    with (
+        serving(directory),
+        context.open_link(broker, patient=True) as link,
+        RolloutStore(directory) as store,
+    ):
+        publisher = Publisher(releases, desired, link)
+
+        def tell(text: str) -> None:
+            display.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {visible(text)}", err=True)
+
+        healing = Healing(publisher, tell)
+        controller = Controller(publisher, store, tell)
+        tell(f"Published {healing.begin()} messages that the broker lacked; {len(store.open())} rollouts are open.")
+        judged = -JUDGE_EVERY_S
+        while True:
+            healing.turn(0.5)
+            if time.monotonic() - judged >= JUDGE_EVERY_S:
+                controller.turn()
+                judged = time.monotonic()
 
 
 @app.command("recover")
@@ -159,46 +176,3 @@ def recover(
             "them when they connect: see `edgewise fleet ls`."
         )
     say("\n".join(text), {**asdict(found), "new_online_key": new_online_key, "dry_run": dry_run}, as_json=as_json)
-
-
-def _keep(inbox: queue.Queue[Arrived], arrived: Arrived) -> None:
-    with contextlib.suppress(queue.Full):  # a device that is not answered asks again
-        inbox.put_nowait(arrived)
-
-
-def _watch(
-    repository: Repository, desired: DesiredStates, publisher: Publisher, inbox: queue.Queue[Arrived]
-) -> NoReturn:
-    """Answer, renew, and heal whenever the broker was away; what fails is said once and tried again."""
-    link, renewed, healed = publisher.link, time.monotonic(), publisher.link.connects
-    retry, said = 0.0, ""
-    while True:
-        with contextlib.suppress(queue.Empty):
-            arrived = inbox.get(timeout=1.0)
-            _tried(lambda: answer_need(publisher, arrived), said)  # noqa: B023  # called at once
-        connects = link.connects
-        due = connects != healed or time.monotonic() - renewed > _RENEW_EVERY_S
-        if due and time.monotonic() >= retry:
-            if connects != healed and link.losses >= takeover.SILENT_ENDS:
-                typer.echo(_RIVAL, err=True)
-            said = _tried(lambda: _renew(repository, desired, publisher), said)
-            retry = time.monotonic() + (_RETRY_S if said else 0.0)
-            if not said:
-                renewed, healed = time.monotonic(), connects
-
-
-def _renew(repository: Repository, desired: DesiredStates, publisher: Publisher) -> None:
-    repository.refresh(only_when_due=True)
-    desired.renew()
-    publisher.heal()
-
-
-def _tried(action: Callable[[], object], said: str) -> str:
-    """Why it failed, printed unless it was `said` before; empty when it did not."""
-    try:
-        action()
-    except EdgewiseError as error:
-        if str(error) != said:
-            typer.echo(str(error), err=True)
-        return str(error)
-    return ""

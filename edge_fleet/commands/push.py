@@ -1,17 +1,24 @@
 """`edgewise push`: set the desired state of a group or a device to a release, and watch it arrive."""
 
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.scope import Scope
+from edge_contract.this_user import user_name
 from edge_contract.visible import visible
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, PassphraseOption, say
 from edge_fleet.devices.watch import Outcomes, wait_for
 from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
+from edge_fleet.rollout.precedence import check_free, give_way
+from edge_fleet.rollout.store import FILE, RolloutStore
 
 app = typer.Typer(help="Make devices run a release.")
 
@@ -29,6 +36,9 @@ def push(
     ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try it once more on devices where this very model failed before.")
+    ] = False,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="With --group: end the rollout that runs there; it issues nothing more.")
     ] = False,
     wait: Annotated[float, typer.Option(help="Seconds to watch the online devices; 0 does not watch.")] = 0.0,
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
@@ -48,14 +58,27 @@ def push(
     found = releases.find(name, release)
     ref = found.manifest.ref
     releases.files(found)  # damage is found before anything is published
-    with context.open_link(broker) as link, display.transfer(quiet=as_json) as progress:
+    if supersede and group is None:
+        raise UsageError("--supersede ends a group's rollout", remedy="give it with --group")
+    with (
+        _rollouts(directory) as store,
+        context.open_link(broker) as link,
+        display.transfer(quiet=as_json) as progress,
+    ):
+        if store is not None and group is not None and not supersede:
+            check_free(store, group)  # before anything is published
         publisher = Publisher(releases, desired, link, progress)
         publisher.check_newest()
         repository.refresh(only_when_due=True)
         publisher.check(found)
         publisher.metadata()
         publisher.release(found)
-        issued = publisher.push(lambda: desired.issue(scope, ref, follow_group=follow_group, retry=retry))
+        with repository.locked():
+            if store is not None and group is not None:
+                if not supersede:
+                    check_free(store, group)
+                give_way(store, group, f"{name} {release} was pushed to the group.", by=user_name(), now=time.time())
+            issued = publisher.push(lambda: desired.issue(scope, ref, follow_group=follow_group, retry=retry))
         data: dict[str, Any] = {
             "name": name, "release": release, "digest": ref.digest, "scope": scope, "revision": issued.state.revision
         }  # fmt: skip
@@ -65,6 +88,16 @@ def push(
         with display.devices(quiet=as_json) as show:
             outcomes = wait_for(publisher, issued.state, wait, show)
     _conclude(outcomes, data, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _rollouts(directory: Path) -> Iterator[RolloutStore | None]:
+    """The folder's rollouts; None where there never was one."""
+    if not (directory / FILE).exists():
+        yield None
+        return
+    with RolloutStore(directory) as store:
+        yield store
 
 
 def _scope(group: str | None, device: str | None, *, follow_group: bool) -> str:

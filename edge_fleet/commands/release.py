@@ -75,7 +75,7 @@ def withdraw(
     releases, desired = context.open_releases(context.open_repository(directory, None, passphrase_file))
     migrate(releases)
     gone = releases.withdraw(name, release)
-    still = [state.state.scope for state in desired.all() if state.state.model.digest == gone]
+    still = [one.state.scope for one in desired.all() if gone in one.digests]
     text = f"Withdrew {name} {release}. Publish this with: edgewise fleet heal"
     if still:
         text += f"\nStill desired by {', '.join(still)}: push another release there."
@@ -86,7 +86,7 @@ def withdraw(
 def ls(directory: DirectoryOption = context.DEFAULT_DIRECTORY, as_json: JsonOption = False) -> None:
     """Show the listed releases and the desired states that name them."""
     releases, desired = context.open_releases(context.open_repository(directory, None, None))
-    states = [state.state for state in desired.all()]
+    states = desired.all()
     rows = [
         {
             "name": target.manifest.name,
@@ -94,7 +94,7 @@ def ls(directory: DirectoryOption = context.DEFAULT_DIRECTORY, as_json: JsonOpti
             "digest": target.manifest.digest,
             "size": target.manifest.size,
             "notes": target.notes,
-            "desired_by": [state.scope for state in states if state.model.digest == target.manifest.digest],
+            "desired_by": [one.state.scope for one in states if target.manifest.digest in one.digests],
         }
         for target in releases.listed()
     ]

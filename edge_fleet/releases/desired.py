@@ -16,10 +16,11 @@ from securesystemslib.signer import Key
 from edge_contract import durable, limits
 from edge_contract.bounded_read import read_file
 from edge_contract.envelope import seal, unseal
-from edge_contract.errors import EdgewiseError, TrustError
+from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState
+from edge_contract.wave import Wave
 from edge_fleet.releases.metadata_folder import PUBLIC
 from edge_fleet.releases.repository import Repository
 
@@ -43,6 +44,12 @@ class Issued:
         """Where it is retained."""
         return Scope.parse(self.state.scope).topic
 
+    @property
+    def digests(self) -> frozenset[str]:
+        """Of what it makes devices run: its model, and while a wave tries another, that too."""
+        wave = self.state.wave
+        return frozenset({self.state.model.digest} if wave is None else {self.state.model.digest, wave.model.digest})
+
 
 @dataclass(frozen=True, slots=True)
 class DesiredStates:
@@ -56,6 +63,7 @@ class DesiredStates:
         scope: str,
         model: ModelRef,
         *,
+        wave: Wave | None = None,
         follow_group: bool = False,
         retry: bool = False,
         retried: int = 0,
@@ -63,12 +71,16 @@ class DesiredStates:
     ) -> Issued:
         """Sign and keep a new desired state for `group/<id>` or `device/<id>`.
 
+        `wave`: the group's devices that try another release than `model`; without one, a wave that stood there ends.
         `retry`: devices where this model failed before try it once more. `retried`: the revision that last asked so.
         `issued`: when this was first asked for, if not now: of two groups the one asked for last counts.
 
         Raises:
+            UsageError: a wave for one device.
             EdgewiseError: the online key is not here, the clock cannot be right, or no revision is left.
         """
+        if wave is not None and Scope.parse(scope).kind == "device":
+            raise UsageError(f"{scope} is one device, and a wave is some of a group's", remedy="push to it without one")
         with self.repository.locked():
             last = self._last_revision(scope)
             now = self.now()
@@ -87,6 +99,7 @@ class DesiredStates:
                 expires=now + LIFE,
                 follow_group=follow_group,
                 retry=revision if retry else retried,
+                wave=wave,
             )
             envelope = seal(state, DESIRED_TYPE, self.repository.online_signer())
             self.keep(scope, envelope)
@@ -105,6 +118,15 @@ class DesiredStates:
         keys = self._keys()
         return [_read(path, *keys) for path in sorted((self.repository.directory / "desired").glob("*.json"))]
 
+    def of(self, scope: str) -> Issued | None:
+        """The newest state of one scope, verified; None where nothing was ever desired there.
+
+        Raises:
+            TrustError: its file is damaged.
+        """
+        path = self._path(scope)
+        return _read(path, *self._keys()) if path.exists() else None
+
     def reissue(self, states: list[Issued]) -> list[Issued]:
         """Issue states again, with a new life and in the order in which they were asked for.
 
@@ -116,6 +138,7 @@ class DesiredStates:
             self.issue(
                 old.scope,
                 old.model,
+                wave=old.wave,
                 follow_group=old.follow_group,
                 retried=old.retry,
                 issued=min(old.issued, now - (len(ordered) - place) * _APART_S),
@@ -134,9 +157,8 @@ class DesiredStates:
         return self.repository.online_keys(), self.repository.past_online_keys()
 
     def _last_revision(self, scope: str) -> int:
-        path = self._path(scope)
         try:
-            last = _read(path, *self._keys()) if path.exists() else None
+            last = self.of(scope)
         except TrustError:
             return 0  # the clock alone carries on
         if last is None or (last.revoked and last.state.revision > self.now() + _FAR_AHEAD_S):

@@ -52,7 +52,7 @@ class Publisher:
                 f"the desired state of {', '.join(revoked)} is signed by an online key that was replaced since",
                 remedy="run `edgewise release refresh`",
             )
-        wanted = {state.state.model.digest for state in states}
+        wanted = frozenset[str]().union(*(state.digests for state in states))
         listed = {release.manifest.digest: release for release in self.releases.listed()}
         with self.releases.repository.locked():
             sent = self._metadata()

@@ -1,20 +1,29 @@
-"""The plan of a rollout: its waves, and what each gate asks for. From a TOML file or from options; checked once."""
+"""The plan of a rollout: its waves, and what each gate asks for. What a type cannot say, `plan_file` checks."""
 
+from decimal import Decimal
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from edge_contract.messages import Count, Seconds, Share
-from edge_contract.wave import ShadowTerms
+from edge_contract.messages import Share
+from edge_contract.wave import CANARIES, ShadowTerms
 
 Positive = Annotated[int, Meta(ge=1, le=2**31)]
+Named = Annotated[int, Meta(ge=0, le=CANARIES)]
+Duration = Annotated[float, Meta(ge=0, le=30 * 86400)]
+"""Seconds."""
+Risk = Annotated[float, Meta(ge=1e-6, le=0.2)]
 
 
 class WaveSize(Struct, frozen=True, kw_only=True):
     """How many devices a wave has in all, those of earlier waves counted: `devices`, or a `share` of the group."""
 
-    devices: Count = 0
+    devices: Named = 0
     share: Share = 0.0
+
+    def __str__(self) -> str:
+        """As a plan writes it: `5` or `10%`; no digit is lost."""
+        return str(self.devices) if self.devices else f"{(Decimal(repr(self.share)) * 100).normalize():f}%"
 
 
 class ShadowGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,11 +40,13 @@ class ShadowGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """No label's share of the answers may change by more."""
     less_sure: Share = 0.1
     """At most so much more often less sure than more sure."""
+    swapped: Share = 0.08
+    """Of the looks that either of two labels got, at most so many may get the other one of the two."""
     slower: Share = 0.1
     """At most so often slower by the terms' factor, on no kind of device more."""
     failures: Share = 0.01
     """At most so often without an answer."""
-    timeout: Seconds = 24 * 3600.0
+    timeout: Duration = 24 * 3600.0
     """After which an inconclusive shadow pauses the rollout for a person."""
 
 
@@ -46,16 +57,16 @@ class InstalledGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """At most so many of the devices with a verdict may have failed."""
     minimum: Positive = 3
     """Below so many devices with a verdict no share is believed; a smaller wave wants all of its devices."""
-    timeout: Seconds = 3600.0
+    timeout: Duration = 3600.0
     """A device that is online and has not finished in so many seconds has failed: timed out."""
 
 
 class HealthyGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It stays up."""
 
-    soak: Seconds = 1800.0
+    soak: Duration = 1800.0
     """Counted from each device's own commit."""
-    silent: Seconds = 600.0
+    silent: Duration = 600.0
     """A device that took the release and was not heard of for so long since has failed: silent since activation."""
 
 
@@ -63,7 +74,9 @@ class BehavesGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What the wave's devices answer changed no more than on the devices that kept the old release."""
 
     windows: Positive = 10
-    """Windows of telemetry of wave and control devices before it can pass."""
+    """Stretches of two minutes with faces, on the wave's devices together, before it can pass."""
+    devices: Positive = 10
+    """A wave of fewer says too little of the mix of answers and of confidence: those can fail it, not hold it."""
     errors: Share = 0.01
     """At most so many looks more end without an answer."""
     confidence: Share = 0.1
@@ -75,7 +88,7 @@ class BehavesGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a release is rolled out. `parse_plan` reads one."""
+    """How a release is rolled out. `plan_file.parse_plan` reads one."""
 
     waves: tuple[WaveSize, ...] = (
         WaveSize(devices=1), WaveSize(share=0.01), WaveSize(share=0.1), WaveSize(share=0.5), WaveSize(share=1.0)
@@ -84,6 +97,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Waves, counted from 1, that begin only after a person approved; 0 is the shadow."""
     windows: tuple[str, ...] = ()
     """`HH:MM-HH:MM` in UTC: a wave begins only within one of them; none means always."""
+    risk: Risk = 0.01
+    """At most so likely chance alone halts a release within all limits, or a gate passes one that is beyond its."""
     shadow: ShadowGate | None = ShadowGate()
     installed: InstalledGate = InstalledGate()
     healthy: HealthyGate = HealthyGate()

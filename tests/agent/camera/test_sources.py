@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.camera.drawn import DrawnSource
 from edge_agent.camera.open import open_source
 from edge_agent.camera.opencv import CameraDevice, list_cameras, picture_of_raw
 from edge_agent.camera.settings import SourceSettings
@@ -28,6 +29,25 @@ FAST = SourceSettings(pace="fast", read_timeout=0.5)
 
 def fast(url: object, **fields: object) -> Source:
     return open_source(SourceSettings(**{"url": str(url), "pace": "fast", "read_timeout": 0.5, **fields}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("0", "v4l2"),
+        ("/dev/video2", "v4l2"),
+        ("picamera2", "picamera"),
+        ("http://camera/stream", "mjpeg"),
+        ("rtsp://camera/stream", "rtsp"),
+        (__file__, "file"),
+    ],
+)
+def test_every_source_says_how_its_pictures_come(url: str, kind: str) -> None:
+    assert open_source(SourceSettings(url=url)).traits.kind == kind
+
+
+def test_the_built_in_picture_is_drawn() -> None:
+    assert DrawnSource(SourceSettings()).traits.kind == "drawn"
 
 
 def shades(source: Source, *, most: int = 100, gray: bool = True) -> list[int]:

@@ -243,6 +243,30 @@ def test_which_pairs_cannot_be_compared(tiny: ModelPackage) -> None:
     assert "each frame" in incomparable(whole, gray)
 
 
+class Interrupted(Classifier):
+    """A model in whose look the processor was given to others for a while."""
+
+    def classify(self, tensor: Pixels) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+        time.sleep(0.05)
+        return super().classify(tensor)
+
+
+def test_the_turns_of_others_are_no_cost_of_a_model(tiny: ModelPackage, clip: Path) -> None:
+    meters = []
+
+    def beside(tally: Tally) -> Shadow:
+        made = shadow(challenger(tiny, Interrupted), tally, 0.5, time.monotonic)
+        meters.append(made.meter)
+        return made
+
+    _, tally = run(clip, tiny, beside)
+    if meters[0] is not time.thread_time:
+        pytest.skip("this kernel counts a thread's time in ticks")
+    assert tally.looks
+    assert all(look.champion_seconds > 0 for look in tally.looks)
+    assert all(0 < look.challenger_seconds < 0.05 for look in tally.looks)
+
+
 def test_a_clock_that_goes_by_coarse_steps_is_not_used() -> None:
     def ticks() -> Iterator[float]:
         while True:
