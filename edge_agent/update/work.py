@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 from edge_agent.models.chunks import PartFile
 from edge_agent.models.download import Fetch, read_release
@@ -44,6 +44,17 @@ NEEDS_METADATA: Final = frozenset({Work.ADMIT, Work.FETCH, Work.STAGE, Work.CONF
 """Work that is done only while verified metadata hold."""
 
 
+class RunningTest(Protocol):
+    """A self-test under way."""
+
+    def cancel(self) -> None:
+        """End it; its verdict does not come any more."""
+
+
+StartTest = Callable[[Path, Callable[[Verdict], None]], RunningTest]
+"""Tests the model in a slot's directory, and brings the verdict later, from any thread. Raises OSError."""
+
+
 class UpdateWork:
     """Works on one state directory."""
 
@@ -57,8 +68,12 @@ class UpdateWork:
         inbox: Inbox,
         on_activate: Callable[[ActiveModel], None],
         monotonic: Callable[[], float],
+        start_test: StartTest | None = None,
     ) -> None:
-        """`inbox`: where the verdict of a self-test goes. `on_activate` is called for every model that is to run."""
+        """`inbox`: where the verdict of a self-test goes. `on_activate` is called for every model that is to run.
+
+        `start_test`: another self-test than the settings' command.
+        """
         self._settings, self._store, self._subscription, self._inbox = settings, store, subscription, inbox
         self._on_activate, self._monotonic = on_activate, monotonic
         self.slots = Slots(state_dir, settings.factory)
@@ -66,7 +81,8 @@ class UpdateWork:
         self.active: ActiveModel | None = None
         """The model that the pipeline has."""
         self._fetch: Fetch | None = None
-        self._selftest: SelfTest | None = None
+        self._start_test = start_test or partial(SelfTest, command=settings.selftest_command)
+        self._selftest: RunningTest | None = None
         self._tests = 0
         self.notice = ""
         """What is in the way just now; empty when nothing is."""
@@ -194,7 +210,7 @@ class UpdateWork:
             return (Spoiled(),)
         self._tests += 1
         ended = partial(self._selftest_ended, self._tests)
-        self._selftest = SelfTest(self.slots.path(state.trial), ended, self._settings.selftest_command)
+        self._selftest = self._start_test(self.slots.path(state.trial), ended)
         return ()
 
     def _selftest_ended(self, test: int, verdict: Verdict) -> None:
