@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from edge_contract.messages import Id, ModelRef, Seconds, Sha256, Share
+from edge_contract.messages import Id, ModelRef, Sha256, Share
 
 CANARIES: Final = 256
 """The most devices that one wave can name."""
@@ -24,7 +24,7 @@ Mode = Literal["shadow", "active"]
 class ShadowTerms(Struct, frozen=True, kw_only=True):
     """How a release in shadow is compared; the same on every device, so that counts can be added up."""
 
-    spacing: Annotated[Seconds, Meta(le=3600)] = 10.0
+    spacing: Annotated[float, Meta(ge=0, le=3600)] = 10.0
     """Of one face, at most one look in so many seconds is compared: what a face shows a moment later is no news."""
     slower: Annotated[float, Meta(ge=1, le=100)] = 1.5
     """A look counts as slower where the release took more than this many times as long as the one that answers."""

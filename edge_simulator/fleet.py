@@ -1,0 +1,100 @@
+"""Many simulated devices in one process, started, disturbed and ended together."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from edge_agent.models.selftest import Verdict
+from edge_agent.mqtt.settings import BrokerSettings
+from edge_contract.messages import Reported
+from edge_simulator.device import SimulatedDevice, Site
+from edge_simulator.schedule import Schedule
+
+_AT_ONCE = 16  # devices that are started or ended at the same time
+
+
+class SimulatedFleet:
+    """Devices under one directory, on one broker; a context manager that ends them in order."""
+
+    def __init__(
+        self,
+        sites: Sequence[Site],
+        directory: Path,
+        *,
+        broker: BrokerSettings,
+        root: bytes,
+        seed: int = 1,
+        verdict: Callable[[Path], Verdict] = lambda _: Verdict(passed=True),
+    ) -> None:
+        """Nothing runs before `start`."""
+        self.schedule = Schedule()
+        self._reports: dict[str, Reported] = {}
+        self._news = threading.Condition()
+        chance = random.Random(seed)  # noqa: S311  # a rehearsal, not a secret
+        self.devices = [
+            SimulatedDevice(
+                site,
+                directory / site.id,
+                broker=broker,
+                root=root,
+                schedule=self.schedule,
+                chance=random.Random(chance.random()),  # noqa: S311
+                verdict=verdict,
+                on_report=self._reported,
+            )
+            for site in sites
+        ]
+        self.schedule.start()
+
+    def start(self, devices: Sequence[SimulatedDevice] | None = None) -> None:
+        """Power them on; returns when every connection stands or was tried."""
+        chosen = self.devices if devices is None else devices
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(SimulatedDevice.start, chosen))
+
+    def stop(self) -> None:
+        """Shut all down in order."""
+        self.schedule.stop()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(SimulatedDevice.stop, self.devices))
+
+    def states(self) -> Counter[str]:
+        """How many devices reported each state."""
+        with self._news:
+            return Counter(str(reported.state) for reported in self._reports.values())
+
+    def running(self, digest: str) -> int:
+        """How many devices reported to run this model, committed."""
+        with self._news:
+            return sum(_runs(reported, digest) for reported in self._reports.values())
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `condition` holds, looked at after each report; False when it did not in time."""
+        with self._news:
+            return self._news.wait_for(condition, seconds)
+
+    def reports(self) -> Iterator[tuple[str, Reported]]:
+        """What each device reported last."""
+        with self._news:
+            return iter(list(self._reports.items()))
+
+    def _reported(self, device: str, reported: Reported) -> None:
+        with self._news:
+            self._reports[device] = reported
+            self._news.notify_all()
+
+    def __enter__(self) -> "SimulatedFleet":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _runs(reported: Reported, digest: str) -> bool:
+    return reported.state == "committed" and reported.active is not None and reported.active.digest == digest
