@@ -11,6 +11,7 @@ from types import TracebackType
 from edge_agent.models.selftest import Verdict
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.messages import Reported
+from edge_simulator import many_sockets
 from edge_simulator.device import SimulatedDevice, Site
 from edge_simulator.schedule import Schedule
 
@@ -31,6 +32,7 @@ class SimulatedFleet:
         verdict: Callable[[Path], Verdict] = lambda _: Verdict(passed=True),
     ) -> None:
         """Nothing runs before `start`."""
+        many_sockets.allow()
         self.schedule = Schedule()
         self._reports: dict[str, Reported] = {}
         self._news = threading.Condition()
