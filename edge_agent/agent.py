@@ -16,9 +16,11 @@ from typing import Final
 
 from edge_agent import settings_file
 from edge_agent.camera.open import open_source
+from edge_agent.camera.source import SourceTraits
 from edge_agent.commands.actions import Actions
 from edge_agent.commands.receiver import Commands
 from edge_agent.inference.pipeline import Pipeline
+from edge_agent.inference.shadow import Shadow
 from edge_agent.model_source import open_models
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt import home_assistant
@@ -34,11 +36,13 @@ from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
+from edge_agent.telemetry.shadow_meter import ShadowMeter
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.summary import RunSummary, summarize
 from edge_agent.telemetry.windows import Windows
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
+from edge_agent.update.work import Challenger
 from edge_contract.errors import UsageError
 from edge_contract.messages import Info
 from edge_contract.metrics import DeviceCounter, DeviceGauge
@@ -98,7 +102,7 @@ class Agent:
         self._complaints = ComplaintFile(state_dir)
         self._store = StateStore(state_dir / "state.db")
         session = self._store.next_session(now)
-        self._meter, self._board = Meter(), Board(monotonic=clock)
+        self._meter, self._shadow_meter, self._board = Meter(), ShadowMeter(), Board(monotonic=clock)
         self._ran: list[str] = []
         # Plain flags: a signal handler sets them, and it may have interrupted `Event.wait` while that holds its lock.
         self._ending = self._reload = False
@@ -110,11 +114,17 @@ class Agent:
             on_connect=self._connected,
         )
         self._camera = source.traits.name  # never with a password in it, as the URL may be
-        info = _inventory(settings, session, self._camera, self._board, now())
+        info = _inventory(settings, session, source.traits, self._board, now())
         further = home_assistant.retained(info, settings.home_assistant, state_dir)
         self._presence = Presence(self._link, info, further)
         self._models = open_models(
-            settings, self._store, session, self._link, on_activate=self._activate, report=self._presence.report
+            settings,
+            self._store,
+            session,
+            self._link,
+            on_activate=self._activate,
+            on_shadow=self._run_beside,
+            report=self._presence.report,
         )
         self._commands = self._listen(info)
         self._delivery = Delivery(
@@ -251,6 +261,21 @@ class Agent:
         self._ran.append(f"{ref.name} {ref.release} {ref.digest[:12]}")
         _log.info("running %s release %d (%s) from %s", ref.name, ref.release, ref.digest[:12], model.origin)
 
+    def _run_beside(self, challenger: Challenger | None) -> None:
+        """A model is to run in shadow, or none any more. What this raises refuses the model."""
+        if challenger is None:
+            self._pipeline.shadow(None)
+            self._shadow_meter.end()
+            return
+        model, champion = challenger.model, self._models.active()
+        classifier = Classifier(model.model, model.manifest, threads=self._settings.model.threads)
+        shadow = Shadow(classifier, challenger.terms.spacing, self._clock, self._shadow_meter, self._models)
+        ref = model.manifest.ref
+        if champion is not None:
+            self._shadow_meter.begin(champion.manifest.ref, ref, challenger.terms)
+        self._pipeline.shadow(shadow)
+        _log.info("in shadow: %s release %d (%s)", ref.name, ref.release, ref.digest[:12])
+
     def _connected(self) -> None:
         self._presence.publish_all()
         self._delivery.connected()
@@ -260,7 +285,7 @@ class Agent:
         model = None if active is None else active.manifest.ref
         counters = {**self._delivery.counters(), DeviceCounter.CONNECTS: self._link.connects}
         gauges = {**self._board.gauges(), **self._delivery.gauges()}
-        self._delivery.send(self._windows.cut(self._now(), model, counters, gauges))
+        self._delivery.send(self._windows.cut(self._now(), model, counters, gauges, self._shadow_meter.read()))
 
     def _apply_reload(self) -> None:
         if self._file is None:
@@ -292,7 +317,7 @@ class Agent:
         )
 
 
-def _inventory(settings: Settings, session: int, camera: str, board: Board, started: float) -> Info:
+def _inventory(settings: Settings, session: int, camera: SourceTraits, board: Board, started: float) -> Info:
     device = settings.device
     return Info(
         device=device.id,
@@ -304,7 +329,8 @@ def _inventory(settings: Settings, session: int, camera: str, board: Board, star
         os=board.system(),
         python=platform.python_version(),
         runtime=runtime(),
-        camera=camera[:200],
+        camera=camera.name[:200],
+        camera_kind=camera.kind,
         started=started,
     )
 

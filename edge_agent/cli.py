@@ -63,6 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--check", action="store_true", help="say nothing; exit status 0 if a healthy agent runs")
     status.set_defaults(command=_status)
 
+    hold = commands.add_parser("hold", parents=[common], help="keep the model that runs: new ones wait until `resume`")
+    hold.add_argument("--until", metavar="TIME", help="90m, 12h, 3d, or a local time such as 2026-12-24T18:00")
+    hold.add_argument("--reason", metavar="TEXT", default="", help="for those who wait; it is reported")
+    hold.set_defaults(command=_hold)
+
+    resume = commands.add_parser("resume", parents=[common], help="end a hold: what waited is run")
+    resume.set_defaults(command=_resume)
+
     bench = commands.add_parser("bench", parents=[common], help="what the model costs here: ms a stage, CPU, memory")
     bench.add_argument("--package", type=Path, help="a .ewm, instead of the model that would run here")
     bench.add_argument("--face-detector", type=Path, help="YuNet's ONNX file, instead of model.face_detector")
@@ -143,6 +151,25 @@ def _selftest(options: argparse.Namespace) -> int:
     verdict = selftest.run_unstaged(model)
     _say(selftest.in_words(model, verdict))
     return ExitCode.OK if verdict.passed else ExitCode.ERROR
+
+
+def _hold(options: argparse.Namespace) -> int:
+    from edge_agent import settings_file  # noqa: PLC0415
+    from edge_agent.update import hold  # noqa: PLC0415
+
+    held = hold.of(options.until, options.reason, time.time())
+    hold.write(settings_file.load(options.config).device.state_dir, held)
+    _say(f"held {visible(str(held))}; `edgewise-agent resume` ends it")
+    return ExitCode.OK
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from edge_agent import settings_file  # noqa: PLC0415
+    from edge_agent.update import hold  # noqa: PLC0415
+
+    ended = hold.take_back(settings_file.load(options.config).device.state_dir)
+    _say("the hold is over" if ended else "nothing was held")
+    return ExitCode.OK
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from edge_agent.settings import Settings
 from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
+from edge_agent.update.work import Challenger
 from edge_contract import limits
 from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
@@ -17,6 +18,7 @@ from edge_contract.messages import ModelRef, Reported
 from edge_vision.classifier import runtime
 
 Activate = Callable[[ActiveModel], None]
+RunBeside = Callable[[Challenger | None], None]
 Report = Callable[[Reported], None]
 
 
@@ -44,7 +46,14 @@ class Models(Protocol):
 
 
 def open_models(
-    settings: Settings, store: StateStore, session: int, control: Link, *, on_activate: Activate, report: Report
+    settings: Settings,
+    store: StateStore,
+    session: int,
+    control: Link,
+    *,
+    on_activate: Activate,
+    on_shadow: RunBeside,
+    report: Report,
 ) -> ModelUpdates | FixedModel:
     """As the settings have it: releases of a trusted release side, or one package.
 
@@ -65,11 +74,19 @@ def open_models(
             ) from error
         return ModelUpdates(
             device.state_dir,
-            UpdateSettings(device=device.id, groups=device.groups, root=root, runtime=runtime(), factory=model.factory),
+            UpdateSettings(
+                device=device.id,
+                groups=device.groups,
+                root=root,
+                runtime=runtime(),
+                factory=model.factory,
+                window=settings.update.window,
+            ),
             store=store,
             session=session,
             link=control,
             on_activate=on_activate,
+            on_shadow=on_shadow,
             report=report,
         )
     if model.factory is not None:

@@ -15,6 +15,7 @@ from edge_agent.inference.settings import PipelineSettings
 from edge_agent.mqtt.settings import BrokerSettings, HomeAssistantSettings
 from edge_agent.system.settings import LogSettings
 from edge_agent.telemetry.settings import SpoolSettings, TelemetrySettings
+from edge_agent.update.hours import HoursSettings
 from edge_contract.setting_types import Id
 from edge_contract.topics import SHA256_PATTERN
 from edge_mqtt.address import Port
@@ -85,6 +86,7 @@ class Settings:
     source: SourceSettings = field(default_factory=SourceSettings)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    update: HoursSettings = field(default_factory=HoursSettings)
     spool: SpoolSettings = field(default_factory=SpoolSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     preview: PreviewSettings = field(default_factory=PreviewSettings)

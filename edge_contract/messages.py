@@ -146,7 +146,8 @@ class ShadowCounts(Struct, frozen=True, kw_only=True):
     """Top probability over `CONFIDENCE_BOUNDS`."""
     challenger_confidence: Histogram
     champion_latency: Histogram
-    """Seconds from crop to probabilities over `STAGE_BOUNDS`."""
+    """Seconds from crop to probabilities over `STAGE_BOUNDS`: of the processor, as neighbours take turns with either
+    model; by the wall clock where a board counts the former in ticks."""
     challenger_latency: Histogram
 
 

@@ -34,7 +34,7 @@ class DrawnSource:
         """Draw the frames; takes about a second on a slow board."""
         self.settings = settings
         self.traits = SourceTraits(
-            "the built-in picture", live=settings.pace == "real-time", camera=False, fps=settings.fps
+            "the built-in picture", kind="drawn", live=settings.pace == "real-time", camera=False, fps=settings.fps
         )
         self._frames = [_compressed(scene) for scene in _scenes()]
 

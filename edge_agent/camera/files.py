@@ -46,7 +46,9 @@ class VideoSource:
     def __init__(self, path: Path, settings: SourceSettings) -> None:
         self._path = path
         self.settings = settings
-        self.traits = SourceTraits(path.name, live=settings.pace == "real-time", camera=False, fps=settings.fps)
+        self.traits = SourceTraits(
+            path.name, kind="file", live=settings.pace == "real-time", camera=False, fps=settings.fps
+        )
 
     def connect(self) -> "VideoStream":
         """Open the file.
@@ -148,7 +150,7 @@ class ImagesSource:
                 f"the folder {path} holds no image", remedy=f"put one there ({', '.join(sorted(SUFFIXES))})"
             )
         self.traits = SourceTraits(
-            path.name, live=settings.pace == "real-time", camera=False, continuous=False, fps=settings.fps
+            path.name, kind="file", live=settings.pace == "real-time", camera=False, continuous=False, fps=settings.fps
         )
 
     def connect(self) -> "ImagesStream":

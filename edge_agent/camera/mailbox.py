@@ -59,6 +59,10 @@ class Mailbox:
             self._frame = frame
             self._changed.notify_all()
 
+    def waiting(self) -> bool:
+        """Whether a frame lies here."""
+        return self._frame is not None
+
     def take(self, timeout: float) -> Taken | None:
         """The frame that lies here, waiting up to `timeout` seconds for one."""
         with self._changed:

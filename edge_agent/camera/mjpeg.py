@@ -29,7 +29,7 @@ class MjpegSource:
     def __init__(self, url: str, settings: SourceSettings) -> None:
         self._url = url
         self.settings = settings
-        self.traits = SourceTraits(public_url(url), live=True, camera=True, fps=settings.fps)
+        self.traits = SourceTraits(public_url(url), kind="mjpeg", live=True, camera=True, fps=settings.fps)
         if not urlsplit(url).hostname:
             raise UsageError(f"{self.traits.name!r} names no host", remedy="give http://HOST/PATH")
 

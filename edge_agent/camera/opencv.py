@@ -45,7 +45,7 @@ class V4l2Source:
     def __init__(self, device: Path, settings: SourceSettings) -> None:
         self._device = device
         self.settings = settings
-        self.traits = SourceTraits(str(device), live=True, camera=True, fps=settings.fps)
+        self.traits = SourceTraits(str(device), kind="v4l2", live=True, camera=True, fps=settings.fps)
 
     def connect(self) -> "CameraStream":
         """Open the device with the format whose grey plane is cheapest.
@@ -84,7 +84,7 @@ class RtspSource:
     def __init__(self, url: str, settings: SourceSettings) -> None:
         self._url = url
         self.settings = settings
-        self.traits = SourceTraits(public_url(url), live=True, camera=True, fps=settings.fps)
+        self.traits = SourceTraits(public_url(url), kind="rtsp", live=True, camera=True, fps=settings.fps)
 
     def connect(self) -> "CameraStream":
         """Open the stream.

@@ -21,7 +21,7 @@ class PicameraSource:
 
     def __init__(self, settings: SourceSettings) -> None:
         self.settings = settings
-        self.traits = SourceTraits("picamera2", live=True, camera=True, fps=settings.fps)
+        self.traits = SourceTraits("picamera2", kind="picamera", live=True, camera=True, fps=settings.fps)
 
     def connect(self) -> "PicameraStream":
         """Start the camera in YUV420, whose first plane is the grey picture.

@@ -6,7 +6,7 @@ a module of its own (`opencv`, `files`, `mjpeg`, `picamera`, `drawn`); `open` ch
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from edge_agent.camera.settings import SourceSettings
 from edge_contract.errors import EdgewiseError
@@ -50,12 +50,17 @@ class Timed(Protocol):
     """Seconds from the clip's first frame to the one just grabbed; it never goes back."""
 
 
+CameraKind = Literal["v4l2", "picamera", "mjpeg", "rtsp", "file", "drawn"]
+"""How pictures come; as `messages.Info.camera_kind` has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceTraits:
     """What kind of frames a source gives."""
 
     name: str
     """For people and for the wire: an address as `public_url` gives it, never with a secret in it."""
+    kind: CameraKind
     live: bool
     """Frames come whether or not they are taken: the newest wins. Otherwise each is handed over."""
     camera: bool

@@ -1,7 +1,8 @@
 """What the pipeline reports, and to whom.
 
-`PipelineObserver` gets counts, durations and predictions: nothing an image would fit in. `ModelEvidence` gets what the
-model itself did. Pictures go to a `Preview` only, which never leaves this machine.
+`PipelineObserver` gets counts, durations and predictions: nothing an image would fit in. `ModelEvidence` gets what a
+model itself did, `ShadowObserver` how two of them compare. Pictures go to a `Preview` only, which never leaves this
+machine.
 """
 
 from dataclasses import dataclass
@@ -79,6 +80,36 @@ class ModelEvidence(Protocol):
 
     def model_failed(self, model: ModelRef, reason: str) -> None:
         """The model was run on one face and gave no answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Two models on one face of one frame."""
+
+    champion: ModelRef
+    """The one that answers."""
+    challenger: ModelRef
+    champion_label: str
+    challenger_label: str
+    champion_confidence: float
+    """Top probability, 0 to 1."""
+    challenger_confidence: float
+    champion_seconds: float
+    """From crop to probabilities, of the processor where that is counted finely."""
+    challenger_seconds: float
+
+
+class ShadowObserver(Protocol):
+    """Counts how a model in shadow compares, on the pipeline's thread; as for the observer, these must not fail."""
+
+    def compared(self, look: Compared) -> None:
+        """Both answered."""
+
+    def shadow_failed(self, champion: ModelRef, challenger: ModelRef) -> None:
+        """The champion answered and the challenger gave no answer."""
+
+    def shadow_skipped(self, challenger: ModelRef, count: int) -> None:
+        """So many looks were due and there was no time for them."""
 
 
 class Preview(Protocol):

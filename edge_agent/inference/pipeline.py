@@ -2,7 +2,7 @@
 
 Locate the faces, recognize each, tell the observer. A frame that fails is counted and the next one is taken: the loop
 ends only with its source or when told to. A new model takes over between two frames. Nothing here publishes, and
-nothing here blocks but the wait for a frame.
+nothing here blocks but the wait for a frame. A model in shadow looks at what was answered when all that is done.
 """
 
 import random
@@ -16,11 +16,13 @@ import cv2
 from edge_agent.camera.capture import Capture
 from edge_agent.camera.mailbox import Frame, Mailbox, Taken
 from edge_agent.camera.source import Source, SourceError
+from edge_agent.inference.comparable import incomparable
 from edge_agent.inference.consensus import Announcement
 from edge_agent.inference.events import ModelEvidence, PipelineObserver, PredictionEvent, Preview, ShownFace
 from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Located
 from edge_agent.inference.recognize import Recognizer
 from edge_agent.inference.settings import ConsensusSettings, PipelineSettings
+from edge_agent.inference.shadow import Answered, Shadow
 from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import FaceDetector
@@ -73,6 +75,7 @@ class Pipeline:
         self._captured: float | None = None
         self._swap = threading.Lock()
         self._next: Classifier | None = classifier
+        self._shadow: Shadow | None = None
 
     def swap(self, classifier: Classifier) -> None:
         """Use this model from the next frame in its colours on; callable from any thread, loses no frame.
@@ -82,6 +85,10 @@ class Pipeline:
         with self._swap:
             self._next = classifier
             self._capture.gray = _takes_gray(classifier)
+
+    def shadow(self, shadow: Shadow | None) -> None:
+        """Compare this model from the next frame on, or none any more; callable from any thread."""
+        self._shadow = shadow
 
     def configure(self, settings: ConsensusSettings) -> None:
         """Form consensus by these settings from the next frame on; callable from any thread."""
@@ -121,7 +128,7 @@ class Pipeline:
         self._observer.stage("capture", frame.decoding)
         self._take_over(frame)
         try:
-            self._process(frame, self._interval(taken))
+            self._process(frame, self._interval(taken), self._shadow)
         except DetectorFailedError as error:
             self._observer.error("detector", str(error))
         except Exception as error:  # noqa: BLE001 - counted by name, and the next frame is taken
@@ -144,7 +151,7 @@ class Pipeline:
             return 1.0 / self._traits.fps
         return (taken.frame.captured - before) / (taken.dropped_before + 1)
 
-    def _process(self, frame: Frame, interval: float) -> None:
+    def _process(self, frame: Frame, interval: float, shadow: Shadow | None) -> None:
         began = self._clock()
         copy = search_copy(frame.picture)
         around = "face" if self._recognizer is None else self._recognizer.manifest.crop.around
@@ -155,8 +162,9 @@ class Pipeline:
         faces = [(track.number, box) for track, box in zip(tracks, boxes, strict=True)]
         self._observer.faces(len(faces))
         # A grey frame may yet be on its way to a model of colours when two models replace one another in between.
-        if self._recognizer is not None and (not frame.gray or self._recognizer.manifest.input.color == "gray"):
-            self._recognize(self._recognizer, frame, faces, located)
+        recognizer, answered = self._recognizer, list[Answered]()
+        if recognizer is not None and (not frame.gray or recognizer.manifest.input.color == "gray"):
+            answered = self._recognize(recognizer, frame, faces, located, shadow)
         self._observer.stage("whole", self._clock() - frame.captured)
         if self._preview is not None and self._preview.watched:
             shown = (ShownFace(number, box, *self._label(number)) for number, box in faces)
@@ -167,15 +175,28 @@ class Pipeline:
             self._observer.stage("detect", detecting)
         whole = self._clock() - began + frame.decoding
         self._locator.spent(interval=interval, detecting=detecting, whole=whole)
+        if shadow is not None and recognizer is not None:
+            shadow.frame(frame.captured, interval if self._traits.live else None, located.known)
+            if not incomparable(recognizer.manifest, shadow.manifest):
+                champion = recognizer.manifest.ref
+                shadow.compare(champion, frame.picture, answered, frame.moment, self._mailbox.waiting)
 
-    def _recognize(self, recognizer: Recognizer, frame: Frame, faces: list[tuple[int, Box]], located: Located) -> None:
+    def _recognize(
+        self,
+        recognizer: Recognizer,
+        frame: Frame,
+        faces: list[tuple[int, Box]],
+        located: Located,
+        shadow: Shadow | None,
+    ) -> list[Answered]:
         recognizer.forget_all_but(located.known)
+        answered, meter = [], _unmeasured if shadow is None else shadow.meter
         for number, box in faces:
             if not recognizer.wants(number, moved=located.moved, moment=frame.moment):
                 continue
             model = recognizer.manifest.ref
             try:
-                seen = recognizer.recognize(number, frame.picture, box, frame.moment)
+                seen = recognizer.recognize(number, frame.picture, box, frame.moment, meter)
             except ModelFailedError as error:
                 self._observer.error("model", str(error))
                 if self._evidence is not None:
@@ -188,9 +209,15 @@ class Pipeline:
             self._observer.classified(seen.label, seen.confidence)
             if seen.announcement is not None:
                 self._observer.prediction(_event(seen.announcement, number, box, frame, recognizer.manifest))
+            answered.append(Answered(number, box, seen.label, seen.confidence, seen.cost))
+        return answered
 
     def _label(self, track: int) -> tuple[str, float]:
         return self._recognizer.label(track) if self._recognizer is not None else ("", 0.0)
+
+
+def _unmeasured() -> float:
+    return 0.0
 
 
 def _takes_gray(classifier: Classifier) -> bool:

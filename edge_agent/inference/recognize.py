@@ -24,6 +24,8 @@ class Recognition:
     """Seconds from tensor to probabilities."""
     announcement: Announcement | None
     """What to publish, if anything."""
+    cost: float
+    """What both took, by the clock of whoever asked for it; 0 when nobody did."""
 
 
 class Recognizer:
@@ -61,19 +63,24 @@ class Recognizer:
             return True
         return moved and moment - state.last >= self._settings.relook
 
-    def recognize(self, track: int, picture: Pixels, box: Box, moment: float) -> Recognition:
-        """Classify the face at `box` of the picture, and weigh it with what was seen before.
+    def recognize(
+        self, track: int, picture: Pixels, box: Box, moment: float, meter: Callable[[], float] = lambda: 0.0
+    ) -> Recognition:
+        """Classify the face at `box` of the picture, and weigh it with what was seen before. `meter`: a second clock.
 
         Raises:
             UsageError: the box is no box.
             ModelFailedError: the model gave no answer.
         """
+        began = meter()
         probabilities, cropping, invoking = answer(self._classifier, picture, box, self._clock)
+        cost = meter() - began
         best = int(probabilities.argmax())
         self._faces[track], announcement = consensus.step(
             self._faces.get(track, Consensus()), probabilities, moment, self._settings
         )
-        return Recognition(self.manifest.labels[best], float(probabilities[best]), cropping, invoking, announcement)
+        label, confidence = self.manifest.labels[best], float(probabilities[best])
+        return Recognition(label, confidence, cropping, invoking, announcement, cost)
 
     def label(self, track: int) -> tuple[str, float]:
         """The face's published label and its present probability; an empty label before the first."""

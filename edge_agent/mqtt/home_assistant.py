@@ -25,11 +25,13 @@ _FILE: Final = "home-assistant.txt"
 _PREFIXES: Final = 16  # remembered; a device changes its prefix once or twice
 _TOPIC: Final = re.compile(r"[A-Za-z0-9_-]{1,64}/device/edgewise-[a-z0-9-]{1,64}/config")
 
+_QUIET: Final = SETTLED | {UpdateState.SHADOWING}
+"""Nothing is being installed. A release may run in shadow for days."""
 _UPDATE: Final = (
     "{{ {'installed_version': (value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-',"
     " 'latest_version': (value_json.target.name ~ ' ' ~ value_json.target.release) if value_json.target else"
     " ((value_json.active.name ~ ' ' ~ value_json.active.release) if value_json.active else '-'),"
-    f" 'in_progress': value_json.state not in {sorted(map(str, SETTLED))},"
+    f" 'in_progress': value_json.state not in {sorted(map(str, _QUIET))},"
     " 'update_percentage': (100 * value_json.progress) | round"
     f" if value_json.state == '{UpdateState.DOWNLOADING}' else none,"
     " 'release_summary': value_json.reason[:255]} | tojson }}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from edge_agent.telemetry.meter import Meter
-from edge_contract.messages import ModelRef, TelemetryBody
+from edge_contract.messages import ModelRef, ShadowCounts, TelemetryBody
 from edge_contract.metrics import DeviceCounter, DeviceGauge
 
 
@@ -22,8 +22,12 @@ class Windows:
         model: ModelRef | None,
         extra: Mapping[DeviceCounter, int],
         gauges: Mapping[DeviceGauge, float],
+        shadow: ShadowCounts | None = None,
     ) -> TelemetryBody:
-        """The window from the last cut to `now`. `extra`: counters kept elsewhere; `fps` is added to the gauges."""
+        """The window from the last cut to `now`. `extra`: counters kept elsewhere; `fps` is added to the gauges.
+
+        `shadow`: of a model in shadow, where there is one.
+        """
         counts = self._meter.read()
         frames = counts.counters[DeviceCounter.FRAMES]
         seconds = max(now - self._start, 0.0)
@@ -39,6 +43,7 @@ class Windows:
             stages=counts.stages,
             confidence=counts.confidence,
             gauges=dict([(DeviceGauge.FPS, fps), *gauges.items()]),
+            shadow=shadow,
         )
         self._start, self._frames = body.end, frames
         return body

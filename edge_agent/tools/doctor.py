@@ -27,6 +27,7 @@ from edge_agent.settings import Settings
 from edge_agent.system import liveness
 from edge_agent.telemetry.board import Board
 from edge_agent.tools import status
+from edge_agent.update import hold
 from edge_agent.update.store import StateStore
 from edge_contract import limits, topics
 from edge_contract.bounded_read import read_file
@@ -72,6 +73,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("broker", broker),
         ("certificate", certificate),
         ("release side", release_side),
+        ("updates", updates),
         ("board", board),
     )
     for name, check in checks:
@@ -291,6 +293,18 @@ def release_side(settings: Settings) -> Finding:
         return Finding("release side", "failed", f"{path} is no root metadata ({error})", "copy it again")
     until = root.signed.expires.strftime("%Y-%m-%d")
     return Finding("release side", "ok", f"root version {root.signed.version}, expires {until}; newer ones replace it")
+
+
+def updates(settings: Settings) -> Finding:
+    """Whether a new model would be run now, or waits for a person or an hour."""
+    try:
+        held = hold.read(settings.device.state_dir, time.time())
+    except EdgewiseError as error:
+        return Finding("updates", "warning", error.problem, error.remedy)
+    if held is not None:
+        return Finding("updates", "warning", f"held {held}", "run `edgewise-agent resume` when new models may run")
+    waits = status.waits(settings)
+    return Finding("updates", "ok", f"{waits}: new models wait" if waits else "new models are run as they come")
 
 
 def board(_settings: Settings) -> Finding:

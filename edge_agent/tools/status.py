@@ -12,7 +12,7 @@ from edge_agent.models.slots import ActiveModel, read_slot
 from edge_agent.mqtt import complaint_file
 from edge_agent.settings import Settings
 from edge_agent.system import liveness
-from edge_agent.update import machine
+from edge_agent.update import machine, patience
 from edge_agent.update.store import StateStore
 from edge_contract import package
 from edge_contract.errors import EdgewiseError
@@ -35,6 +35,8 @@ class Status:
     update: str
     target: str
     reason: str
+    waits: str
+    """What keeps a new model from being run now: a hold, or the update window; empty when nothing does."""
     spool_rows: int
     spool_bytes: int
     overrides: dict[str, str | int | float | bool]
@@ -68,10 +70,19 @@ def read(settings: Settings) -> Status:
         update=state.phase.value,
         target=f"{target.name} {target.release}" if target is not None else "",
         reason=state.reason,
+        waits=waits(settings),
         spool_rows=rows,
         spool_bytes=size,
         overrides=settings_file.read_overrides(state_dir),
     )
+
+
+def waits(settings: Settings) -> str:
+    """What keeps a new model from being run now; empty when nothing does, and why it cannot be told."""
+    try:
+        return patience.obstacle(settings.device.state_dir, settings.update.window, time.time())
+    except EdgewiseError as error:
+        return str(error)
 
 
 def model_here(settings: Settings) -> ActiveModel | None:

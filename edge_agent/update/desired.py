@@ -1,12 +1,17 @@
-"""Desired states on the device: which to accept, and which of them is in force. Pure.
+"""Desired states on the device: which to accept, and what they ask of this device. Pure.
 
 A state is accepted when the online key signed it for exactly the scope it arrived for, it has not expired, and its
-revision is higher than any seen for that scope: an old one that was recorded cannot be replayed.
+revision is higher than any seen for that scope: an old one that was recorded cannot be replayed. A group's state may
+carry a wave: each device finds out by itself whether it takes part.
 """
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
+from edge_agent.update.events import Target
 from edge_contract.errors import TrustError
+from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DesiredState
 
@@ -20,6 +25,11 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
     what = f"the desired state of {scope}, revision {state.revision},"
     if state.scope != scope:
         raise TrustError(f"a desired state signed for {state.scope} arrived for {scope}: refused.")
+    if state.wave is not None and Scope.parse(scope).kind == "device":
+        raise TrustError(
+            f"{what} carries a wave, which means nothing for one device: refused",
+            remedy="push the release to the device, or begin the wave for a group",
+        )
     if known is not None and state.revision < known.revision:
         raise TrustError(
             f"{what} is older than revision {known.revision}, which was seen before: refused",
@@ -41,3 +51,20 @@ def in_force(states: Mapping[str, DesiredState], device: str, groups: Sequence[s
         return own
     of_groups = [states[scope] for group in groups if (scope := str(Scope("group", group))) in states]
     return max(of_groups, key=lambda state: (state.issued, state.scope), default=None)
+
+
+def target_of(state: DesiredState, device: str, proven: ModelRef | None) -> Target:
+    """What a state in force asks of this device. `proven`: the model that answers here and is on trial no more.
+
+    In shadow a release is compared with what everyone else runs. A device that runs something else, because it was
+    asleep or is new, comes to run that first: what it counted against another model could not be added up.
+    """
+    wave, model = state.wave, state.model
+    target = Target(model=model, scope=state.scope, revision=state.revision, retry=state.retry)
+    if wave is None or not wave.includes(device):
+        return target
+    if wave.mode == "active":
+        return replace(target, model=wave.model)
+    if proven is None or proven.digest != model.digest:
+        return target
+    return replace(target, model=wave.model, mode="shadow", shadow=wave.shadow)

@@ -17,12 +17,13 @@ from edge_agent.trust.evidence import KeyIds, OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Opened, Sealed
-from edge_agent.update.desired import accept, in_force
+from edge_agent.update.desired import accept, in_force, target_of
 from edge_agent.update.events import Target
 from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import TrustError
 from edge_contract.manifest import digest_of
+from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DESIRED_TYPE, DesiredState, read_payload
 
@@ -186,12 +187,10 @@ class DesiredTracker:
         self._wait, self._not_before = RETRY_S, self._monotonic() + self._pause
         return renewed
 
-    def in_force(self) -> Target | None:
-        """What this device shall run; None when nothing was ever asked."""
+    def in_force(self, proven: ModelRef | None) -> Target | None:
+        """What this device shall run; None when nothing was ever asked. `proven`: see `target_of`."""
         state = in_force(self._accepted, self._device, self._groups)
-        if state is None:
-            return None
-        return Target(model=state.model, scope=state.scope, revision=state.revision, retry=state.retry)
+        return None if state is None else target_of(state, self._device, proven)
 
     def _take_envelope(self, scope: str, envelope: bytes, opened: Opened) -> bool:
         """Whether it is accepted."""

@@ -1,4 +1,4 @@
-"""What can happen in an update, and what an update is about: the vocabulary of `update_machine`."""
+"""What can happen in an update, and what an update is about: the vocabulary of `machine`."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from edge_agent.models.slots import Slot
 from edge_contract.messages import Count, ModelRef
+from edge_contract.wave import Mode, ShadowTerms
 
 
 class Target(Struct, frozen=True):
@@ -16,6 +17,9 @@ class Target(Struct, frozen=True):
     revision: int
     retry: Count = 0
     """A failure here under a lower revision than this one is forgiven once."""
+    mode: Mode = "active"
+    shadow: ShadowTerms | None = None
+    """How it is compared, in shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Activated:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The model answered enough faces."""
+    """The model answered enough faces since the agent started: on trial it is taken, in shadow it crashes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

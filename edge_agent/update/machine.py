@@ -6,6 +6,13 @@ which slot must run is a function of the state (`running`), not of what was done
 
     idle → offered → downloading → verifying → staged → selftest → activating → probation → committed
            └────────── refused on the way: rejected ──────────┘      └─ fails there: rolled-back ─┘
+
+A target in shadow goes from selftest to shadowing instead. There it runs beside the committed model, which alone
+answers. It leaves when the release side says so: to staged when it is to answer (or back from there), to offered when
+something else is wanted. What fails in shadow is rejected.
+
+    selftest → shadowing → staged → selftest → activating → …
+                  └──── refused there: rejected
 """
 
 import enum
@@ -38,6 +45,7 @@ from edge_agent.update.events import (
     Wanted,
 )
 from edge_contract import limits, update_state
+from edge_contract.messages import Seconds
 from edge_contract.update_state import UpdateState
 
 Phase = UpdateState
@@ -45,8 +53,12 @@ Phase = UpdateState
 SETTLED: Final = update_state.SETTLED
 ON_TRIAL: Final = frozenset({Phase.ACTIVATING, Phase.PROBATION})
 """The target's slot is the one that runs."""
-_COUNTED: Final = frozenset({Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION})
+_COUNTED: Final = frozenset({Phase.SELFTEST, Phase.SHADOWING, Phase.ACTIVATING, Phase.PROBATION})
 """Phases in which the new model is run: one that takes the whole device down must not do so for ever."""
+
+
+_TRIED: Final = frozenset({Phase.SHADOWING, Phase.ACTIVATING, Phase.PROBATION})
+"""The target runs in the mode it is wanted in."""
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -61,16 +73,24 @@ class State(Struct, frozen=True, kw_only=True):
     trial: Slot | None = None
     """The target's slot, once it is staged."""
     boots: int = 0
-    """Starts since the target's model was first run that followed a crash or a power cut."""
+    """Starts since the target's model was first run, or proved itself in shadow, that followed a crash or a power
+    cut."""
     ended_cleanly: bool = False
     """The agent was stopped on purpose: its next start says nothing about the model."""
     reason: str = ""
     """Why the target was rejected or rolled back, or what a download waits for."""
+    since: Seconds = 0.0
+    """When this phase was reached with this target, as the runner stamps it; 0 from an earlier agent."""
 
 
 def running(state: State) -> Slot | None:
     """The slot that has to run in this state; None is the factory model."""
     return state.trial if state.phase in ON_TRIAL else state.committed
+
+
+def in_shadow(state: State) -> Slot | None:
+    """The slot that has to run beside that one, and only counts; None where there is none."""
+    return state.trial if state.phase is Phase.SHADOWING else None
 
 
 EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
@@ -89,6 +109,11 @@ EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     (Phase.SELFTEST, SelfTestPassed): Phase.ACTIVATING,
     (Phase.SELFTEST, Spoiled): Phase.OFFERED,
     (Phase.SELFTEST, Refused): Phase.REJECTED,
+    (Phase.SHADOWING, Proven): Phase.SHADOWING,
+    (Phase.SHADOWING, Reconsidered): Phase.SHADOWING,
+    (Phase.SHADOWING, Spoiled): Phase.OFFERED,
+    (Phase.SHADOWING, Refused): Phase.REJECTED,
+    (Phase.SHADOWING, RollbackAsked): Phase.ROLLED_BACK,
     (Phase.ACTIVATING, Activated): Phase.PROBATION,
     (Phase.ACTIVATING, Refused): Phase.ROLLED_BACK,
     (Phase.PROBATION, Proven): Phase.COMMITTED,
@@ -99,6 +124,16 @@ EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     # No (PROBATION, RollbackAsked): a trial ends by its own evidence, or by a newer desired state.
     # No (ACTIVATING, Spoiled): a slot damaged between self-test and switch is `Refused`, without blame.
 }
+SHADOW_EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
+    **EDGES,
+    (Phase.SELFTEST, SelfTestPassed): Phase.SHADOWING,
+}
+"""The same for a target in shadow."""
+
+
+def edges(state: State) -> Mapping[tuple[Phase, type], Phase]:
+    """The edges that hold for a state's target."""
+    return SHADOW_EDGES if state.target is not None and state.target.mode == "shadow" else EDGES
 
 
 # Commands: what to do, after the state was written.
@@ -112,6 +147,7 @@ class Work(enum.Enum):
     STAGE = "stage"
     CONFIRM = "confirm"
     SELFTEST = "selftest"
+    SHADOW = "shadow"
     ACTIVATE = "activate"
     WATCH = "watch"
     TIDY = "tidy"
@@ -140,6 +176,7 @@ _WORK: Final[Mapping[Phase, Work]] = {
     Phase.VERIFYING: Work.STAGE,
     Phase.STAGED: Work.CONFIRM,
     Phase.SELFTEST: Work.SELFTEST,
+    Phase.SHADOWING: Work.SHADOW,
     Phase.ACTIVATING: Work.ACTIVATE,
     Phase.PROBATION: Work.WATCH,
     Phase.COMMITTED: Work.TIDY,
@@ -164,9 +201,11 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             return replace(state, ended_cleanly=True), ()
         case Damaged(reason):
             return _damaged(state, reason)
-    phase = EDGES.get((state.phase, type(event)))
+    phase = edges(state).get((state.phase, type(event)))
     if phase is None:
         return state, ()
+    if state.phase is Phase.SHADOWING:
+        return _shadowed(state, event, phase)
     after = replace(state, phase=phase, reason="", boots=state.boots if phase is Phase.PROBATION else 0)
     remember: tuple[Command, ...] = ()
     match event:
@@ -176,8 +215,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
             after = replace(after, committed=state.trial, previous=state.committed, trial=None)
         case Refused(reason, blame):
             after = replace(after, reason=reason, trial=None)
-            if blame and state.target is not None:
-                remember = (Remember(state.target.model.digest, reason, state.target.revision),)
+            remember = _remember(state, reason) if blame else ()
         case RollbackAsked(reason):
             after = replace(after, reason=reason, committed=state.previous, previous=None)
         case Spoiled() if phase is Phase.OFFERED:
@@ -188,9 +226,49 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 def _wanted(state: State, target: Target) -> tuple[State, tuple[Command, ...]]:
     same_model = state.target is not None and state.target.model.digest == target.model.digest
     if same_model and state.phase not in {Phase.IDLE, Phase.REJECTED, Phase.ROLLED_BACK}:
-        return replace(state, target=target), ()  # issued again with a longer life: what is under way goes on
+        return _wanted_again(state, target)
     after = replace(state, phase=Phase.OFFERED, target=target, trial=None, boots=0, reason="")
     return after, (*_switch(state, after), work_of(after))
+
+
+def _wanted_again(state: State, target: Target) -> tuple[State, tuple[Command, ...]]:
+    """The model that is under way or runs: with a longer life, in the other mode, or compared on other terms."""
+    before, after = state.target, replace(state, target=target)
+    if before is not None and state.phase in _TRIED and before.mode != target.mode:
+        after = replace(after, phase=Phase.STAGED, boots=0, reason="")  # its slot is here: nothing is fetched again
+        return after, (*_switch(state, after), work_of(after))
+    if before is not None and state.phase is Phase.SHADOWING and before.shadow != target.shadow:
+        return after, (work_of(after),)
+    return after, ()
+
+
+def _shadowed(state: State, event: Event, phase: Phase) -> tuple[State, tuple[Command, ...]]:
+    """What the edges out of SHADOWING do; those back into it keep what counts against the challenger, but for one."""
+    after = replace(state, phase=phase, reason="", boots=0)
+    remember: tuple[Command, ...] = ()
+    match event:
+        case Proven():
+            return after, ()  # it goes on; the crashes before were not its fault
+        case Reconsidered():
+            after = replace(after, boots=state.boots)
+        case Refused(reason, blame):
+            after = replace(after, reason=reason, trial=None)
+            remember = _remember(state, reason) if blame else ()
+        case RollbackAsked(reason):
+            if state.committed is None or state.target is None:
+                return state, ()  # the factory model answers, and there is none before it
+            # Away from the one that answers, so that one is the target now: reported as rolled back, and not taken up
+            # again at once because a wave compares with it.
+            target = replace(state.target, model=state.committed.model, mode="active", shadow=None)
+            after = replace(after, reason=reason, target=target, committed=state.previous, previous=None, trial=None)
+        case _:
+            after = replace(after, trial=None)
+    return after, remember + _switch(state, after) + (work_of(after),)
+
+
+def _remember(state: State, reason: str) -> tuple[Command, ...]:
+    """That the target failed here."""
+    return () if state.target is None else (Remember(state.target.model.digest, reason, state.target.revision),)
 
 
 def _booted(state: State) -> tuple[State, tuple[Command, ...]]:
@@ -201,7 +279,7 @@ def _booted(state: State) -> tuple[State, tuple[Command, ...]]:
     boots = state.boots + counted
     if boots <= limits.PROBATION_BOOTS:
         after = replace(state, boots=boots)
-        # ACTIVATE runs the trial itself; in PROBATION it has to be started, in SELFTEST the committed one.
+        # ACTIVATE runs the trial itself; in PROBATION it has to be started, else the committed one.
         started: tuple[Command, ...] = () if state.phase is Phase.ACTIVATING else (Run(),)
         return after, (*started, work_of(after))
     reason = f"the agent did not survive {limits.PROBATION_BOOTS} starts with this model: given up."

@@ -22,7 +22,14 @@ class UpdateReport:
         """The last one published."""
 
     def publish(
-        self, state: State, *, active: ModelRef | None, downloaded: float, revision: int, notices: tuple[str, ...]
+        self,
+        state: State,
+        *,
+        active: ModelRef | None,
+        downloaded: float,
+        revision: int,
+        since: float,
+        notices: tuple[str, ...],
     ) -> None:
         """Publish this, if it is news.
 
@@ -42,6 +49,7 @@ class UpdateReport:
             revision=revision,
             progress=progress if target is not None else 0.0,
             reason=next((text for text in (state.reason, *notices) if text), "")[:_LONGEST_REASON],
+            since=since,
             time=last.time if last is not None else self._now(),
         )
         if reported != last:

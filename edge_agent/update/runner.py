@@ -6,11 +6,14 @@ refuses a file refuses the target; one that refuses the state itself changes not
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from edge_agent.update.desired_tracker import DesiredTracker
 from edge_agent.update.events import Event
-from edge_agent.update.machine import Command, Remember, Run, State, Work, step, work_of
+from edge_agent.update.machine import Command, Remember, Run, State, Work, in_shadow, step, work_of
 from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
 from edge_agent.update.store import Failure, StateStore
@@ -31,11 +34,17 @@ class UpdateRunner:
         report: UpdateReport,
         *,
         runtime: str,
+        now: Callable[[], float],
+        waits_for: Callable[[State], str],
     ) -> None:
-        """`runtime`: what runs models here; a failure is remembered for it."""
+        """`runtime`: what runs models here; a failure is remembered for it. `now`: seconds since 1970.
+
+        `waits_for`: what a target that is staged waits for before it is run; empty when for nothing.
+        """
         self._store, self._work, self._probation = store, work, probation
         self._tracker, self._report, self._runtime = tracker, report, runtime
         self.state = store.update() or State(committed=work.slots.current())
+        self._now, self._waits_for, self._waiting = now, waits_for, ""
         self.held = False
         """The work of this state waits for metadata that hold."""
         self.working = False
@@ -59,6 +68,22 @@ class UpdateRunner:
         """
         self.take(*self._begin(work_of(self.state)))
 
+    def look_again(self) -> None:
+        """Go on with a target that waited, if it need not wait any more.
+
+        Raises:
+            sqlite3.Error: as `take`.
+        """
+        if self._waiting:
+            self._waiting = self._waits_for(self.state)
+            if not self._waiting:
+                self.resume()
+
+    @property
+    def waiting(self) -> bool:
+        """A target that is staged waits for a time when it may be run."""
+        return bool(self._waiting)
+
     def abort(self) -> None:
         """Stop what is under way; `resume` does it again."""
         self._probation.end()
@@ -72,11 +97,14 @@ class UpdateRunner:
             active=active.manifest.ref if active is not None else None,
             downloaded=self._work.progress,
             revision=self._tracker.revision,
-            notices=(self._work.notice, self._tracker.notice, self._probation.notice),
+            since=self.state.since,
+            notices=(self._waiting, self._work.notice, self._tracker.notice, self._probation.notice),
         )
 
     def _transition(self, event: Event) -> tuple[Event, ...]:
         before, (after, commands) = self.state, step(self.state, event)
+        if after.phase is not before.phase or _model(after) != _model(before):
+            after = replace(after, since=self._now())
         if after != before:
             with self._store.transaction():
                 self._store.save_update(after)
@@ -87,9 +115,11 @@ class UpdateRunner:
             self.state = after
             _log.info("update: %s -> %s %s", before.phase, after.phase, after.reason)
         if any(isinstance(command, Work) for command in commands):
-            self.held = False
+            self.held, self._waiting = False, ""
             self._probation.end()
             self._work.end()
+        if in_shadow(before) is not None and in_shadow(after) is None:
+            self._work.end_shadow()
         follow = tuple(event for command in commands for event in self._perform(command))
         self.report()
         return follow
@@ -108,9 +138,19 @@ class UpdateRunner:
     def _begin(self, work: Work) -> tuple[Event, ...]:
         if work is Work.WATCH and self.state.trial is not None:
             self._probation.begin(self.state.trial.model)
+        if work is Work.SHADOW and self.state.trial is not None:
+            self._probation.begin(self.state.trial.model, shadow=True)
+        self._waiting = self._waits_for(self.state) if work is Work.CONFIRM else ""
+        if self._waiting:
+            return ()
         metadata = self._tracker.metadata
         self.held = work in NEEDS_METADATA and metadata is None
         if self.held:
             self._tracker.want_metadata()
             return ()
         return self._work.do(work, self.state, metadata)
+
+
+def _model(state: State) -> str:
+    """The digest of the target's model."""
+    return "" if state.target is None else state.target.model.digest

@@ -21,6 +21,8 @@ class UpdateSettings:
     """What runs models here, such as "litert 2.3.0": a failure is remembered for it."""
     factory: Path | None = None
     """A `.ewm` that runs until a release is pushed."""
+    window: str = ""
+    """Hours at which a new model may be run; see `hours.HoursSettings`."""
     probation_answers: int = ANSWERS
     """Faces that a new model must answer before it is committed."""
     selftest_command: Sequence[str] = COMMAND

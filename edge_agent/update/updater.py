@@ -20,13 +20,14 @@ from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
 from edge_agent.update.desired_tracker import Asked, DesiredTracker
 from edge_agent.update.events import Booted, Proven, Reconsidered, Refused, RollbackAsked, Stopped, Wanted
 from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, MetadataArrived, Tested, Timestamp, Verified
-from edge_agent.update.machine import SETTLED, Phase
+from edge_agent.update.machine import ON_TRIAL, SETTLED, Phase
+from edge_agent.update.patience import Patience
 from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
 from edge_agent.update.runner import UpdateRunner
 from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
-from edge_agent.update.work import StartTest, UpdateWork
+from edge_agent.update.work import Challenger, StartTest, UpdateWork
 from edge_contract import topics
 from edge_contract.messages import ModelRef, Reported
 from edge_contract.scope import Scope
@@ -36,6 +37,7 @@ from edge_contract.trust import COMMAND_TYPE, SignedCommand
 _log = logging.getLogger(__name__)
 
 _TICK_S: Final = 0.25  # while something is under way
+_CALM_S: Final = 2.0  # in shadow, or while a target waits for its hour: for days
 _ASLEEP_S: Final = 60.0  # while nothing is
 _KEEP_TIME_S: Final = 3600.0  # a board without a clock loses an hour at most
 _DISK_S: Final = 5.0  # after a disk refused the state, until it is tried again
@@ -54,6 +56,7 @@ class ModelUpdates:
         session: int,
         link: Link,
         on_activate: Callable[[ActiveModel], None],
+        on_shadow: Callable[[Challenger | None], None],
         report: Callable[[Reported], None],
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -63,9 +66,10 @@ class ModelUpdates:
         """`store`: the open `state.db`, closed by its owner; `session`: its `next_session()`.
 
         `link`: the device's durable session, not started yet. `on_activate` is called for every model that is to run,
-        the first of them in `start`; what it raises refuses the model. `report` gets this device's reported state
-        whenever it changed; publish it retained, and again (`reported`) on every connect. `verifier`, `start_test`:
-        others than those of the settings' commands, for the rehearsal of a fleet in one process.
+        the first of them in `start`, `on_shadow` for those that are to run beside it, and with None when none is any
+        more; what they raise refuses the model. `report` gets this device's reported state whenever it changed;
+        publish it retained, and again (`reported`) on every connect. `verifier`, `start_test`: others than those of the
+        settings' commands, for the rehearsal of a fleet in one process.
 
         Raises:
             EdgewiseError: the root metadata of the installation cannot be used.
@@ -89,12 +93,21 @@ class ModelUpdates:
             subscription=self._subscription,
             inbox=self._inbox,
             on_activate=on_activate,
+            on_shadow=on_shadow,
             monotonic=monotonic,
             start_test=start_test,
         )
         self._report = UpdateReport(settings.device, session, report, self._clock.now)
+        patience = Patience(state_dir, settings.window)
         self._runner = UpdateRunner(
-            store, self._work, self._probation, self._tracker, self._report, runtime=settings.runtime
+            store,
+            self._work,
+            self._probation,
+            self._tracker,
+            self._report,
+            runtime=settings.runtime,
+            now=self._clock.now,
+            waits_for=lambda state: patience.waits_for(state, self._clock.now()),
         )
         self._time_kept = monotonic()
         for scope in self._tracker.scopes:
@@ -202,7 +215,11 @@ class ModelUpdates:
         self._inbox.closed.wait(_DISK_S)
 
     def _patience(self) -> float:
-        return _TICK_S if self._runner.state.phase not in SETTLED or self._tracker.pending else _ASLEEP_S
+        if self._tracker.pending:
+            return _TICK_S
+        phase = self._runner.state.phase
+        calm = phase is Phase.SHADOWING or self._runner.waiting
+        return _ASLEEP_S if phase in SETTLED else _CALM_S if calm else _TICK_S
 
     def _take(self, item: Item | None) -> None:
         match item:
@@ -231,15 +248,23 @@ class ModelUpdates:
             if asked is not None:
                 threading.Thread(target=self._verify, args=(asked,), name="verify", daemon=True).start()
         self._work.tick()
-        verdict = self._probation.verdict() if self._runner.state.phase is Phase.PROBATION else None
-        if verdict is not None:
-            self._runner.take(Refused(verdict, blame=True) if verdict else Proven())
+        self._take_verdict()
+        self._runner.look_again()
+        self._follow_desired()  # what is wanted in shadow hangs on what is committed by now
         if now - self._time_kept > _KEEP_TIME_S:
             self._time_kept = now
             with self._store.transaction():
                 self._store.save_time(self._clock.signed())
         self._subscription.close_when_idle(now)
         self._runner.report()
+
+    def _take_verdict(self) -> None:
+        state = self._runner.state
+        verdict = self._probation.verdict() if state.phase in {Phase.PROBATION, Phase.SHADOWING} else None
+        if verdict:
+            self._runner.take(Refused(verdict, blame=True))
+        elif verdict is not None and (state.phase is Phase.PROBATION or state.boots > 0):
+            self._runner.take(Proven())
 
     def _verify(self, asked: Asked) -> None:
         """On a thread of its own: frames, chunks and the rest of an update go on meanwhile."""
@@ -269,6 +294,13 @@ class ModelUpdates:
 
     def _follow_desired(self) -> None:
         """Want what is in force, if that is new."""
-        target = self._tracker.in_force()
+        target = self._tracker.in_force(self._proven())
         if target is not None and target != self._runner.state.target:
             self._runner.take(Wanted(target))
+
+    def _proven(self) -> ModelRef | None:
+        """The model that answers when none is on trial; None where it is not known to be whole."""
+        state, active = self._runner.state, self._work.active
+        if state.phase in ON_TRIAL:
+            return None if state.committed is None else state.committed.model
+        return None if active is None else active.manifest.ref

@@ -7,14 +7,16 @@ can be done again after it was cut short. A disk that refuses is an event too. C
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, assert_never
 
+from edge_agent.inference.comparable import incomparable
 from edge_agent.models.chunks import PartFile
 from edge_agent.models.download import Fetch, read_release
 from edge_agent.models.selftest import SelfTest, Verdict
-from edge_agent.models.slots import ActiveModel, Slots
+from edge_agent.models.slots import ActiveModel, Slot, Slots
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.subscription import Subscription
 from edge_agent.update import admission
@@ -36,8 +38,17 @@ from edge_agent.update.store import StateStore
 from edge_contract.errors import EdgewiseError, TrustError
 from edge_contract.messages import ModelRef
 from edge_contract.trust import ListedRelease
+from edge_contract.wave import ShadowTerms
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """A model to run in shadow."""
+
+    model: ActiveModel
+    terms: ShadowTerms
 
 
 NEEDS_METADATA: Final = frozenset({Work.ADMIT, Work.FETCH, Work.STAGE, Work.CONFIRM})
@@ -67,19 +78,22 @@ class UpdateWork:
         subscription: Subscription,
         inbox: Inbox,
         on_activate: Callable[[ActiveModel], None],
+        on_shadow: Callable[[Challenger | None], None],
         monotonic: Callable[[], float],
         start_test: StartTest | None = None,
     ) -> None:
-        """`inbox`: where the verdict of a self-test goes. `on_activate` is called for every model that is to run.
+        """`inbox`: where the verdict of a self-test goes.
 
-        `start_test`: another self-test than the settings' command.
+        `on_activate` is called for every model that is to run, `on_shadow` for every one that is to run beside it, and
+        with None when none is any more. `start_test`: another self-test than the settings' command.
         """
         self._settings, self._store, self._subscription, self._inbox = settings, store, subscription, inbox
-        self._on_activate, self._monotonic = on_activate, monotonic
+        self._on_activate, self._on_shadow, self._monotonic = on_activate, on_shadow, monotonic
         self.slots = Slots(state_dir, settings.factory)
         self._parts = state_dir / "parts"
         self.active: ActiveModel | None = None
         """The model that the pipeline has."""
+        self._beside: tuple[Slot, ShadowTerms] | None = None  # what it has in shadow
         self._fetch: Fetch | None = None
         self._start_test = start_test or partial(SelfTest, command=settings.selftest_command)
         self._selftest: RunningTest | None = None
@@ -156,6 +170,12 @@ class UpdateWork:
             self._selftest.cancel()
             self._selftest = None
 
+    def end_shadow(self) -> None:
+        """Nothing runs in shadow any more."""
+        if self._beside is not None:
+            self._beside = None
+            self._on_shadow(None)
+
     def _do(self, work: Work, state: State, metadata: TrustedMetadata | None) -> tuple[Event, ...]:
         match work:
             case Work.ACTIVATE:
@@ -167,6 +187,8 @@ class UpdateWork:
                 return self._begin_selftest(state)
             case Work.WATCH:
                 return ()  # the model's answers bring the evidence
+            case Work.SHADOW:
+                return self._shadow(state, metadata)
             case Work.ADMIT | Work.FETCH | Work.STAGE | Work.CONFIRM:
                 if metadata is None or state.target is None:
                     return (Refused("what the update is about is not known: refused.", blame=False),)
@@ -230,16 +252,41 @@ class UpdateWork:
             return Refused(str(error), blame=True)
         return Activated()
 
+    def _shadow(self, state: State, metadata: TrustedMetadata | None) -> tuple[Event, ...]:
+        """Judged again with each new list; without one that holds it goes on, as does what answers."""
+        if state.trial is None or state.target is None:
+            return (Spoiled(),)
+        if metadata is not None and isinstance(judged := admission.confirm(state.target, metadata), Refused):
+            return (judged,)
+        terms = state.target.shadow or ShadowTerms()
+        try:
+            model = self.slots.load(state.trial)
+            if self._beside != (state.trial, terms):
+                self._give(partial(self._on_shadow, Challenger(model, terms)))
+                self._beside = state.trial, terms
+        except TrustError as error:
+            _log.warning("the model in shadow: %s", error)
+            return (Spoiled(),)
+        except EdgewiseError as error:
+            return (Refused(str(error), blame=True),)
+        if self.active is not None and (why := incomparable(self.active.manifest, model.manifest)):
+            self.notice = f"in shadow, and nothing can be compared: {why}."
+        return ()
+
     def _hand_over(self, model: ActiveModel) -> None:
         """Give it to the pipeline, which refuses the model by raising."""
+        self._give(partial(self._on_activate, model))
+        self.active = model
+
+    def _give(self, hand_over: Callable[[], None]) -> None:
+        """Whatever the pipeline raises at a model is an `EdgewiseError`."""
         try:
-            self._on_activate(model)
+            hand_over()
         except EdgewiseError:
             raise
         except Exception as error:  # whatever it raises, this thread goes on
             _log.exception("the pipeline did not take the model")
             raise EdgewiseError(f"the pipeline did not take the model ({type(error).__name__}: {error}).") from error
-        self.active = model
 
     def _tidy(self, state: State) -> None:
         self.slots.point(state.committed, state.previous)

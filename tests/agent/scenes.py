@@ -52,7 +52,7 @@ class PipeCamera:
 
     def __init__(self, settings: SourceSettings, pictures: list[Picture]) -> None:
         self.settings = settings
-        self.traits = SourceTraits("pipe camera", live=True, camera=True)
+        self.traits = SourceTraits("pipe camera", kind="v4l2", live=True, camera=True)
         self.pictures = pictures
         self.closed = 0
         self.connected = 0

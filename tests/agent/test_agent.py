@@ -1,5 +1,6 @@
 """The whole agent, as a process, over a real mosquitto: what it says, how it ends, and what it can be told."""
 
+import itertools
 import json
 import os
 import random
@@ -32,12 +33,15 @@ from edge_contract.messages import (
     Command,
     CommandResult,
     Info,
+    ModelRef,
     Prediction,
     Reported,
+    ShadowCounts,
     Telemetry,
     decode,
 )
 from edge_contract.trust import COMMAND_TYPE, SignedCommand
+from edge_contract.wave import ShadowTerms
 from edge_fleet.devices.commands import DeviceCommands, arguments_of
 from edge_fleet.link import Link as FleetLink
 from edge_mqtt.address import BrokerAddress
@@ -219,6 +223,55 @@ def test_two_releases_pushed_to_a_running_agent_become_active_and_no_frame_fails
     assert status == 0, agent.log
     assert [name.rpartition(" ")[0] for name in summary["releases"]] == ["tiny 1", "tiny 2"]
     assert summary["errors"] == 0
+
+
+def test_a_release_in_shadow_is_compared_on_the_faces_that_the_running_one_answers_and_then_takes_its_place(
+    broker: Broker, tmp_path: Path, clip: Path
+) -> None:
+    side = ReleaseSide(tmp_path / "fleet", broker.port)
+    root = tmp_path / "root.json"
+    root.write_bytes(_first_root(tmp_path / "fleet"))
+    subscriber = Subscriber(broker.port, topics.device(DEVICE, "+"))
+    model = f"trust_root = {json.dumps(str(root))}\nfactory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}"
+    one, two = tiny(1).manifest.ref, tiny(2).manifest.ref
+
+    def reported(state: str, active: ModelRef) -> bool:
+        said = subscriber.messages("reported", Reported)[-1:]
+        return bool(said) and (said[0].state, said[0].active) == (state, active)
+
+    def shadows() -> list[ShadowCounts | None]:
+        return [window.shadow for window in subscriber.messages("telemetry", Telemetry)]
+
+    def looks() -> int:
+        found = shadows()
+        return found[-1].looks if found and found[-1] is not None else 0
+
+    extra = "loop = true\n[telemetry]\ninterval_s = 1.0\n"
+    with AgentProcess(tmp_path, broker.port, clip, extra=extra, model=model) as agent:
+        side.wave(tiny(1), tiny(2), "shadow", shadow=ShadowTerms(spacing=0.2))
+        eventually(lambda: reported("shadowing", one), lambda: agent.log)
+        eventually(lambda: looks() >= 5, lambda: agent.log)
+        side.wave(tiny(1), tiny(2), "active")
+        eventually(lambda: reported("committed", two), lambda: agent.log)
+        eventually(lambda: shadows()[-1] is None, lambda: agent.log)
+        status, summary = agent.stop()
+    subscriber.link.stop()
+    assert status == 0, agent.log
+    assert summary["errors"] == 0
+    counted = [found for found in shadows() if found is not None]
+    assert all((found.champion, found.challenger) == (one, two) for found in counted)
+    for before, after in itertools.pairwise(counted):
+        assert before.looks <= after.looks
+        assert before.agreed <= after.agreed
+    last = counted[-1]
+    assert last.failures == 0
+    assert sum(count for row in last.confusion.values() for count in row.values()) == last.looks
+    assert sum(row.get(label, 0) for label, row in last.confusion.items()) == last.agreed
+    assert sum(last.champion_latency.counts) == sum(last.challenger_confidence.counts) == last.looks
+    infos = subscriber.messages("info", Info)
+    assert {info.camera_kind for info in infos} == {"file"}
+    predictions = subscriber.messages("prediction", Prediction)
+    assert {prediction.model for prediction in predictions} <= {one, two}
 
 
 def _first_root(fleet: Path) -> bytes:

@@ -7,10 +7,12 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from securesystemslib.signer import CryptoSigner
 
 from edge_contract import envelope, limits, manifest, trust
 from edge_contract.errors import TrustError
+from edge_contract.wave import ShadowTerms, Wave
 
 KEY, OTHER = CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()
 MODEL = bytes(200_000)
@@ -34,6 +36,19 @@ def unsealed(data: bytes) -> trust.DesiredState:
 
 def test_a_state_signed_by_a_trusted_key_is_read() -> None:
     assert unsealed(envelope.seal(STATE, trust.DESIRED_TYPE, KEY)) == STATE
+
+
+def test_a_wave_is_read_as_it_was_signed_and_terms_out_of_range_are_refused() -> None:
+    ref = MANIFEST.ref
+    wave = Wave(
+        model=ref, mode="shadow", share=0.5, salt=ref.digest, canaries=("cam-1",), shadow=ShadowTerms(spacing=0)
+    )
+    state = replace(STATE, wave=wave)
+    assert unsealed(envelope.seal(state, trust.DESIRED_TYPE, KEY)) == state
+    for terms in (ShadowTerms(spacing=3601), ShadowTerms(slower=0.5), ShadowTerms(unsure=1.5)):
+        bad = replace(state, wave=replace(wave, shadow=terms))
+        with pytest.raises(TrustError, match="malformed"):
+            unsealed(envelope.seal(bad, trust.DESIRED_TYPE, KEY))
 
 
 def test_the_first_of_two_trusted_keys_is_enough_and_a_threshold_of_two_is_not_met() -> None:

@@ -110,7 +110,7 @@ class Scripted:
 
     def __init__(self, script: list[Exception | list[Exception | np.ndarray]], *, camera: bool = True) -> None:
         self.settings = QUICK
-        self.traits = SourceTraits("scripted", live=camera, camera=camera)
+        self.traits = SourceTraits("scripted", kind="v4l2", live=camera, camera=camera)
         self._script = script
         self.fps = 30.0
 

@@ -50,7 +50,7 @@ class RedCamera:
 
     def __init__(self, frames: int, *, live: bool = False) -> None:
         self.settings = SourceSettings(pace="fast")
-        self.traits = SourceTraits("red", live=live, camera=False)
+        self.traits = SourceTraits("red", kind="file", live=live, camera=False)
         self.fps = 30.0
         self.asked: list[bool] = []
         self._left = frames

@@ -300,7 +300,7 @@ class Given:
     fps = 30.0
 
     def __init__(self, arrays: list[np.ndarray], *, continuous: bool = True) -> None:
-        self.traits = SourceTraits("given", live=False, camera=False, continuous=continuous)
+        self.traits = SourceTraits("given", kind="file", live=False, camera=False, continuous=continuous)
         self._arrays = arrays
 
     def connect(self) -> "Given":

@@ -61,7 +61,8 @@ def finding(settings: Settings, check: str) -> doctor.Finding:
 def test_a_healthy_device_has_every_check_run_and_none_fail(broker: Broker, settings: Settings) -> None:
     findings = list(doctor.examine(changed(settings, "broker", port=broker.port)))
     assert [found.check for found in findings] == [
-        "packages", "model", "camera", "faces", "clock", "disk", "broker", "certificate", "release side", "board",
+        "packages", "model", "camera", "faces", "clock", "disk", "broker", "certificate", "release side", "updates",
+        "board",
     ]  # fmt: skip
     assert not [found for found in findings if found.outcome == "failed"]
     told = {found.check: found.text for found in findings}
@@ -174,7 +175,7 @@ def test_the_command_ends_with_1_when_something_failed_and_prints_a_line_a_check
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert len(done.stdout.splitlines()) == 10
+    assert len(done.stdout.splitlines()) == 11
     assert re.search(r"^FAILED  broker .* -> check", done.stdout, re.MULTILINE)
 
 

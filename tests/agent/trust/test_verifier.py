@@ -131,7 +131,7 @@ def test_what_an_earlier_agent_kept_counts_as_signed_by_the_installations_online
     assert tracker.question(inbox) is not None  # type: ignore[arg-type]
     online = OnlineKeys(("first",) if kept else ("second",), 1)
     tracker.take(Answer(refused="not all is here", opened=(Opened(refused="x"),), online=online))
-    assert (tracker.in_force() is not None) == kept
+    assert (tracker.in_force(None) is not None) == kept
     assert clock.now() == (900.0 if kept else 100.0)
     assert ("group/g" in store.desired()) == ("group/g" in store.seen()) == kept
     assert store.time().seconds == (900.0 if kept else 0.0)

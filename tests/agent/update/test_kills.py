@@ -56,6 +56,16 @@ def settled(process: "subprocess.Popen[bytes]") -> Reported:
     pytest.fail("the device ended without a settled report")
 
 
+def reported_as(process: "subprocess.Popen[bytes]", state: str) -> Reported:
+    """The first report of this state."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        reported = json.decode(line, type=Reported)
+        if reported.state == state:
+            return reported
+    pytest.fail(f"the device ended without a report of {state}")
+
+
 @pytest.fixture
 def side(tmp_path: Path, broker: Broker) -> ReleaseSide:
     side = ReleaseSide(tmp_path / "fleet", broker.port)
@@ -91,6 +101,39 @@ def test_killed_again_and_again_in_probation_it_gives_the_model_up_and_keeps_the
         reported = settled(process)
     assert "did not survive 3 starts" in reported.reason
     assert reported.active == tiny(1).manifest.ref
+
+
+def test_killed_around_the_shadow_it_is_in_shadow_again_and_then_answers(tmp_path: Path, broker: Broker) -> None:
+    side, folder = ReleaseSide(tmp_path / "fleet", broker.port), tmp_path / "device"
+    (tmp_path / "root.json").write_bytes(side.repository.first_root())
+    challenger = side.wave(tiny(1), tiny(2), "shadow")
+    for moment in ("before", "after"):
+        with victim(folder, side.port, "shadowing", moment) as process:
+            assert process.wait(90) == -9
+        state = survived(folder)
+        assert (state.phase == "shadowing") == (moment == "after")
+    with victim(folder, side.port) as process:
+        first = reported_as(process, "shadowing")
+        assert first.target == challenger
+        side.wave(tiny(1), tiny(2), "active")
+        reported = settled(process)
+    assert (reported.state, reported.active) == ("committed", challenger)
+
+
+def test_killed_again_and_again_in_shadow_the_challenger_is_given_up_and_what_answers_stays(
+    tmp_path: Path, broker: Broker
+) -> None:
+    side, folder = ReleaseSide(tmp_path / "fleet", broker.port), tmp_path / "device"
+    (tmp_path / "root.json").write_bytes(side.repository.first_root())
+    side.wave(tiny(1), tiny(2), "shadow")
+    for boots in range(4):
+        with victim(folder, side.port, "shadowing", "after") as process:
+            assert process.wait(90) == -9
+        assert survived(folder).boots == boots
+    with victim(folder, side.port) as process:
+        reported = settled(process)
+    assert (reported.state, reported.active) == ("rejected", tiny(1).manifest.ref)
+    assert "did not survive 3 starts" in reported.reason
 
 
 @pytest.mark.slow

@@ -12,17 +12,22 @@ from edge_agent.trust.clock import SignedTime, TrustedClock
 from edge_agent.trust.evidence import OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.update.admission import RESERVE_BYTES, admit, confirm
-from edge_agent.update.desired import accept, in_force
+from edge_agent.update.desired import accept, in_force, target_of
 from edge_agent.update.events import Admitted, AlreadyRunning, Confirmed, Refused, Target
 from edge_agent.update.probation import Probation
 from edge_agent.update.store import Failure
 from edge_contract.errors import MessageError, TrustError
 from edge_contract.messages import ModelRef, Need
 from edge_contract.trust import Blob, Chunks, DesiredState, ListedRelease
+from edge_contract.wave import Mode, ShadowTerms, Wave, place
 from tests.agent.update.update_bench import tiny
 
 REF = tiny(1).manifest.ref
 STATE = DesiredState(scope="group/g", revision=5, model=REF, issued=100, expires=200)
+
+
+CHALLENGER = tiny(2).manifest.ref
+WAVE = Wave(model=CHALLENGER, mode="shadow", share=0.5, salt=CHALLENGER.digest, shadow=ShadowTerms(spacing=2.0))
 
 
 def _accept(state: DesiredState, known: DesiredState | None = None, scope: str = "group/g") -> DesiredState | None:
@@ -48,6 +53,7 @@ def test_a_known_state_repeated_is_no_news_even_after_it_expired() -> None:
         (STATE, None, "group/other", "signed for group/g arrived for group/other"),
         (STATE, None, "device/g", "signed for group/g arrived for device/g"),
         (replace(STATE, expires=150), None, "group/g", "has expired"),
+        (replace(STATE, scope="device/d", wave=WAVE), None, "device/d", "a wave, which means nothing for one device"),
     ],
 )
 def test_what_is_not_accepted(state: DesiredState, known: DesiredState | None, scope: str, reason: str) -> None:
@@ -75,6 +81,53 @@ def _state(scope: str, issued: float = 0, *, follow_group: bool = False) -> Desi
 def test_which_desired_state_is_in_force(states: list[DesiredState], counts: str | None) -> None:
     found = in_force({state.scope: state for state in states}, "d", ["a", "b"])
     assert (found.scope if found else None) == counts
+
+
+OTHER = replace(REF, digest="0" * 64)
+REST = Target(model=REF, scope="group/g", revision=5, retry=3)
+IN_SHADOW = replace(REST, model=CHALLENGER, mode="shadow", shadow=WAVE.shadow)
+ANSWERS = replace(REST, model=CHALLENGER)
+
+
+@pytest.mark.parametrize(
+    ("mode", "share", "canaries", "proven", "target"),
+    [
+        ("shadow", 0.0, (), REF, REST),
+        ("shadow", 1.0, (), REF, IN_SHADOW),
+        ("shadow", 0.0, ("d",), REF, IN_SHADOW),
+        ("shadow", 0.0, ("other",), REF, REST),
+        ("shadow", 1.0, (), OTHER, REST),  # first it comes to run what it is to be compared with
+        ("shadow", 1.0, (), None, REST),
+        ("shadow", 1.0, (), CHALLENGER, REST),
+        ("active", 0.0, (), REF, REST),
+        ("active", 0.0, ("d",), REF, ANSWERS),
+        ("active", 1.0, (), REF, ANSWERS),
+        ("active", 1.0, (), None, ANSWERS),
+        ("active", 1.0, (), CHALLENGER, ANSWERS),
+    ],
+)
+def test_what_a_wave_asks_of_a_device(
+    mode: Mode, share: float, canaries: tuple[str, ...], proven: ModelRef | None, target: Target
+) -> None:
+    wave = replace(WAVE, mode=mode, share=share, canaries=canaries)
+    assert target_of(replace(STATE, retry=3, wave=wave), "d", proven) == target
+
+
+def test_without_a_wave_the_states_model_is_the_target() -> None:
+    assert target_of(replace(STATE, retry=3), "d", None) == REST
+
+
+@given(st.lists(st.integers(0, 10**6).map("cam-{}".format), unique=True, min_size=1), st.floats(0, 1), st.floats(0, 1))
+def test_a_wave_that_grows_keeps_every_device_and_each_agrees_with_the_release_side(
+    devices: list[str], one: float, other: float
+) -> None:
+    smaller, larger = sorted((one, other))
+    for device in devices:
+        inside = {share: replace(WAVE, share=share).includes(device) for share in (smaller, larger)}
+        assert inside[smaller] <= inside[larger]
+        assert inside[smaller] == (place(WAVE.salt, device) < smaller)
+        target = target_of(replace(STATE, wave=replace(WAVE, share=smaller)), device, REF)
+        assert (target.model == CHALLENGER) == inside[smaller]
 
 
 FILE = Blob(digest="f" * 64, size=10, chunks=Chunks(size=65_536, digests=("f" * 64,)))

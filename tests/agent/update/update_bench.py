@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from edge_agent.models import chunks
 from edge_agent.models.selftest import COMMAND
@@ -21,11 +22,15 @@ from edge_agent.update import desired_tracker, updater
 from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
+from edge_agent.update.work import Challenger
 from edge_contract import package, topics
+from edge_contract.envelope import seal
 from edge_contract.messages import ModelRef, Reported, encode
 from edge_contract.package import ModelPackage
+from edge_contract.trust import DESIRED_TYPE
+from edge_contract.wave import Mode, ShadowTerms, Wave
 from edge_fleet.link import Link
-from edge_fleet.releases.desired import DesiredStates
+from edge_fleet.releases.desired import DesiredStates, Issued
 from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.releases.releases import Releases
@@ -89,6 +94,30 @@ class ReleaseSide:
             publisher.states([self.desired.issue(scope, ref, retry=retry)])
         return ref
 
+    def wave(
+        self,
+        rest: ModelPackage,
+        trial: ModelPackage,
+        mode: Mode,
+        share: float = 1.0,
+        *,
+        shadow: ShadowTerms = ShadowTerms(),  # noqa: B008  # frozen
+        scope: str = f"group/{GROUP}",
+    ) -> ModelRef:
+        """Desire `rest` for the group and `trial` for a share of it, as a rollout does."""
+        ref = trial.manifest.ref
+        with self.publisher() as publisher:
+            for model in (rest, trial):
+                self.releases.add(model)
+                publisher.metadata()
+                publisher.release(self.releases.find(model.manifest.name, model.manifest.release))
+            wave = Wave(model=ref, mode=mode, share=share, salt=ref.digest, shadow=shadow)
+            state = replace(self.desired.issue(scope, rest.manifest.ref).state, wave=wave)
+            envelope = seal(state, DESIRED_TYPE, self.repository.online_signer())
+            self.desired.keep(scope, envelope)
+            publisher.states([Issued(state, envelope)])
+        return ref
+
     def say(self, topic: str, payload: bytes) -> None:
         """Retain anything at all, as somebody with access to the broker could."""
         with self.publisher() as publisher:
@@ -111,11 +140,15 @@ class Device:
         selftest_command: tuple[str, ...] = COMMAND,
         verify_command: tuple[str, ...] = VERIFY_COMMAND,
         on_activate: Callable[[ActiveModel], None] = lambda _: None,
+        on_shadow: Callable[[Challenger | None], None] = lambda _: None,
+        window: str = "",
     ) -> None:
         self.directory, self.port = directory, port
         self.reports: list[Reported] = []
         self.activated: list[ModelRef] = []
-        self._objection = on_activate
+        self._objection, self._shadow_objection = on_activate, on_shadow
+        self.beside: list[ModelRef | None] = []
+        """What was given to run in shadow, in order; None where it ended."""
         self.store = StateStore(directory / "state.db")
         session = self.store.next_session()
         broker = BrokerSettings(port=port)
@@ -131,11 +164,13 @@ class Device:
                 probation_answers=3,
                 selftest_command=selftest_command,
                 verify_command=verify_command,
+                window=window,
             ),
             store=self.store,
             session=session,
             link=self.control,
             on_activate=self._activate,
+            on_shadow=self._run_beside,
             report=self._report,
             now=now,
         )
@@ -183,6 +218,10 @@ class Device:
         self._objection(model)
         self.activated.append(model.manifest.ref)
 
+    def _run_beside(self, challenger: Challenger | None) -> None:
+        self._shadow_objection(challenger)
+        self.beside.append(None if challenger is None else challenger.model.manifest.ref)
+
     def _report(self, reported: Reported) -> None:
         self.reports.append(reported)
         self._say(reported)
@@ -198,6 +237,8 @@ class Device:
         while not self._stop.wait(0.01):
             if (active := self.updates.active()) is not None:
                 self.updates.answered(active.manifest.ref)
+            if self.beside and (beside := self.beside[-1]) is not None:
+                self.updates.answered(beside)
 
 
 def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,3 +248,4 @@ def quick_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desired_tracker, "_PAUSE_S", 0.02)
     monkeypatch.setattr(desired_tracker, "RETRY_S", 0.2)
     monkeypatch.setattr(updater, "_TICK_S", 0.03)
+    monkeypatch.setattr(updater, "_CALM_S", 0.03)
