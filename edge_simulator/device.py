@@ -3,21 +3,23 @@
 import platform
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from edge_agent.models.selftest import Verdict
-from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt.presence import Presence, availability
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.update.settings import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
-from edge_contract.messages import Info, ModelRef, Reported
+from edge_contract import topics
+from edge_contract.messages import Info, Reported, encode
 from edge_contract.update_state import UpdateState
 from edge_contract.version import version
+from edge_simulator.camera import DrawnCamera
+from edge_simulator.faces import Behaviour
 from edge_simulator.impairment import ImpairedLink, Impairment
 from edge_simulator.schedule import Schedule
 from edge_simulator.verifier import VerifierInProcess
@@ -39,6 +41,14 @@ class Site:
     camera_kind: str = "v4l2"
     selftest_s: float = 0.0
     """How long a self-test takes here."""
+    faces_per_s: float = 1.0
+    """Faces that pass its camera."""
+    interval_s: float = 10.0
+    """From one window of telemetry to the next."""
+    away: bool = False
+    """Off at first."""
+    killed: bool = False
+    """Loses its power once, in the middle of an update."""
     impairment: Impairment = field(default_factory=Impairment)
 
 
@@ -70,16 +80,18 @@ class SimulatedDevice:
         root: bytes,
         schedule: Schedule,
         chance: random.Random,
+        behaviours: Mapping[str, Behaviour],
         verdict: Callable[[Path], Verdict] = lambda _: Verdict(passed=True),
         on_report: Callable[[str, Reported], None] = lambda _device, _reported: None,
     ) -> None:
-        """`verdict`: of the self-test of a slot. `on_report` gets each reported state, on the device's thread."""
+        """`behaviours`: how models answer, by digest. `verdict`: of the self-test of a slot.
+
+        `on_report` gets each reported state, on the device's thread.
+        """
         self.site, self._directory = site, directory
         self._broker, self._root, self._schedule, self._chance = broker, root, schedule, chance
-        self._verdict, self._on_report = verdict, on_report
+        self._behaviours, self._verdict, self._on_report = behaviours, verdict, on_report
         self._running: _Running | None = None
-        self.activated: list[ModelRef] = []
-        """What it ran, in order."""
 
     @property
     def reported(self) -> Reported | None:
@@ -139,15 +151,26 @@ class SimulatedDevice:
             store=store,
             session=session,
             link=link,
-            on_activate=self._activated,
+            on_activate=lambda model: camera.activate(model.manifest.ref),
+            on_shadow=lambda challenger: camera.shadow(challenger),  # noqa: PLW0108
             report=report,
             verifier=VerifierInProcess(self._directory / "trust", self._root),
             start_test=self._start_test,
         )
-        self._running = _Running(store, link, presence, updates)
+        camera = DrawnCamera(
+            id_,
+            site.board,
+            session=session,
+            behaviours=self._behaviours,
+            chance=self._chance,
+            answered=updates.answered,
+            failed=updates.model_failed,
+        )
+        self._running = running = _Running(store, link, presence, updates, camera)
         updates.start()
         link.start()
-        self._look(self._running)
+        self._look(running)
+        self._schedule.after(self._chance.random() * site.interval_s, lambda: self._send(running))
 
     def stop(self) -> None:
         """Shut down in order: the broker hears `stopped`."""
@@ -168,9 +191,6 @@ class SimulatedDevice:
         running, self._running = self._running, None
         return running
 
-    def _activated(self, model: ActiveModel) -> None:
-        self.activated.append(model.manifest.ref)
-
     def _start_test(self, slot: Path, ended: Callable[[Verdict], None]) -> _DrawnTest:
         test = _DrawnTest(ended, self._verdict(slot))
         self._schedule.after(self.site.selftest_s, test.end)
@@ -180,11 +200,20 @@ class SimulatedDevice:
         """Answer faces for a model on trial; on the schedule's thread, for as long as this start lasts."""
         if running is not self._running:
             return
-        reported, active = running.updates.reported(), running.updates.active()
-        if reported is not None and reported.state is UpdateState.PROBATION and active is not None:
-            for _ in range(PROBATION_ANSWERS):
-                running.updates.answered(active.manifest.ref)
+        reported = running.updates.reported()
+        if reported is not None and reported.state is UpdateState.PROBATION:
+            running.camera.look(PROBATION_ANSWERS)
         self._schedule.after(_LOOK_S, lambda: self._look(running))
+
+    def _send(self, running: "_Running") -> None:
+        """Draw the faces of a window and send it; on the schedule's thread."""
+        if running is not self._running:
+            return
+        expected = self.site.faces_per_s * self.site.interval_s
+        running.camera.look(max(0, round(self._chance.gauss(expected, expected**0.5))))
+        telemetry = encode(running.camera.window())
+        running.link.publish(topics.device(self.site.id, "telemetry"), telemetry)
+        self._schedule.after(self.site.interval_s, lambda: self._send(running))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +224,4 @@ class _Running:
     link: ImpairedLink
     presence: Presence
     updates: ModelUpdates
+    camera: DrawnCamera

@@ -47,7 +47,7 @@ class _SelectByPoll:
 
 def allow() -> None:
     """Let paho, in this process, wait for any descriptor."""
-    paho_client.select = _SelectByPoll  # type: ignore[attr-defined]
+    setattr(paho_client, "select", _SelectByPoll)  # noqa: B010  # no typed way in
 
 
 def _descriptor(waitable: _Waitable) -> int:
