@@ -1,154 +1,251 @@
-"""`make bench-push`: how fast one model reaches many devices, ours beside the plain way, in the same run.
+"""`make bench-push`: a model to a thousand devices, from the push until the last of them runs it.
 
-Ours: 64 KiB retained chunks, a few asked for at a time, each verified and written to its place on disk, as the agent
-does it. Plain: the whole file as one retained message, hashed once and written, which brokers with packet limits
-refuse and a power cut starts over. Both with the same links, the same broker, the same number of subscribers in one
-process; a round is from "connected" to "the last device has a synced file whose digest holds". Rounds alternate.
+Ours: simulated devices (`edge_simulator`) with the agent's own update machine, every signature and every chunk checked,
+state and model on disk; a tenth of them behind a slow line or away at first. Beside it in the same run, with the
+agent's own connections and half the work (no signatures, no update machine, nobody slow or away): stop and wait, one
+piece of 64 KiB asked for at a time, and the whole file as one retained message, which brokers with packet limits
+refuse.
+Everything shares this machine: devices in a few processes, broker, release side.
 """
 
 import argparse
 import json
 import os
-import random
-import statistics
+import queue
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
+from benchmarks.push_devices import BASE, WHOLE
 from demo.broker import Broker
-from edge_agent.models.chunks import Download, PartFile
-from edge_agent.mqtt import link as agent_link
-from edge_agent.mqtt.link import Link as DeviceLink
-from edge_agent.mqtt.settings import BrokerSettings
-from edge_agent.trust.subscription import Subscription
-from edge_contract import topics
+from edge_contract import limits, package, topics
 from edge_contract.manifest import digest_of
-from edge_contract.trust import Blob, Chunks, pieces
+from edge_fleet.devices.view import Fleet
+from edge_fleet.devices.watch import answer_need
 from edge_fleet.link import Arrived, Link
+from edge_fleet.releases.desired import DesiredStates
+from edge_fleet.releases.keys import KeyStore
+from edge_fleet.releases.publish import Publisher
+from edge_fleet.releases.releases import Releases
+from edge_fleet.releases.repository import Repository
 from edge_mqtt.address import BrokerAddress
 
-PLAIN_TOPIC = f"{topics.PREFIX}/benchmark/plain"
-GIVE_UP_S = 120.0
+MODEL: Final = Path("models/emotion-5.ewm")
+GROUP: Final = "bench"
+GIVE_UP_S: Final = 300.0
+RESULT: Final = Path("benchmarks/results/push.json")
+AWAY_S: Final = 3.0
+"""After which the devices that are away at first come back."""
 
 
-class Subscribers:
-    """Many devices' links, connected before the clock starts."""
+class CountingLink(Link):
+    """Counts what the release side publishes."""
 
-    def __init__(self, port: int, count: int) -> None:
-        self.links = [
-            DeviceLink(BrokerSettings(port=port), f"device-{number}", clean_start=True) for number in range(count)
-        ]
-        for link in self.links:
-            link.start()
-        while not all(link.connected for link in self.links):
-            time.sleep(0.01)
+    def __init__(self, address: BrokerAddress) -> None:
+        super().__init__(address)
+        self.bytes = self.messages = 0
 
-    def stop(self) -> None:
-        """Disconnect all at once."""
-        threads = [threading.Thread(target=link.stop) for link in self.links]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def publish(
+        self, messages: Iterable[Arrived], done: Callable[[int], None] = lambda _: None, *, retain: bool = True
+    ) -> int:
+        """As `Link.publish`."""
 
+        def counted() -> Iterable[Arrived]:
+            for message in messages:
+                self.bytes += len(message.payload)
+                self.messages += 1
+                yield message
 
-def timed(devices: int, begin: Callable[[Callable[[], None]], None]) -> float:
-    """Seconds from `begin` until it has called what it was given once for each device."""
-    left = threading.Semaphore(0)
-    began = time.monotonic()
-    begin(left.release)
-    for _ in range(devices):
-        if not left.acquire(timeout=GIVE_UP_S):
-            raise TimeoutError(f"a device did not get its file within {GIVE_UP_S:g} s")
-    return time.monotonic() - began
+        return super().publish(counted(), done, retain=retain)
 
 
-def chunked(subscribers: Subscribers, blob: Blob, folder: Path) -> float:
-    """The agent's way."""
-    downloads: dict[int, Download] = {}
-    known = threading.Lock()  # a first chunk can come before its download is in the dictionary
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """How our push went."""
 
-    def begin(done: Callable[[], None]) -> None:
-        for number, link in enumerate(subscribers.links):
-
-            def receive(topic: str, payload: bytes, number: int = number) -> None:
-                parsed = topics.parse(topic)
-                if not isinstance(parsed, topics.BlobTopic):
-                    return
-                with known:
-                    download = downloads[number]
-                download.arrived(parsed.chunk, payload, time.monotonic())
-                if download.complete:
-                    download.close()
-                    done()
-
-            part, subscription = PartFile(folder / str(number), blob), Subscription(link, receive)
-            with known:
-                downloads[number] = Download(part, device="d", broker=subscription, now=time.monotonic())
-
-    return timed(len(subscribers.links), begin)
+    seconds: float
+    converged: int
+    bytes: int
+    broker_mb: float
 
 
-def plain(subscribers: Subscribers, digest: str, folder: Path) -> float:
-    """One message, one hash, one file."""
+def ours(folder: Path, devices: int, processes: int) -> Pushed:
+    """Push one release to simulated devices."""
+    repository = Repository(folder / "fleet", KeyStore((folder / "fleet" / "keys",)), lambda: datetime.now(UTC))
+    repository.create(root_keys=3, threshold=2)
+    (folder / "fleet" / "root.json").write_bytes((folder / "fleet" / "metadata" / "1.root.json").read_bytes())
+    releases, desired = Releases(repository), DesiredStates(repository)
+    releases.add(package.read_file(MODEL))
+    (release,) = releases.listed()
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(folder / "broker"))
+        children = [
+            subprocess.Popen([
+                sys.executable, "-m", "edge_simulator", "devices", str(count), "--first", str(first), "--group", GROUP,
+                "--offline", "0.05", "--slow", "0.05", "--interval", "3600", "--state", str(folder / "devices"),
+                "--repository", str(folder / "fleet"),
+                "--broker", f"mqtt://127.0.0.1:{broker.port}", "--json",
+            ], stdout=subprocess.DEVNULL)
+            for first, count in shares(devices, processes)
+        ]  # fmt: skip
+        for child in children:
+            stack.callback(child.wait)
+            stack.callback(child.kill)
+        link = stack.enter_context(CountingLink(BrokerAddress(port=broker.port)))
+        publisher, fleet, inbox = Publisher(releases, desired, link), Fleet(), queue.Queue[Arrived]()
+        for leaf in ("availability", "reported", "need"):
+            link.subscribe(topics.all_devices(leaf), inbox.put)
 
-    def begin(done: Callable[[], None]) -> None:
-        for number, link in enumerate(subscribers.links):
-            path = folder / f"plain-{number}"
+        def follow(until: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + GIVE_UP_S
+            while not until() and time.monotonic() < deadline:
+                if any(child.poll() is not None for child in children):
+                    raise RuntimeError("a process of simulated devices ended")
+                with suppress(queue.Empty):
+                    arrived = inbox.get(timeout=0.1)
+                    answer_need(publisher, arrived)
+                    fleet.apply(*arrived)
 
-            def received(_topic: str, payload: bytes, link: DeviceLink = link, path: Path = path) -> None:
-                if digest_of(payload) != digest:
-                    raise ValueError("a damaged file")
-                with path.open("wb") as file:
-                    file.write(payload)
-                    file.flush()
-                    os.fsync(file.fileno())
-                link.unsubscribe(PLAIN_TOPIC)
-                done()
+        follow(lambda: sum(device.online for device in fleet.devices.values()) >= devices * 0.93 and inbox.empty())
+        began, before = time.monotonic(), link.bytes
+        publisher.metadata()
+        publisher.release(release)
+        publisher.push(lambda: desired.issue(f"group/{GROUP}", release.manifest.ref))
+        for child in children:
+            threading.Timer(AWAY_S, child.send_signal, (signal.SIGUSR1,)).start()
+        reference = release.manifest.ref
 
-            link.subscribe(PLAIN_TOPIC, received)
+        def converged() -> int:
+            return sum(device.outcome(reference, 1) == "done" for device in fleet.devices.values())
 
-    return timed(len(subscribers.links), begin)
+        follow(lambda: inbox.empty() and converged() >= devices)
+        return Pushed(time.monotonic() - began, converged(), link.bytes - before, resident_mb(broker))
+
+
+def peer(folder: Path, way: str, devices: int, processes: int, model: bytes) -> tuple[float, float]:
+    """Seconds and the broker's megabytes of one other way."""
+    digest = digest_of(model)
+    (folder / way).mkdir()
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(folder / f"broker-{way}"))
+        link = stack.enter_context(Link(BrokerAddress(port=broker.port)))
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.push_devices", way, str(count), str(first), str(broker.port), digest,
+                 str(len(model)), str(folder / way)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+            for first, count in shares(devices, processes)
+        ]  # fmt: skip
+        for child in children:
+            stack.callback(child.wait)
+            stack.callback(child.kill)
+        if way == "stop":
+            asked = queue.Queue[Arrived]()
+            link.subscribe(f"{BASE}/ask/+", asked.put)
+            threading.Thread(target=serve, args=(link, asked, model), daemon=True).start()
+        else:
+            link.publish([Arrived(WHOLE, model)])
+        expect(children, "ready")
+        began = time.monotonic()
+        tell(children)
+        expect(children, "done")
+        seconds = time.monotonic() - began
+        return seconds, resident_mb(broker)
+
+
+def serve(link: Link, asked: "queue.Queue[Arrived]", model: bytes) -> None:
+    """Answer each question for a piece; the questions that came meanwhile together."""
+    while True:
+        waiting = [asked.get()]
+        with suppress(queue.Empty):
+            while len(waiting) < 64:
+                waiting.append(asked.get_nowait())
+        link.publish(
+            (
+                Arrived(
+                    f"{BASE}/piece/{question.topic.rpartition('/')[2]}",
+                    model[int(question.payload) : int(question.payload) + limits.CHUNK_BYTES],
+                )
+                for question in waiting
+            ),
+            retain=False,
+        )
+
+
+def expect(children: list["subprocess.Popen[str]"], word: str) -> None:
+    """Wait until all said it."""
+    for child in children:
+        said = child.stdout.readline() if child.stdout else ""
+        if said.strip() != word:
+            raise RuntimeError(f"a process of devices ended without {word!r}")
+
+
+def tell(children: list["subprocess.Popen[str]"]) -> None:
+    """Let them go on."""
+    for child in children:
+        if child.stdin:
+            child.stdin.write("\n")
+            child.stdin.flush()
+
+
+def shares(devices: int, processes: int) -> list[tuple[int, int]]:
+    """(first, count) of each process."""
+    edges = [devices * number // processes for number in range(processes + 1)]
+    return [(low, high - low) for low, high in pairwise(edges)]
+
+
+def resident_mb(broker: Broker) -> float:
+    """The most memory that the broker held."""
+    for line in Path(f"/proc/{broker.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1000
+    return 0.0
 
 
 def main() -> None:
-    """Print a line a round, then one JSON object."""
+    """Print a line a way, then one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, default=50)
-    parser.add_argument("--bytes", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--devices", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
-    model = random.Random(1).randbytes(options.bytes)  # noqa: S311  # any bytes
-    digest = digest_of(model)
-    blob = Blob(digest=digest, size=len(model), chunks=Chunks.of(model))
-    agent_link.LARGEST_INCOMING = 2 * options.bytes  # type: ignore[misc]  # else the plain way's one message would not be handed out
-    seconds: dict[str, list[float]] = {"chunked": [], "plain": []}
-    with tempfile.TemporaryDirectory() as name, Broker(Path(name) / "broker") as broker:
-        with Link(BrokerAddress(port=broker.port)) as link:
-            link.publish(Arrived(topics.blob(digest, number), chunk) for number, chunk in enumerate(pieces(model)))
-            link.publish([Arrived(PLAIN_TOPIC, model)])
-        subscribers = Subscribers(broker.port, options.devices)
-        for number in range(options.rounds):
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            seconds["plain"].append(plain(subscribers, digest, folder))
-            seconds["chunked"].append(chunked(subscribers, blob, folder))
-            print(f"round {number + 1}: " + ", ".join(f"{way} {times[-1]:.2f} s" for way, times in seconds.items()))
-        subscribers.stop()
-    medians = {way: statistics.median(times) for way, times in seconds.items()}
-    print(
-        json.dumps({
-            "devices": options.devices,
-            "bytes": options.bytes,
-            "rounds": options.rounds,
-            "chunked_s": round(medians["chunked"], 3),
-            "plain_s": round(medians["plain"], 3),
-            "chunked_over_plain": round(medians["chunked"] / medians["plain"], 2),
-            "chunked_range_s": [round(min(seconds["chunked"]), 3), round(max(seconds["chunked"]), 3)],
-        })
-    )  # fmt: skip
+    model = package.read_file(MODEL).model
+    shared = Path("/dev/shm")  # noqa: S108  # a thousand devices have a thousand disks, not one
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as name:
+        folder = Path(name)
+        pushed = ours(folder, options.devices, options.processes)
+        print(f"ours: {pushed}", flush=True)
+        stop_s, stop_mb = peer(folder, "stop", options.devices, options.processes, model)
+        print(f"stop and wait: {stop_s:.1f} s, broker {stop_mb:.0f} MB", flush=True)
+        whole_s, whole_mb = peer(folder, "whole", options.devices, options.processes, model)
+        print(f"one retained message: {whole_s:.1f} s, broker {whole_mb:.0f} MB", flush=True)
+    result = {
+        "devices": options.devices,
+        "converged": pushed.converged,
+        "model_bytes": len(model),
+        "bytes_ratio": round(pushed.bytes / len(model), 3),
+        "seconds": round(pushed.seconds, 1),
+        "broker_rss_mb": round(pushed.broker_mb, 1),
+        "stop_and_wait_seconds": round(stop_s, 1),
+        "stop_and_wait_bytes_ratio": options.devices,
+        "stop_and_wait_broker_rss_mb": round(stop_mb, 1),
+        "stop_and_wait_over_ours": round(stop_s / pushed.seconds, 2),
+        "whole_seconds": round(whole_s, 1),
+        "whole_broker_rss_mb": round(whole_mb, 1),
+        "whole_over_ours": round(whole_s / pushed.seconds, 2),
+    }
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ class Broker:
         """Where mosquitto writes what it does."""
         return self._directory / "mosquitto.log"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now; 0 while none does."""
+        return 0 if self._process is None else self._process.pid
+
     def start(self) -> "Broker":
         """Start and wait until connections are accepted.
 

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -81,7 +81,7 @@ class Link:
         client.on_unsubscribe = self._on_answer
         self._client = client
 
-    def __enter__(self) -> "Link":
+    def __enter__(self) -> Self:
         """Connect.
 
         Raises:

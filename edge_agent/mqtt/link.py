@@ -13,6 +13,7 @@ import contextlib
 import logging
 import queue
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -123,6 +124,18 @@ class Link:
         with contextlib.suppress(queue.Full):
             self._inbox.put_nowait(None)
         if threading.current_thread() is not self._thread:
+            self._thread.join(STOP_S)
+        self._thread = None
+
+    def cut(self) -> None:
+        """End without a word, as when the power goes: the broker publishes the last will. For rehearsals."""
+        self._stopping.set()
+        if (connection := self._client.socket()) is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a TCP or a TLS socket
+        with contextlib.suppress(queue.Full):
+            self._inbox.put_nowait(None)
+        if self._thread is not None:
             self._thread.join(STOP_S)
         self._thread = None
 

@@ -70,19 +70,28 @@ class Trust:
         """
         self._directory, self._bootstrap = directory, root
         try:
-            # Held until this process ends: a child left over from an agent that was killed must not write an older
-            # file over a newer one.
+            # Held until `close`: a child left over from an agent that was killed must not write an older file over a
+            # newer one.
             directory.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
-            for kept in directory.rglob("*.json"):
-                check_file(kept, limits.METADATA_BYTES)  # TUF opens them by name, and reads whatever comes
-            self._root: Root = self._updater({})._trusted_set.root
+            self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                for kept in directory.rglob("*.json"):
+                    check_file(kept, limits.METADATA_BYTES)  # TUF opens them by name, and reads whatever comes
+                self._root: Root = self._updater({})._trusted_set.root
+            except BaseException:
+                self.close()
+                raise
         except RepositoryError as error:
             raise EdgewiseError(
                 f"the root metadata of this device cannot be used ({error})", remedy="install root.json again"
             ) from error
         except OSError as error:
             raise _not_kept(error) from error
+
+    def close(self) -> None:
+        """Let another process work here."""
+        os.close(self._lock)
 
     @property
     def online_keys(self) -> Sequence[Key]:

@@ -112,7 +112,7 @@ class Verifier:
             envelopes=tuple(envelopes),
         )
         with self._turn:
-            status, output = self._run(msgspec.msgpack.encode(question))
+            status, output = self.ask(msgspec.msgpack.encode(question))
         return read_answer(status, output, len(envelopes))
 
     def unseal(self, clock: TrustedClock, sealed: Sealed, kind: type[S]) -> S:
@@ -134,7 +134,12 @@ class Verifier:
             if self._child is not None:
                 self._child.kill()
 
-    def _run(self, question: bytes) -> tuple[int, bytes]:
+    def ask(self, question: bytes) -> tuple[int, bytes]:
+        """The status and the output of a child that was given this; a rehearsal of many devices needs no child.
+
+        Raises:
+            UnansweredError: none could be started, or it did not end.
+        """
         with self._lock:
             if self._stopped:
                 raise UnansweredError("the agent is ending: nothing is verified any more.")

@@ -35,19 +35,20 @@ def answer(question: Question) -> Answer:
         trust = Trust(Path(question.directory), question.root)
     except EdgewiseError as error:
         return Answer(refused=str(error), opened=tuple(Opened(refused=str(error)) for _ in question.envelopes))
-    metadata, refused = None, ""
-    try:
-        metadata = trust.refresh(question.files, question.system, question.signed)
-    except EdgewiseError as error:
-        refused = str(error)
-    opened: list[Opened] = []
-    for sealed in question.envelopes:
+    with contextlib.closing(trust):
+        metadata, refused = None, ""
         try:
-            held = verified(sealed.envelope, sealed.type, trust.online_keys, trust.online.threshold)
-            opened.append(Opened(payload=held.payload, signers=held.signers))
-        except TrustError as error:
-            opened.append(Opened(refused=str(error)))
-    return Answer(metadata=metadata, refused=refused, opened=tuple(opened), online=trust.online)
+            metadata = trust.refresh(question.files, question.system, question.signed)
+        except EdgewiseError as error:
+            refused = str(error)
+        opened: list[Opened] = []
+        for sealed in question.envelopes:
+            try:
+                held = verified(sealed.envelope, sealed.type, trust.online_keys, trust.online.threshold)
+                opened.append(Opened(payload=held.payload, signers=held.signers))
+            except TrustError as error:
+                opened.append(Opened(refused=str(error)))
+        return Answer(metadata=metadata, refused=refused, opened=tuple(opened), online=trust.online)
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
 from edge_agent.update.runner import UpdateRunner
 from edge_agent.update.store import StateStore
-from edge_agent.update.work import Challenger, UpdateWork
+from edge_agent.update.work import Challenger, StartTest, UpdateWork
 from edge_contract import topics
 from edge_contract.messages import ModelRef, Reported
 from edge_contract.scope import Scope
@@ -60,13 +60,16 @@ class ModelUpdates:
         report: Callable[[Reported], None],
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        verifier: Verifier | None = None,
+        start_test: StartTest | None = None,
     ) -> None:
         """`store`: the open `state.db`, closed by its owner; `session`: its `next_session()`.
 
         `link`: the device's durable session, not started yet. `on_activate` is called for every model that is to run,
         the first of them in `start`, `on_shadow` for those that are to run beside it, and with None when none is any
-        more; what they raise refuses the model. `report` gets this device's reported state
-        whenever it changed; publish it retained, and again (`reported`) on every connect.
+        more; what they raise refuses the model. `report` gets this device's reported state whenever it changed;
+        publish it retained, and again (`reported`) on every connect. `verifier`, `start_test`: others than those of the
+        settings' commands, for the rehearsal of a fleet in one process.
 
         Raises:
             EdgewiseError: the root metadata of the installation cannot be used.
@@ -75,7 +78,7 @@ class ModelUpdates:
         self._inbox = Inbox()
         self._failing = ""
         self._thread: threading.Thread | None = None
-        self._verifier = Verifier(state_dir / "trust", settings.root, settings.verify_command)
+        self._verifier = verifier or Verifier(state_dir / "trust", settings.root, settings.verify_command)
         first, kept = self._verifier.first_keys, store.time()
         self._clock = TrustedClock(now, monotonic, SignedTime(kept.seconds, kept.signers or first))
         self._tracker = DesiredTracker(
@@ -92,6 +95,7 @@ class ModelUpdates:
             on_activate=on_activate,
             on_shadow=on_shadow,
             monotonic=monotonic,
+            start_test=start_test,
         )
         self._report = UpdateReport(settings.device, session, report, self._clock.now)
         patience = Patience(state_dir, settings.window)
@@ -117,13 +121,16 @@ class ModelUpdates:
         self._thread = threading.Thread(target=self._loop, name="updates", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End within seconds; what is under way goes on at the next start."""
+    def stop(self, *, cleanly: bool = True) -> None:
+        """End within seconds; what is under way goes on at the next start.
+
+        `cleanly` False: nothing is written any more, as when the power goes, which a rehearsal needs.
+        """
         self._inbox.close()
         self._verifier.stop()
         if self._thread is not None:
             self._thread.join(10)
-        if self._thread is None or not self._thread.is_alive():
+        if cleanly and (self._thread is None or not self._thread.is_alive()):
             self._runner.take(Stopped())
         self._work.end()
         self._subscription.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 from edge_agent.inference.comparable import incomparable
 from edge_agent.models.chunks import PartFile
@@ -56,6 +56,17 @@ NEEDS_METADATA: Final = frozenset({Work.ADMIT, Work.FETCH, Work.STAGE, Work.CONF
 """Work that is done only while verified metadata hold."""
 
 
+class RunningTest(Protocol):
+    """A self-test under way."""
+
+    def cancel(self) -> None:
+        """End it; its verdict does not come any more."""
+
+
+StartTest = Callable[[Path, Callable[[Verdict], None]], RunningTest]
+"""Tests the model in a slot's directory, and brings the verdict later, from any thread. Raises OSError."""
+
+
 class UpdateWork:
     """Works on one state directory."""
 
@@ -70,11 +81,12 @@ class UpdateWork:
         on_activate: Callable[[ActiveModel], None],
         on_shadow: Callable[[Challenger | None], None],
         monotonic: Callable[[], float],
+        start_test: StartTest | None = None,
     ) -> None:
         """`inbox`: where the verdict of a self-test goes.
 
         `on_activate` is called for every model that is to run, `on_shadow` for every one that is to run beside it, and
-        with None when none is any more.
+        with None when none is any more. `start_test`: another self-test than the settings' command.
         """
         self._settings, self._store, self._subscription, self._inbox = settings, store, subscription, inbox
         self._on_activate, self._on_shadow, self._monotonic = on_activate, on_shadow, monotonic
@@ -84,7 +96,8 @@ class UpdateWork:
         """The model that the pipeline has."""
         self._beside: tuple[Slot, ShadowTerms] | None = None  # what it has in shadow
         self._fetch: Fetch | None = None
-        self._selftest: SelfTest | None = None
+        self._start_test = start_test or partial(SelfTest, command=settings.selftest_command)
+        self._selftest: RunningTest | None = None
         self._tests = 0
         self.notice = ""
         """What is in the way just now; empty when nothing is."""
@@ -222,7 +235,7 @@ class UpdateWork:
             return (Spoiled(),)
         self._tests += 1
         ended = partial(self._selftest_ended, self._tests)
-        self._selftest = SelfTest(self.slots.path(state.trial), ended, self._settings.selftest_command)
+        self._selftest = self._start_test(self.slots.path(state.trial), ended)
         return ()
 
     def _selftest_ended(self, test: int, verdict: Verdict) -> None:

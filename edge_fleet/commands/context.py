@@ -58,22 +58,24 @@ def open_releases(repository: Repository) -> tuple[Releases, DesiredStates]:
     return Releases(repository), DesiredStates(repository, time.time)
 
 
-def open_link(broker: str, environment: Mapping[str, str] = os.environ, *, patient: bool = False) -> Link:
-    """A link to the broker, for long if `patient`; certificate files and the password come from the environment."""
+def broker_address(broker: str, environment: Mapping[str, str] = os.environ) -> BrokerAddress:
+    """The broker of a command's option; certificate files and the password come from the environment."""
 
     def path(name: str) -> Path | None:
         return Path(environment[name]) if environment.get(name) else None
 
-    return Link(
-        BrokerAddress.parse(
-            broker,
-            password=PASSWORD.read(environment),
-            ca=path("EDGEWISE_BROKER_CA"),
-            certificate=path("EDGEWISE_BROKER_CERTIFICATE"),
-            key=path("EDGEWISE_BROKER_KEY"),
-        ),
-        patient=patient,
+    return BrokerAddress.parse(
+        broker,
+        password=PASSWORD.read(environment),
+        ca=path("EDGEWISE_BROKER_CA"),
+        certificate=path("EDGEWISE_BROKER_CERTIFICATE"),
+        key=path("EDGEWISE_BROKER_KEY"),
     )
+
+
+def open_link(broker: str, environment: Mapping[str, str] = os.environ, *, patient: bool = False) -> Link:
+    """A link to the broker, for long if `patient`."""
+    return Link(broker_address(broker, environment), patient=patient)
 
 
 def say(text: str, data: Mapping[str, Any], *, as_json: bool) -> None:
