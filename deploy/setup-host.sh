@@ -41,7 +41,8 @@ install_mosquitto() {
 
 if [ -n "$mosquitto" ]; then install_mosquitto; fi
 
-wanted=$(sha256sum "$requirements" | cut -d' ' -f1)
+# pyproject.toml too: it names the commands.
+wanted=$(cat "$requirements" pyproject.toml | sha256sum | cut -d' ' -f1)
 stamp=$environment/.$(basename "$requirements" .txt)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 

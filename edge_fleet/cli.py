@@ -5,7 +5,8 @@ imported by its module when that is listed here, so heavy libraries are imported
 """
 
 import sys
-from typing import Annotated, NoReturn
+from importlib import metadata
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -13,6 +14,10 @@ from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
 from edge_contract.version import version
 from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release, rollout, why
+
+_DISTRIBUTION: Final = "edgewise-toolkit"
+_FURTHER: Final = "edgewise.commands"
+"""The entry points under which packages above the roles bring nouns of their own; this one may not import them."""
 
 app = typer.Typer(
     name="edgewise",
@@ -31,6 +36,8 @@ app.add_typer(package.app)
 app.add_typer(registry.app)
 app.command("why")(why.why)
 app.command("lineage")(lineage.lineage)
+for _entry in metadata.distribution(_DISTRIBUTION).entry_points.select(group=_FURTHER):
+    app.add_typer(_entry.load())
 
 
 def _say_version(asked: bool) -> None:

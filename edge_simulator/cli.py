@@ -6,11 +6,10 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import limits
 from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
@@ -19,8 +18,9 @@ from edge_fleet.commands import context
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption
 from edge_fleet.devices.watch import read_fleet
 from edge_simulator.faces import Behaviour, parse_behaviour
-from edge_simulator.fleet import SimulatedFleet
-from edge_simulator.mix import USUAL, Sort, Trouble, mix_of, sites
+
+if TYPE_CHECKING:
+    from edge_simulator.fleet import SimulatedFleet
 
 app = typer.Typer(name="simulate", help="Devices that are not there, to rehearse with.", no_args_is_help=True)
 
@@ -66,11 +66,16 @@ def devices(  # one a switch
     as_json: JsonOption = False,
 ) -> None:
     """Run so many devices: the real update machine and a connection each; cameras and answers are drawn."""
+    # The agent's libraries are loaded by who simulates, and not by every command.
+    from edge_agent.mqtt.settings import BrokerSettings  # noqa: PLC0415
+    from edge_simulator.fleet import SimulatedFleet  # noqa: PLC0415
+    from edge_simulator.mix import USUAL, Trouble, mix_of, sites  # noqa: PLC0415
+
     checked_id(f"{prefix}-{0:05}", "prefix")
     checked_id(group, "group")
     behaviours = _behaviours(behave or [])
     root = _root(directory)
-    mix: tuple[Sort, ...] = USUAL
+    mix = USUAL
     if like_fleet:
         with context.open_link(broker) as link:
             mix = mix_of(read_fleet(link).devices.values())
@@ -84,10 +89,11 @@ def devices(  # one a switch
     called: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: ended.append(number))
     signal.signal(signal.SIGUSR1, lambda number, _frame: called.append(number))
+    address = BrokerSettings(**asdict(context.broker_address(broker)))
     with (
         tempfile.TemporaryDirectory(prefix="edgewise-simulate-") as folder,
         SimulatedFleet(
-            chosen, state or Path(folder), broker=_settings(broker), root=root, seed=seed, behaviours=behaviours
+            chosen, state or Path(folder), broker=address, root=root, seed=seed, behaviours=behaviours
         ) as fleet,
     ):
         fleet.start()
@@ -130,7 +136,3 @@ def _root(directory: Path) -> bytes:
         raise UsageError(
             f"the root metadata {path} cannot be read ({error.strerror})", remedy="run `edgewise keys init` first"
         ) from error
-
-
-def _settings(broker: str) -> BrokerSettings:
-    return BrokerSettings(**asdict(context.broker_address(broker)))

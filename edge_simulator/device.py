@@ -11,7 +11,7 @@ from typing import Final
 from edge_agent.models.selftest import Verdict
 from edge_agent.mqtt.presence import Presence, availability
 from edge_agent.mqtt.settings import BrokerSettings
-from edge_agent.update.settings import UpdateSettings
+from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.store import StateStore
 from edge_agent.update.updater import ModelUpdates
 from edge_contract import topics

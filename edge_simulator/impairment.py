@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_agent.mqtt.link import Handler, Link
+from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
+from edge_agent.mqtt.subscriptions import Handler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

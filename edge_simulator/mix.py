@@ -22,7 +22,7 @@ class Sort:
     """Share of them that is online."""
 
 
-USUAL: Final = (
+USUAL: Final[tuple[Sort, ...]] = (
     Sort(board="Raspberry Pi 4 Model B Rev 1.4", runtime="litert 2.3.0", camera_kind="v4l2", weight=5),
     Sort(board="Raspberry Pi 5 Model B Rev 1.0", runtime="litert 2.3.0", camera_kind="picamera", weight=3),
     Sort(board="Raspberry Pi Zero 2 W Rev 1.0", runtime="tflite-runtime 2.14.0", camera_kind="mjpeg", weight=2),
