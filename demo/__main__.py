@@ -1,8 +1,9 @@
 """`python -m demo`: the main job on one machine, with real parts.
 
-Synthetic faces → training → int8 → gate → package → registry; then broker, bridge and agent; then the shipped models
-are released, pushed and activated one after the other while the agent looks at a face. The last line printed is JSON
-with what was measured.
+Synthetic faces → training → int8 → gate → package → registry; then broker, bridge and agent; then one shipped model is
+pushed while the agent looks at a face, two more agents join, and the next model is rolled out to all three: in shadow
+beside the one that answers, then, if the verdict is good, in its place. The last line printed is JSON with what was
+measured.
 """
 
 import argparse
@@ -33,9 +34,10 @@ def main() -> int:
         fleet.start()
         before = fleet.push(MODELS / "emotion-1.ewm")
         fleet.watch(given.seconds / 2 if given.seconds else 15.0)
-        after = fleet.push(MODELS / "emotion-5.ewm")
+        fleet.join()
+        rollout = fleet.roll_out(MODELS / "emotion-5.ewm")
         fleet.watch(given.seconds / 2 if given.seconds else None)
-        result = measured(fleet, before, after)
+        result = measured(fleet, before, rollout)
     sys.stdout.write(json.dumps(result) + "\n")
     return int(ExitCode.OK)
 

@@ -1,4 +1,4 @@
-"""The second half: broker, bridge and agent as real processes, releases pushed to the running agent."""
+"""The second half: broker, bridge and agents as real processes; a release is pushed, the next one rolled out."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,11 +18,15 @@ from demo import clip
 from demo.broker import Broker, free_port
 from demo.processes import Processes, tool
 from demo.steps import Steps, run
-from edge_contract.errors import EdgewiseError
+from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.package import read_file
+from edge_fleet.rollout.serving import is_served
 
 DEVICE = "demo-camera"
+FURTHER = ("demo-camera-2", "demo-camera-3")
+"""They join for the rollout."""
 GROUP = "demo"
+PLAN = Path(__file__).with_name("rollout.toml")
 UPDATE_SECONDS = 120.0
 
 
@@ -44,13 +49,12 @@ class Fleet:
 
     def start(self) -> None:
         """Make keys, start broker, bridge and agent, each ready before the next; a new fleet each time."""
-        for left in ("broker", "device", "fleet"):
+        for left in ("broker", "devices", "fleet"):
             shutil.rmtree(self._folder / left, ignore_errors=True)
-        root = self._repository / "root.json"
         with self._steps.step("signing keys") as result:
             self._edgewise("keys", "init", "--repository", str(self._repository))
             result.text = "root 2 of 3, release, online"
-        source = self._camera or str(self._clip())
+        source = self._source()
         with self._steps.step("broker") as result:
             self._broker.start()
             result.text = f"mosquitto on 127.0.0.1:{self._broker.port}"
@@ -58,9 +62,7 @@ class Fleet:
             self._processes.start("bridge", self._bridge_arguments(), lambda: self._get("-/ready") is not None)
             result.text = self.dashboard
         with self._steps.step("agent") as result:
-            config = self._agent_config(source, root)
-            arguments = [tool("edgewise-agent"), "run", "--config", str(config)]
-            self._processes.start("agent", arguments, lambda: self._metric("edgewise_up") == 1)
+            self._start_agent(DEVICE, source)
             result.text = f"watching {'camera ' + source if self._camera else 'a generated clip of a real face'}"
 
     def push(self, package: Path) -> int:
@@ -77,6 +79,45 @@ class Fleet:
             self._processes.check()
             result.text = f"{manifest.size / 1e6:.2f} MB, verified, self-tested, active"
         return self._active_release()
+
+    def join(self) -> None:
+        """Start the further agents; returns when they run what their group runs."""
+        with self._steps.step("two more agents") as result:
+            for device in FURTHER:
+                self._start_agent(device, self._source())
+            deadline = time.monotonic() + UPDATE_SECONDS
+            while {device: self._runs(device) for device in FURTHER} != dict.fromkeys(FURTHER, self._runs(DEVICE)):
+                if time.monotonic() > deadline:
+                    raise EdgewiseError("the further agents did not take the release", remedy="see .demo/logs")
+                self._processes.check()
+                time.sleep(0.5)
+            result.text = f"in group {GROUP}, on the same release"
+
+    def roll_out(self, package: Path) -> "Rollout":
+        """Release it and roll it out: in shadow on all three agents, then in one wave; return what came of it."""
+        manifest = read_file(package).manifest
+        with self._steps.step("fleet serve"):
+            served = ("fleet", "serve", "--repository", str(self._repository), "--broker", self._address)
+            self._processes.start("serve", [tool("edgewise"), *served], lambda: is_served(self._repository))
+        with self._steps.step(f"roll {manifest.name} {manifest.release} out") as result:
+            folder, broker = ("--repository", str(self._repository)), ("--broker", self._address)
+            self._edgewise("release", "add", str(package), *folder)
+            begun = ("rollout", "start", manifest.name, str(manifest.release), "--group", GROUP, "--plan", str(PLAN))
+            self._edgewise(*begun, *folder, *broker)
+            ended = (int(ExitCode.OK), int(ExitCode.ROLLOUT_HALTED))
+            told = self._edgewise("rollout", "status", "--wait", *folder, *broker, accept=ended)
+            found = Rollout(
+                faces=round(told["shadow"]["looks"]),
+                agreement=round(told["shadow"]["agreed"] / max(1, told["shadow"]["looks"]), 3),
+                verdict="pass" if told["phase"] == "completed" else "fail",
+                release=self._active_release(),
+            )
+            result.text = (
+                f"{found.verdict}: both say the same on {found.agreement:.0%} of {found.faces} faces in shadow"
+            )
+        for line in told["findings"]:
+            self._steps.say(f"  {line['text']}")
+        return found
 
     def watch(self, seconds: float | None) -> None:
         """Let it run, for so long or until Ctrl-C, and print where the dashboard is."""
@@ -122,10 +163,26 @@ class Fleet:
         return f"mqtt://127.0.0.1:{self._broker.port}"
 
     def _active_release(self) -> int:
-        """The release that the device itself reports to run, read back through the broker."""
+        """The release that the first agent runs."""
+        release = self._runs(DEVICE)
+        if release is None:
+            raise EdgewiseError(f"{DEVICE} reports no release", remedy="see .demo/logs/agent.log")
+        return release
+
+    def _runs(self, device: str) -> int | None:
+        """The release that a device itself reports to run, read back through the broker; None for none."""
         devices = self._edgewise("fleet", "ls", "--broker", self._address)["devices"]
-        reported = next(device["reported"] for device in devices if device["device"] == DEVICE)
-        return int(reported["active"]["release"])
+        reported = next((each["reported"] for each in devices if each["device"] == device), None)
+        return int(reported["active"]["release"]) if reported and reported["active"] else None
+
+    def _start_agent(self, device: str, source: str) -> None:
+        config = self._agent_config(device, source)
+        arguments = [tool("edgewise-agent"), "run", "--config", str(config)]
+        name = "agent" if device == DEVICE else device
+        self._processes.start(name, arguments, lambda: self._metric("edgewise_up", device) == 1)
+
+    def _source(self) -> str:
+        return self._camera or str(self._clip())
 
     def _clip(self) -> Path:
         path = self._folder / "clip.avi"
@@ -142,12 +199,12 @@ class Fleet:
         listen = f"127.0.0.1:{self._http}"
         return [tool("edgewise-bridge"), "run", "--broker", self._address, "--listen", listen, "--database", database]
 
-    def _agent_config(self, source: str, root: Path) -> Path:
-        path = self._folder / "agent.toml"
+    def _agent_config(self, device: str, source: str) -> Path:
+        path, root = self._folder / f"{device}.toml", self._repository / "root.json"
         text = json.dumps  # a TOML basic string is written as JSON writes one
         path.write_text(
-            f'[device]\nid = "{DEVICE}"\nsite = "demo"\ngroups = ["{GROUP}"]\n'
-            f"state_dir = {text(str(self._folder / 'device'))}\n\n"
+            f'[device]\nid = "{device}"\nsite = "demo"\ngroups = ["{GROUP}"]\n'
+            f"state_dir = {text(str(self._folder / 'devices' / device))}\n\n"
             f"[broker]\nport = {self._broker.port}\n\n"
             f"[source]\nurl = {text(source)}\nloop = true\n\n"
             f"[model]\ntrust_root = {text(str(root))}\n\n"
@@ -156,9 +213,9 @@ class Fleet:
         tomllib.loads(path.read_text())
         return path
 
-    def _edgewise(self, *arguments: str) -> dict[str, Any]:
+    def _edgewise(self, *arguments: str, accept: tuple[int, ...] = (0,)) -> dict[str, Any]:
         log = self._folder / "logs" / "edgewise.log"
-        done = run([tool("edgewise"), *arguments, "--json"], log)
+        done = run([tool("edgewise"), *arguments, "--json"], log, accept=accept)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
@@ -170,20 +227,34 @@ class Fleet:
         except (urllib.error.URLError, OSError):
             return None
 
-    def _metric(self, name: str) -> float | None:
-        """The sum of a metric's samples for this device, or None when there is none."""
+    def _metric(self, name: str, device: str = DEVICE) -> float | None:
+        """The sum of a metric's samples for a device, or None when there is none."""
         text = self._get("metrics")
         values = [
             sample.value
             for family in text_string_to_metric_families(text or "")
             for sample in family.samples
-            if sample.name == name and sample.labels.get("device") == DEVICE
+            if sample.name == name and sample.labels.get("device") == device
         ]
         return sum(values) if values else None
 
 
-def measured(fleet: Fleet, before: int, after: int) -> dict[str, Any]:
-    """What this run measured, ending the agent."""
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What came of a rollout."""
+
+    faces: int
+    """Looked at by both releases."""
+    agreement: float
+    """Share of them on which both named the same label."""
+    verdict: str
+    """`pass`, and the release runs; `fail`, and it went back."""
+    release: int
+    """What runs now."""
+
+
+def measured(fleet: Fleet, before: int, rollout: Rollout) -> dict[str, Any]:
+    """What this run measured, ending the first agent, which ran from the start."""
     scraped = fleet.scraped()
     summary = fleet.end_agent()
     return {
@@ -191,7 +262,10 @@ def measured(fleet: Fleet, before: int, after: int) -> dict[str, Any]:
         "dropped": summary["dropped"],
         "predictions": summary["predictions"],
         "release_before": before,
-        "release_after": after,
+        "release_after": rollout.release,
+        "shadow_faces": rollout.faces,
+        "agreement": rollout.agreement,
+        "verdict": rollout.verdict,
         "p95_ms": summary["p95_ms"],
         "metrics_scraped": scraped,
     }

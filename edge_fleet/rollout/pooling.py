@@ -68,6 +68,14 @@ def pooled(
     return everyone, of_kind
 
 
+def together(evidence: Mapping[str, Evidence]) -> Pooled:
+    """All devices together."""
+    everyone, heavy = Pooled(), held(evidence)
+    for device, one in evidence.items():
+        everyone.add(one, heavy[device])
+    return everyone
+
+
 def alike(evidence: Mapping[str, Evidence], heavy: Mapping[str, float]) -> float:
     """How many looks count as one: the scatter between stretches, against that of independent looks."""
     scatter = expected = 0.0

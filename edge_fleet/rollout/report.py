@@ -8,9 +8,10 @@ from msgspec import to_builtins
 
 from edge_contract.trust import DesiredState
 from edge_fleet.devices.view import Device
-from edge_fleet.rollout import machine, sighting
+from edge_fleet.rollout import evidence, machine, sighting
 from edge_fleet.rollout.machine import State
 from edge_fleet.rollout.members import members
+from edge_fleet.rollout.pooling import Pooled, together
 from edge_fleet.rollout.standing import Standing
 from edge_fleet.rollout.standings import standings
 from edge_fleet.rollout.store import RolloutStore
@@ -27,6 +28,8 @@ class Report:
     """Devices of the group that are in no stage that began."""
     planned: tuple[int, ...]
     """For each stage, how many of the group's devices it has, as the group is now."""
+    shadow: Pooled
+    """What all devices together compared so far."""
     waits_for: str
     now: float
 
@@ -43,6 +46,7 @@ class Report:
             "reason": state.reason,
             "waits_for": self.waits_for,
             "outcome": None if state.verdict is None else state.verdict.outcome,
+            "shadow": to_builtins(self.shadow),
             "findings": [] if state.verdict is None else to_builtins(state.verdict.findings),
             "stages": [
                 {
@@ -70,4 +74,5 @@ def report(
     if state.begun and state.phase not in machine.ENDED:
         sightings = store.devices(state.id, "sighting", sighting.decode)
         found = standings(state, len(state.begun) - 1, known, states, sightings, lambda _: now, now).devices
-    return Report(state, found, len(following) - len(found), planned, machine.waits_for(state, now), now)
+    compared = together(store.devices(state.id, "evidence", evidence.decode))
+    return Report(state, found, len(following) - len(found), planned, compared, machine.waits_for(state, now), now)
