@@ -243,7 +243,7 @@ def main() -> None:
     }
     without_shadow: tuple[Fault, ...] = ("worse", "neutral", "slow")
     alone: dict[Fault, list[Outcome]] = {
-        fault: [canary(np.random.default_rng(hash_of(fault, 10**6 + n)), fault) for n in range(given.bad // 6)]
+        fault: [canary(np.random.default_rng(hash_of(fault, 10**6 + n)), fault) for n in range(given.bad // 10)]
         for fault in without_shadow
     }
     result = summary(runs, alone)

@@ -38,25 +38,25 @@ KIND_OF: Final = [Kind(board=f"board-{number % BOARDS}", runtime="litert", camer
 INVOKE_S: Final = np.array([0.004, 0.006, 0.010, 0.030])
 
 Sums = NDArray[np.float64]
-"""[cameras, stretches, measures]: faces, errors, confidence, seconds, then each label."""
+"""As drawn, [cameras, stretches, measures]: faces, errors, confidence, seconds, then each label."""
 
 
 def canary(rng: np.random.Generator, fault: Fault) -> Outcome:
     """How the waves of one release end: passed by all, failed in one, or waiting for a person in one."""
     state = _State(rng)
-    before = state.draw(BEFORE, np.zeros(CAMERAS, bool), "")
+    before = _summed(state.draw(BEFORE, np.zeros(CAMERAS, bool), ""))
     order = rng.permutation(CAMERAS)
     for number, size in enumerate(WAVES, 1):
         inside = np.zeros(CAMERAS, bool)
         inside[order[:size]] = True
-        after = state.draw(LOOK_EVERY, inside, fault)
+        stretches, after = LOOK_EVERY, _summed(state.draw(LOOK_EVERY, inside, fault))
         outcome = Outcome.INCONCLUSIVE
-        while outcome is Outcome.INCONCLUSIVE and after.shape[1] < LONGEST:
-            after = np.concatenate([after, state.draw(LOOK_EVERY, inside, fault)], axis=1)
-            outcome = _judge(number, inside, before, after)
+        while outcome is Outcome.INCONCLUSIVE and stretches < LONGEST:
+            stretches, after = stretches + LOOK_EVERY, after + _summed(state.draw(LOOK_EVERY, inside, fault))
+            outcome = _judge(number, inside, before, after, stretches)
         if outcome is not Outcome.PASS:
             return outcome
-        before = np.concatenate([before, np.where(inside[:, None, None], 0.0, after)], axis=1)
+        before = before + np.where(inside[:, None, None], 0.0, after)
     return Outcome.PASS
 
 
@@ -117,7 +117,16 @@ def _confusions(fault: Fault) -> NDArray[np.float64]:
     return table
 
 
-def _judge(number: int, inside: NDArray[np.bool_], before: Sums, after: Sums) -> Outcome:
+def _summed(drawn: Sums) -> Sums:
+    """Over stretches, [cameras, measures, 6]: what a `Series` of each measure holds."""
+    faces = drawn[:, :, :1]
+    weights = np.concatenate([faces + drawn[:, :, 1:2], np.broadcast_to(faces, (*faces.shape[:2], 9))], axis=2)
+    values = drawn[:, :, 1:]
+    parts = ((weights > 0).astype(float), weights, values, weights**2, weights * values, values**2)
+    return np.stack([part.sum(axis=1) for part in parts], axis=2)
+
+
+def _judge(number: int, inside: NDArray[np.bool_], before: Sums, after: Sums, stretches: int) -> Outcome:
     old, new = _answers(before), _answers(after)
     standings, wave, controls = [], {}, {}
     for camera in range(CAMERAS):
@@ -127,28 +136,14 @@ def _judge(number: int, inside: NDArray[np.bool_], before: Sums, after: Sums) ->
             wave[name] = Evidence(release="a" * 64, wave=number, before=old[camera], trial=new[camera])
         else:
             controls[name] = Evidence(release="a" * 64, wave=number, before=old[camera], kept=new[camera])
-    return judge_wave(DEFAULT, standings, wave, controls, now=after.shape[1] * 120.0).outcome
+    return judge_wave(DEFAULT, standings, wave, controls, now=stretches * 120.0).outcome
 
 
 def _answers(sums: Sums) -> list[Answers]:
     """As `Evidence` holds them."""
-    faces, errors = sums[:, :, 0], sums[:, :, 1]
-    by_measure = [
-        _series(faces + errors, errors), _series(faces, sums[:, :, 2]), _series(faces, sums[:, :, 3]),
-        *(_series(faces, sums[:, :, 4 + label]) for label in range(7)),
-    ]  # fmt: skip
-    return [
-        Answers(
-            errors=by_measure[0][camera],
-            confidence=by_measure[1][camera],
-            latency=by_measure[2][camera],
-            mix={label: by_measure[3 + place][camera] for place, label in enumerate(NAMES)},
-        )
-        for camera in range(CAMERAS)
-    ]
-
-
-def _series(weight: NDArray[np.float64], value: NDArray[np.float64]) -> list[Series]:
-    parts = (weight, value, weight**2, weight * value, value**2)
-    sums = np.stack([(weight > 0).sum(axis=1), *(part.sum(axis=1) for part in parts)], axis=1).tolist()
-    return [Series(int(row[0]), *row[1:]) for row in sums]
+    found = []
+    for camera in sums.tolist():
+        errors, confidence, latency, *labels = (Series(int(row[0]), *row[1:]) for row in camera)
+        mix = dict(zip(NAMES, labels, strict=True))
+        found.append(Answers(errors=errors, confidence=confidence, latency=latency, mix=mix))
+    return found

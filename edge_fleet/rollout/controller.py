@@ -35,6 +35,11 @@ from edge_fleet.rollout.verdict import Verdict
 from edge_fleet.rollout.wave_gate import judge_before
 
 JUDGE_EVERY_S: Final = 3.0
+_REPEATED: Final = 100
+_NOT_ACKNOWLEDGED: Final = (
+    "devices send the same telemetry again and again, because nobody acknowledges it: start `edgewise-bridge`, or no "
+    "gate learns anything new."
+)
 _AWAY_S: Final = 60.0  # between two turns: the machine slept, or its clock was set
 
 
@@ -46,6 +51,8 @@ class _Kept:
     evidence: dict[str, Evidence]
     changed: set[str] = field(default_factory=set)
     """Devices whose evidence is to be written down."""
+    repeated: int = 0
+    """Windows in a row that were known: what devices do to which nobody acknowledges theirs."""
 
 
 class Controller:
@@ -89,10 +96,14 @@ class Controller:
                     raise
                 if self._said.get(state.id) != str(known):
                     self._said[state.id] = str(known)
-                    self._say(f"{state.id}: {known}")
-                    with contextlib.suppress(sqlite3.Error):
-                        self._store.note(state.id, Entry("trouble", str(known)), now)
+                    self._trouble(state.id, str(known))
         self._last = now
+
+    def _trouble(self, rollout: str, text: str) -> None:
+        """Said, and in the ledger for who looks there, as far as the disk takes it."""
+        self._say(f"{rollout}: {text}")
+        with contextlib.suppress(sqlite3.Error):
+            self._store.note(rollout, Entry("trouble", text), self._now())
 
     def _take_in(self, rollouts: list[State], now: float) -> None:
         """Fold what arrived. After a time away, nobody was silent and nobody was late: this side did not listen."""
@@ -135,7 +146,14 @@ class Controller:
         for state in concerned:
             kept = self._rollouts[state.id]
             before = kept.evidence.get(device) or evidence.begin(state.release)
-            kept.evidence[device] = before.take(telemetry, machine.stage_number(state))
+            after = before.take(telemetry, machine.stage_number(state))
+            if after is before:
+                kept.repeated += 1
+                if kept.repeated == _REPEATED:
+                    self._trouble(state.id, _NOT_ACKNOWLEDGED)
+                continue
+            kept.repeated = 0
+            kept.evidence[device] = after
             kept.changed.add(device)
 
     def _conduct(self, state: State) -> None:

@@ -28,7 +28,7 @@ def why(device: Device, states: Mapping[str, DesiredState], rollout: State | Non
     waits = _waits(device, state, to_run, shadows, now)
     if waits:
         return f"{runs} and {wish}; {waits}."
-    return f"{runs}, as it is to, {_whose(state, device.id)}{_beside(shadows)}{_later(rollout, state, device.id, now)}."
+    return f"{runs}{_beside(shadows)}, as it is to, {_whose(state, device.id)}{_later(rollout, state, device.id, now)}."
 
 
 def followed(device: Device, states: Mapping[str, DesiredState]) -> str | None:

@@ -31,9 +31,9 @@ QUICK = ("--shadow", "0", "--waves", "1,100%", "--soak", "0s", "--plan")
 
 
 class Side:
-    """A release side by its command line; group `lab` runs tiny 1."""
+    """A release side by its command line; a group runs tiny 1."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, group: str = "lab") -> None:
         self.folder, self.port = folder, port
         self.directory = folder / "fleet"
         self.environment = {
@@ -44,7 +44,7 @@ class Side:
         self("keys", "init")
         for release in (1, 2):
             self("release", str(FIXTURES / f"tiny-{release}.ewm"))
-        self("push", "tiny", "1", "--group", "lab")
+        self("push", "tiny", "1", "--group", group)
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, arguments, env=self.environment)

@@ -65,6 +65,7 @@ class ScriptedDevice:
         self._runs, self._session, self._sequence = runs, int(time.time()), 0
         self._challenger: ModelRef | None = None
         self._looks, self._lock = 0, threading.Lock()
+        self._window: Telemetry | None = None
         self._reported = Reported(
             device=id_, session=self._session, active=runs, state=UpdateState.COMMITTED, target=runs, time=time.time()
         )
@@ -111,7 +112,13 @@ class ScriptedDevice:
                 emotions={}, stages={}, confidence=nothing, gauges={}, shadow=shadow, session=self._session,
                 sequence=self._sequence, oldest=(self._session, 1),
             )  # fmt: skip
-        self._publish("telemetry", window, retain=False)
+        self._window = window
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Send the last window again."""
+        assert self._window is not None
+        self._publish("telemetry", self._window, retain=False)
 
     def _shadow(self, agreed: int) -> ShadowCounts:
         assert self._challenger is not None

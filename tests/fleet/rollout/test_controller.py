@@ -239,6 +239,21 @@ def test_a_damaged_desired_state_is_said_and_ends_nothing(fleet: Fleet) -> None:
     assert fleet.until(ended).phase is Phase.COMPLETED
 
 
+def test_telemetry_that_nobody_acknowledges_is_said(fleet: Fleet) -> None:
+    fleet.join(IDS[:2])
+    fleet.start(replace(QUICK, shadow=ShadowGate(share=1.0)))
+    fleet.until(lambda state: state.phase is Phase.SHADOW and not machine.due(state))
+    fleet.devices[IDS[0]].look(1)
+
+    def repeat() -> None:
+        for _ in range(20):
+            fleet.devices[IDS[0]].repeat()
+        fleet.controller.turn()
+
+    eventually(lambda: "trouble" in fleet.actions(), "it is said", repeat)
+    assert len([text for text in fleet.said if "start `edgewise-bridge`" in text]) == 1
+
+
 def test_an_operator_decides_while_it_runs(fleet: Fleet) -> None:
     fleet.join()
     fleet.start(replace(QUICK, approve=(2,)))

@@ -64,7 +64,7 @@ IN_LAB = f"for its place in group lab, {PLACE:.4f}, is"
         (
             device(UpdateState.SHADOWING),
             [state(wave=replace(ALL, mode="shadow"))],
-            f"cam-1 runs emotion 5, as it is to, {IN_LAB} under the wave's 1 with emotion 6 in shadow beside it.",
+            f"cam-1 runs emotion 5 with emotion 6 in shadow beside it, as it is to, {IN_LAB} under the wave's 1.",
         ),
         (
             device(UpdateState.SELFTEST),
