@@ -113,7 +113,7 @@ def devices(  # one a switch
             typer.echo(json.dumps(summary) if as_json else f"\n{_line(fleet)}")
 
 
-def _line(fleet: SimulatedFleet) -> str:
+def _line(fleet: "SimulatedFleet") -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(fleet.states().items()))
     return f"{fleet.connected} connected; {states or 'nothing reported'}".ljust(100)
 
