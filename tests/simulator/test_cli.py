@@ -34,10 +34,10 @@ def test_devices_come_and_go_and_the_last_line_says_how_they_stood(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("0",), "0"),
+        (("0",), "greater than or equal to 1"),
         (("3", "--prefix", "Not An Id"), "is not usable"),
         (("3", "--group", "a/b"), "is not usable"),
-        (("3", "--loss", "2"), "2"),
+        (("3", "--loss", "2"), "less than or equal to 1"),
         (("3", "--behave", "worse:0.1"), "--behave DIGEST="),
         (("3", "--behave", "abc=odd"), "no way for a model to behave"),
         (("3", "--repository", "/nowhere"), "edgewise keys init"),
