@@ -231,7 +231,7 @@ class Controller:
                     due.model,
                     wave=due.wave,
                     retried=0 if says is None else says.state.retry,
-                    issued=state.started,  # its waves are one wish: one for another group of a device may be later
+                    issued=state.started,  # its waves are one order: one for another group of a device may be later
                 )
             )
             return self._stepped(rollout, machine.Issued(due, issued.state.revision))

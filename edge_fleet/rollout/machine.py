@@ -5,7 +5,7 @@ anything is published. What is to be published is a function of the state (`due`
 kill it is simply done again, and what is issued already is not issued twice.
 
     waiting → shadow → waiting → wave 1 → … → waiting → wave n → completed
-       └───────┴── a gate fails or the release is withdrawn: halted; a person: aborted; a newer desired state: superseded ──┘
+       └───────┴── a gate fails, the release is withdrawn: halted; a person: aborted; a newer state: superseded ──┘
 
 `waiting` is passed at once where no approval is asked for and a window is open. A pause is no phase: it stops what
 advances, and not what protects. So a paused rollout, or one that waits for an approval, still halts where its devices

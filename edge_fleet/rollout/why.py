@@ -24,10 +24,10 @@ def why(device: Device, states: Mapping[str, DesiredState], rollout: State | Non
         return f"{runs}; nothing is desired for it{groups}."
     to_run = assigned(state, device.id)
     shadows = _shadows(state, device.id)
-    wish = f"is to run {_model(to_run)}{_beside(shadows)}, {_whose(state, device.id)}"
+    desired = f"is to run {_model(to_run)}{_beside(shadows)}, {_whose(state, device.id)}"
     waits = _waits(device, state, to_run, shadows, now)
     if waits:
-        return f"{runs} and {wish}; {waits}."
+        return f"{runs} and {desired}; {waits}."
     return f"{runs}{_beside(shadows)}, as it is to, {_whose(state, device.id)}{_later(rollout, state, device.id, now)}."
 
 
