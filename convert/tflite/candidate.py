@@ -49,14 +49,16 @@ def describe(model: bytes, labels: tuple[str, ...], images: Images, crop: FaceCr
     listed = goldens.shortlist(delegated)
     exact = _answers(model, manifest, pictures[listed], delegates=False)
     # The two runtimes' reference kernels round a softmax differently now and then; what is known of both is kept.
-    older = ask(TFLITE_RUNTIME, model, manifest, pictures[listed], delegates=False) if TFLITE_RUNTIME.present else None
+    older = (
+        ask(TFLITE_RUNTIME, model, manifest, pictures[listed], delegates=(False,)) if TFLITE_RUNTIME.present else None
+    )
     known = exact if older is None or older.outputs is None else older.outputs
     chosen = goldens.choose(listed, exact, delegated[listed], (exact == known).all(axis=1))
     return msgspec.structs.replace(manifest, goldens=goldens.pack(pictures[listed][chosen], exact[chosen]))
 
 
 def _answers(model: bytes, manifest: ModelManifest, pictures: NDArray[np.uint8], *, delegates: bool) -> NDArray[Any]:
-    answer = ask(LITERT, model, manifest, pictures, delegates=delegates)
+    answer = ask(LITERT, model, manifest, pictures, delegates=(delegates,))
     if answer.outputs is None:
         raise EdgewiseError(f"the converted model does not run on the reference runtime: {answer.failure}.")
     return answer.outputs

@@ -26,7 +26,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     count: int
     """Inputs in `inputs.u8`."""
-    delegates: bool
+    delegates: tuple[bool, ...] = (True,)
+    """Whether the runtime's own delegates are used; with several, all inputs are answered in each of these ways."""
     threads: int = 1
     timed: int = 0
     """Invocations to time after the answers; 0 times none."""
@@ -40,7 +41,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cold_start: float = 0.0
     """Seconds from the file's bytes to the first answer."""
     memory: int = 0
-    """Bytes of resident memory that loading and running the model added."""
+    """Bytes of resident memory that loading and running the model added, in the first way."""
     resident: int = 0
     """Bytes of resident memory of the whole process with the model running."""
     seconds: tuple[float, ...] = ()
@@ -55,23 +56,26 @@ def main(folder: Path) -> int:
     model = (folder / "model.tflite").read_bytes()
     limit_memory(_LARGEST)
     before, start = status_bytes("VmRSS"), time.perf_counter()
+    answers, report = [], Report(runtime="")
     try:
-        classifier = Classifier(model, manifest, threads=request.threads, delegates=request.delegates)
-        answers = [classifier.raw(inputs[0]).copy()]
-        cold_start = time.perf_counter() - start
-        answers += [classifier.raw(tensor).copy() for tensor in inputs[1:]]
+        for delegates in request.delegates:
+            classifier = Classifier(model, manifest, threads=request.threads, delegates=delegates)
+            answers.append(classifier.raw(inputs[0]).copy())
+            cold_start = time.perf_counter() - start
+            answers += [classifier.raw(tensor).copy() for tensor in inputs[1:]]
+            if not report.runtime:
+                seconds = _time(classifier, inputs[0], request.timed) if request.timed else ()
+                resident = status_bytes("VmRSS")
+                report = Report(
+                    runtime=classifier.runtime,
+                    cold_start=cold_start,
+                    memory=max(0, resident - before),
+                    resident=resident,
+                    seconds=seconds,
+                )
     except EdgewiseError as error:
         return _write(folder, Report(runtime="", refused=str(error)))
-    seconds = _time(classifier, inputs[0], request.timed) if request.timed else ()
     np.concatenate(answers).tofile(folder / "outputs.raw")
-    resident = status_bytes("VmRSS")
-    report = Report(
-        runtime=classifier.runtime,
-        cold_start=cold_start,
-        memory=max(0, resident - before),
-        resident=resident,
-        seconds=seconds,
-    )
     return _write(folder, report)
 
 

@@ -50,7 +50,7 @@ class Answer:
 
     report: Report
     outputs: NDArray[np.generic] | None
-    """Raw answers [N, labels], None when the model was refused or the process died."""
+    """Raw answers [N for each way, labels], None when the model was refused or the process died."""
 
     @property
     def failure(self) -> str:
@@ -64,18 +64,19 @@ def ask(
     manifest: ModelManifest,
     inputs: NDArray[np.uint8],
     *,
-    delegates: bool = True,
+    delegates: Sequence[bool] = (True,),
     timed: int = 0,
     prefix: Sequence[str] = (),
 ) -> Answer:
-    """Run `inputs` [N, height, width, channels] through the model on this runtime.
+    """Run `inputs` [N, height, width, channels] through the model on this runtime, once for each of `delegates`.
 
+    The answers stand one after the other, N for each: with the runtime's own delegates (True) or its built-in kernels.
     `prefix` goes before the interpreter's command, such as an emulator. Nothing here raises for what the model does:
     a refusal, a crash and a hang are in the answer.
     """
     with tempfile.TemporaryDirectory(prefix="edgewise-probe-") as name:
         folder = Path(name)
-        request = Request(count=len(inputs), delegates=delegates, timed=timed)
+        request = Request(count=len(inputs), delegates=tuple(delegates), timed=timed)
         (folder / "request.json").write_bytes(msgspec.json.encode(request))
         (folder / "manifest.json").write_bytes(encode(manifest))
         (folder / "model.tflite").write_bytes(model)
@@ -87,7 +88,7 @@ def ask(
         if report.refused:
             return Answer(report, None)
         outputs = np.fromfile(folder / "outputs.raw", manifest.output.dtype)
-        return Answer(report, outputs.reshape(len(inputs), len(manifest.labels)))
+        return Answer(report, outputs.reshape(len(delegates) * len(inputs), len(manifest.labels)))
 
 
 def _run(command: list[str]) -> str:

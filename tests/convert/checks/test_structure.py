@@ -35,7 +35,7 @@ def test_the_oldest_runtime_takes_each_operator_up_to_the_listed_version_and_no_
             for version, runs in ((limit, True), (limit + 1, False)):
                 model = edited(whole, lambda tree, to=(name, version): set_version(tree, *to))
                 manifest = msgspec.structs.replace(converted.candidate, digest=digest_of(model), size=len(model))
-                answer = runtimes.ask(runtimes.TFLITE_RUNTIME, model, manifest, data.images[:1], delegates=False)
+                answer = runtimes.ask(runtimes.TFLITE_RUNTIME, model, manifest, data.images[:1], delegates=(False,))
                 assert (answer.outputs is not None) is runs, (name, version, answer.failure)
     assert {"CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "QUANTIZE", "RESHAPE", "SOFTMAX"} | OFTEN_USED <= names
 
@@ -78,7 +78,7 @@ def test_what_networks_of_others_are_made_of_runs_on_both_runtimes_alike(trained
         pytest.skip("the environment .venv-tflite is absent (make setup-tflite)")
     manifest = msgspec.structs.replace(converted.candidate, digest=digest_of(model), size=len(model))
     images = data.images[:50]
-    ours, theirs = (runtimes.ask(one, model, manifest, images, delegates=False) for one in runtimes.MATRIX)
+    ours, theirs = (runtimes.ask(one, model, manifest, images, delegates=(False,)) for one in runtimes.MATRIX)
     assert ours.outputs is not None
     assert theirs.outputs is not None, theirs.failure
     assert np.array_equal(ours.outputs, theirs.outputs)
