@@ -57,6 +57,7 @@ def test_every_layer_is_reported_with_its_noise(converted_folder: Path, converte
     assert "conv1" in (converted_folder / "layers.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_network_gives_the_same_files(trained: Trained, converted_folder: Path, tmp_path: Path) -> None:
     run(trained.path, trained.data, tmp_path)
     for name in (artifacts.FLOAT, artifacts.INT8, artifacts.CANDIDATE, artifacts.REFERENCE):

@@ -119,6 +119,7 @@ def test_a_damaged_conversion_record_is_one_sentence(
     assert "\n" not in said
 
 
+@pytest.mark.slow
 def test_the_backend_that_trained_does_not_matter_to_converting() -> None:
     script = "from convert.tflite.conversion import keras_on_tensorflow; print(keras_on_tensorflow().backend.backend())"
     environment = {**os.environ, "KERAS_BACKEND": "torch"}

@@ -43,6 +43,7 @@ def script(page: str, *, broker: int, dashboard: int) -> str:
     return f"set -e\ntrap 'kill $(jobs -p); wait' EXIT\n{commands}\n{UNTIL_BACK}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_machine_becomes_a_fleet_of_one_by_the_commands_of_the_page(
     broker: Broker, portrait: NDArray[np.uint8], tmp_path: Path

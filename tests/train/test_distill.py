@@ -20,6 +20,7 @@ NOTHING = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_a_teachers_views(shapes_run: Path, tmp_path: Path) -> None:
     data = shapes()
     rows = data.split_indices("train")

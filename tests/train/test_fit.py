@@ -70,6 +70,7 @@ def test_the_run_stands_in_mlflow_with_curve_pictures_and_machine(trained: tuple
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_weights_as_an_uninterrupted_one(
     trained: tuple[Path, TrainParams, Fitted], tmp_path: Path
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_message_this_broker_never_takes_does_not_hold_back_the_rest(tmp_path:
     assert device.spool.dropped["prediction"] == 1
 
 
+@pytest.mark.slow
 def test_broker_away_and_the_agent_killed_ten_times_nothing_is_missing_and_nothing_twice(
     broker: Broker, tmp_path: Path
 ) -> None:

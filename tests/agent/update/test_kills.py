@@ -74,6 +74,7 @@ def side(tmp_path: Path, broker: Broker) -> ReleaseSide:
     return side
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_around_every_transition_of_one_update_it_still_ends_committed(
     tmp_path: Path, side: ReleaseSide, moment: str

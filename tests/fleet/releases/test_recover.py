@@ -85,6 +85,7 @@ def pushed_again(side: ReleaseSide, device: Device) -> None:
     eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the second release")
 
 
+@pytest.mark.slow
 def test_after_a_clock_that_was_wrong_by_months_a_new_online_key_sets_devices_right(
     side: ReleaseSide, device: Device
 ) -> None:
@@ -144,6 +145,7 @@ def test_an_old_copy_of_the_folder_publishes_nothing_and_takes_over_what_the_bro
     eventually(lambda: device.reported.active == first and device.reported.state == "committed", "the next push")
 
 
+@pytest.mark.slow
 def test_an_old_copy_without_the_online_key_of_today_says_so_and_gets_a_new_one(
     tmp_path: Path, side: ReleaseSide, device: Device
 ) -> None:
@@ -269,6 +271,7 @@ def test_above_the_last_revision_nothing_is_signed_and_the_way_out_is_named(side
         side.desired.issue(scope, tiny(1).manifest.ref)
 
 
+@pytest.mark.slow
 def test_a_new_online_key_changes_nothing_on_a_device_that_was_well(side: ReleaseSide, device: Device) -> None:
     """Two groups' states change signer and neither overtakes the other: what was asked for last stays in force."""
     succeeds(side, "push", "tiny", "1", "--group", "zoo")

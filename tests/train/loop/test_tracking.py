@@ -108,6 +108,7 @@ def test_a_store_that_is_lost_in_the_middle_is_said_once_and_told_the_rest_when_
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_a_training_without_its_store_ends_well_and_its_result_names_no_run(tmp_path: Path) -> None:
     said: list[str] = []
     params = settings(tmp_path, epochs=1, tracking_uri="http://127.0.0.1:9")
