@@ -20,13 +20,13 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.agent_memory import Memory, Sample, read
-from demo.broker import Broker
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.messages import Ack, Prediction, ShadowCounts, Telemetry, decode, encode
 from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.repository import Repository
+from edge_simulator.broker import Broker
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 MODEL: Final = REPOSITORY / "models" / "emotion-5.ewm"

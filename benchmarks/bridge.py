@@ -30,7 +30,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from rich.console import Console
 from rich.table import Table
 
-from demo.broker import Broker
 from edge_bridge.bridge import Bridge
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState
@@ -38,6 +37,7 @@ from edge_bridge.metrics import exposition
 from edge_bridge.settings import BridgeSettings, BrokerSettings, LimitSettings, MetricSettings
 from edge_contract import messages, topics
 from edge_contract.messages import STAGE_BOUNDS, STAGES, Availability
+from edge_simulator.broker import Broker
 from tests.bridge.publisher import LABELS, info, prediction, reported, telemetry
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "bridge.json"

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.push_devices import BASE, WHOLE
-from demo.broker import Broker
 from edge_contract import limits, package, topics
 from edge_contract.manifest import digest_of
 from edge_fleet.devices.view import Fleet
@@ -39,6 +38,7 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.releases.releases import Releases
 from edge_fleet.releases.repository import Repository
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 
 MODEL: Final = Path("models/emotion-5.ewm")
 GROUP: Final = "bench"

@@ -15,12 +15,12 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo import clip
-from demo.broker import Broker, free_port
 from demo.processes import Processes, tool
 from demo.steps import Steps, run
 from edge_contract.errors import EdgewiseError, ExitCode
 from edge_contract.package import read_file
 from edge_fleet.rollout.serving import is_served
+from edge_simulator.broker import Broker, free_port
 
 DEVICE = "demo-camera"
 FURTHER = ("demo-camera-2", "demo-camera-3")

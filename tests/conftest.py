@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from demo.broker import Broker
 from edge_contract.package import ModelPackage, read_file
+from edge_simulator.broker import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

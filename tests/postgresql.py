@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import free_port
+from edge_simulator.broker import free_port
 
 
 @pytest.fixture(scope="session")

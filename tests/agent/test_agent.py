@@ -20,7 +20,6 @@ import cv2
 import numpy as np
 import pytest
 
-from demo.broker import Broker, free_port
 from edge_agent import settings_file
 from edge_agent.agent import Agent
 from edge_agent.system.systemd import ServiceManager
@@ -45,6 +44,7 @@ from edge_contract.wave import ShadowTerms
 from edge_fleet.devices.commands import DeviceCommands, arguments_of
 from edge_fleet.link import Link as FleetLink
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker, free_port
 from tests.agent.agent_process import DEVICE, FIXTURES, REPOSITORY, AgentProcess, Subscriber, render_clip
 from tests.agent.update.update_bench import ReleaseSide, tiny
 from tests.eventually import eventually

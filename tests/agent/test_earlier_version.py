@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from demo.broker import Broker, free_port
 from edge_contract.messages import Availability, CommandResult, Reported, decode
+from edge_simulator.broker import Broker, free_port
 from edge_vision.classifier import runtime
 from tests import earlier_version
 from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, render_clip

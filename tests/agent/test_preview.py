@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from demo.broker import free_port
 from edge_agent.inference.events import ShownFace
 from edge_agent.preview import MjpegPreview
 from edge_agent.settings import PreviewSettings
 from edge_contract.errors import EdgewiseError
+from edge_simulator.broker import free_port
 from edge_vision.picture import Box
 
 

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 
-from demo.broker import free_port
 from edge_agent import agent as agent_module
 from edge_agent import settings_file
 from edge_agent.agent import Agent
@@ -23,6 +22,7 @@ from edge_agent.system.liveness import SILENT_S, trouble
 from edge_agent.system.systemd import ServiceManager
 from edge_agent.telemetry import delivery
 from edge_agent.update import updater
+from edge_simulator.broker import free_port
 from edge_vision.faces import Face
 from edge_vision.picture import Pixels
 from tests.agent.agent_process import FIXTURES

@@ -16,12 +16,12 @@ from typing import Final
 import pytest
 
 from demo import clip as clip_of_a_face
-from demo.broker import Broker
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import messages, topics
 from edge_contract.messages import Availability, Info, Prediction, Telemetry
 from edge_contract.package import read_file
+from edge_simulator.broker import Broker
 from tests.arm64.conftest import Counts
 from tests.arm64.emulated import CORTEX_A72, CORTEX_A76, REPOSITORY, SHIPPED, EmulatedDevice
 

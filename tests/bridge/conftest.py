@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from demo.broker import Broker
+from edge_simulator.broker import Broker
 from tests.bridge.process import BridgeProcess
 from tests.postgresql import postgresql
 

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-from demo.broker import free_port
+from edge_simulator.broker import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from demo.broker import Broker
 from edge_bridge.storage.store import Store
 from edge_contract import limits, messages, topics
 from edge_contract.messages import Key
+from edge_simulator.broker import Broker
 from tests.bridge.conftest import Standing
 from tests.bridge.process import BridgeProcess
 from tests.bridge.publisher import Publisher, prediction, telemetry

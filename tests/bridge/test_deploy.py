@@ -14,8 +14,8 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from demo.broker import free_port
 from edge_bridge.storage.store import Store
+from edge_simulator.broker import free_port
 from tests.bridge.certificates import Authority
 from tests.bridge.conftest import Standing
 from tests.bridge.process import REPOSITORY, BridgeProcess

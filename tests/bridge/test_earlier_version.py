@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from demo.broker import Broker
+from edge_simulator.broker import Broker
 from tests import earlier_version
 from tests.agent.agent_process import AgentProcess, render_clip
 from tests.bridge.process import REPOSITORY, BridgeProcess

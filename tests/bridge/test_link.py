@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
 from edge_bridge import link as link_module
 from edge_bridge.link import Link
 from edge_bridge.settings import BrokerSettings
+from edge_simulator.broker import Broker
 from tests.eventually import eventually
 
 

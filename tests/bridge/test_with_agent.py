@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from demo.broker import Broker
 from edge_bridge.storage.store import Store
+from edge_simulator.broker import Broker
 from tests.bridge.process import REPOSITORY, BridgeProcess
 
 _SETTINGS = """

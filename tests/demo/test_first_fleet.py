@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from demo.broker import Broker, free_port
+from edge_simulator.broker import Broker, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNTIL_BACK = """

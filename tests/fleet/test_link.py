@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.broker import Broker
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Need, encode
 from edge_fleet.link import Arrived, Link
 from edge_fleet.releases.needs import FIRST_PAUSE_S, LONGEST_PAUSE_S, Needs
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 from tests.bridge.test_deploy import FleetBroker
 from tests.eventually import PATIENCE_S, eventually
 from tests.fleet.commands.test_release import TINY, Command

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
 from edge_contract.errors import ExitCode
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import ReleaseSide
 
 COMMAND = [sys.executable, "-c", "from edge_fleet.cli import main; main()", "simulate", "devices"]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
 from edge_agent.models.selftest import Verdict
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
@@ -17,6 +16,7 @@ from edge_fleet.devices.watch import read_fleet
 from edge_fleet.link import Arrived, Link
 from edge_mqtt.address import BrokerAddress
 from edge_simulator import mix
+from edge_simulator.broker import Broker
 from edge_simulator.device import SimulatedDevice, Site
 from edge_simulator.faces import parse_behaviour
 from edge_simulator.fleet import SimulatedFleet

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from demo.broker import Broker
 from edge_agent.commands.receiver import LONGEST_LIFE_S, Commands, accept
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
@@ -16,6 +15,7 @@ from edge_contract.envelope import seal, unseal
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.messages import Command, CommandResult, decode
 from edge_contract.trust import COMMAND_TYPE, DESIRED_TYPE, SignedCommand
+from edge_simulator.broker import Broker
 from tests.agent.agent_process import Subscriber
 from tests.eventually import eventually
 

@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 import pytest
 
-from demo.broker import Broker, free_port
 from edge_agent.mqtt import link as link_module
 from edge_agent.mqtt.backoff import (
     RECONNECT_FIRST_S,
@@ -27,6 +26,7 @@ from edge_agent.mqtt.client import OUTBOX
 from edge_agent.mqtt.link import Handler, Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.errors import MessageError, UsageError
+from edge_simulator.broker import Broker, free_port
 from tests.eventually import PATIENCE_S, eventually
 
 

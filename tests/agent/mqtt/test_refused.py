@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.broker import Broker
 from edge_agent.mqtt import complaint_file
 from edge_agent.mqtt import link as link_module
 from edge_agent.mqtt.link import Link
@@ -29,6 +28,7 @@ from edge_fleet.devices.watch import read_fleet
 from edge_fleet.link import Link as ReleaseLink
 from edge_mqtt import takeover
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 from tests.eventually import eventually
 
 Serve = Callable[[bytes], int]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
+from edge_simulator.broker import Broker
 from tests.agent.agent_process import FIXTURES, REPOSITORY, AgentProcess, render_clip
 
 UNIT = REPOSITORY / "deploy" / "systemd" / "edgewise-agent.service"

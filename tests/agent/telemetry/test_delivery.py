@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from demo.broker import Broker
 from edge_agent.inference import events
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
@@ -24,6 +23,7 @@ from edge_agent.telemetry.settings import SpoolSettings
 from edge_agent.telemetry.spool import Spool
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode, encode
+from edge_simulator.broker import Broker
 from tests.agent.telemetry.delivering_process import numbered
 from tests.agent.telemetry.test_spool import telemetry
 from tests.eventually import PATIENCE_S, eventually

@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from demo.broker import Broker
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.meter import Meter
@@ -16,6 +15,7 @@ from edge_agent.telemetry.windows import Windows
 from edge_contract import topics
 from edge_contract.messages import ModelRef, PredictionBody, Telemetry, TelemetryBody
 from edge_contract.metrics import DeviceCounter, DeviceGauge, ErrorKind
+from edge_simulator.broker import Broker
 from tests.agent.agent_process import DEVICE, AgentProcess, Subscriber
 from tests.eventually import eventually
 

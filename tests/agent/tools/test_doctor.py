@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from demo.broker import Broker, free_port
 from edge_agent import settings_file
 from edge_agent.settings import Settings
 from edge_agent.system.liveness import SILENT_S, Liveness, trouble
 from edge_agent.tools import doctor, status
 from edge_contract.errors import EdgewiseError
+from edge_simulator.broker import Broker, free_port
 from tests.agent.agent_process import FIXTURES, REPOSITORY
 from tests.agent.update.update_bench import ReleaseSide
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from demo.broker import Broker
 from edge_agent.trust import verifier
 from edge_agent.trust.clock import SignedTime, TrustedClock
 from edge_agent.trust.evidence import OnlineKeys
@@ -23,6 +22,7 @@ from edge_contract import limits, topics
 from edge_contract.errors import EdgewiseError
 from edge_contract.messages import Reported
 from edge_contract.trust import DESIRED_TYPE, DesiredState
+from edge_simulator.broker import Broker
 from tests.agent.agent_process import REPOSITORY, AgentProcess, Subscriber, render_clip
 from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.eventually import eventually

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from demo.broker import Broker
 from edge_agent.camera.open import open_source
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.inference.pipeline import Pipeline
@@ -19,6 +18,7 @@ from edge_agent.inference.settings import PipelineSettings
 from edge_agent.models.slots import ActiveModel
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
+from edge_simulator.broker import Broker
 from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import Face
 from edge_vision.picture import Box, Pixels

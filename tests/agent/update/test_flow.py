@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from demo.broker import Broker
 from edge_agent.models.selftest import COMMAND
 from edge_agent.models.slots import ActiveModel
 from edge_agent.update import updater
@@ -27,6 +26,7 @@ from edge_fleet.devices.watch import answer_need
 from edge_fleet.link import Arrived
 from edge_fleet.releases import desired, repository
 from edge_fleet.releases.repository import Repository
+from edge_simulator.broker import Broker
 from edge_vision.classifier import runtime
 from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.eventually import eventually

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec import json
 
-from demo.broker import Broker
 from edge_agent.models.slots import Slots
 from edge_agent.update.machine import SETTLED, State, running
 from edge_agent.update.store import StateStore
 from edge_contract.messages import Reported
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import FIXTURES, ReleaseSide, tiny
 
 REPOSITORY = FIXTURES.parents[1]

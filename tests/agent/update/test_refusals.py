@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 from tuf.api.metadata import TargetFile
 
-from demo.broker import Broker
 from edge_contract import topics
 from edge_contract.envelope import seal
 from edge_contract.manifest import digest_of
@@ -25,6 +24,7 @@ from edge_contract.trust import (
 )
 from edge_fleet.link import Arrived
 from edge_fleet.releases.desired import LIFE
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.eventually import eventually
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
 from edge_agent.update import hold
 from edge_agent.update.hold import Hold
 from edge_agent.update.probation import SHADOW_FAILURES
 from edge_agent.update.work import Challenger
 from edge_contract.errors import UsageError
 from edge_contract.wave import ShadowTerms
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import DEVICE, FIXTURES, Device, ReleaseSide, eventually, quick_waits, tiny
 
 ONE, TWO = tiny(1).manifest.ref, tiny(2).manifest.ref

@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo.broker import Broker
+from edge_simulator.broker import Broker
 from tests.bridge.process import REPOSITORY, BridgeProcess
 from tests.bridge.small_fleet import SmallFleet
 from tests.bridge.web.browser import chromium, open_page

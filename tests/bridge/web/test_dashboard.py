@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from demo.broker import Broker
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_bridge.storage.store import LoggedPrediction
 from edge_bridge.web.dashboard import charts, rows
 from edge_contract.messages import Availability, ModelRef
+from edge_simulator.broker import Broker
 from tests.bridge.process import BridgeProcess
 from tests.bridge.publisher import Publisher, info, prediction, reported, telemetry
 

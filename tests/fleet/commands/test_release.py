@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from tuf.api.metadata import TargetFile
 from typer.testing import CliRunner, Result
 
-from demo.broker import Broker
 from edge_contract import limits, package, topics
 from edge_contract.errors import EdgewiseError, GateRefusedError, MessageError, TrustError, UsageError
 from edge_contract.manifest import FACES_FOUND, GateResult
@@ -32,6 +31,7 @@ from edge_fleet.releases import releases as releases_module
 from edge_fleet.releases import repository
 from edge_fleet.releases.releases import Releases
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 EDGEWISE = (sys.executable, "-c", "from edge_fleet.cli import main; main()")

@@ -13,7 +13,6 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
-from demo.broker import Broker
 from edge_contract import topics
 from edge_contract.errors import EdgewiseError, GateRefusedError, RolloutHaltedError, UsageError
 from edge_fleet.cli import app
@@ -22,6 +21,7 @@ from edge_fleet.rollout.intake import LEAVES
 from edge_fleet.rollout.serving import is_served, serving
 from edge_fleet.rollout.store import FILE, RolloutStore
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import FIXTURES, ReleaseSide, tiny
 from tests.bridge.test_deploy import FleetBroker
 from tests.fleet.rollout.scripted import Behaviour, ScriptedDevice, eventually

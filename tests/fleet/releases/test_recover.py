@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from typer.testing import CliRunner, Result
 
-from demo.broker import Broker
 from edge_contract import topics
 from edge_contract.envelope import seal, unseal
 from edge_contract.errors import EdgewiseError, TrustError
@@ -28,6 +27,7 @@ from edge_fleet.link import Arrived
 from edge_fleet.releases import retained
 from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.repository import Repository
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.eventually import eventually
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from demo.broker import Broker
 from edge_contract import topics
 from edge_contract.errors import GateRefusedError, UsageError
 from edge_contract.messages import ModelRef
@@ -26,6 +25,7 @@ from edge_fleet.rollout.plan import BehavesGate, HealthyGate, InstalledGate, Pla
 from edge_fleet.rollout.start import Started, start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import ReleaseSide, tiny
 from tests.fleet.rollout.scripted import Behaviour, ScriptedDevice, eventually
 

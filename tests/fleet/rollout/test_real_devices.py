@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
 from edge_contract import package, topics
 from edge_contract.messages import Availability, Info, Message, encode
 from edge_fleet.devices.watch import read_fleet
@@ -20,6 +19,7 @@ from edge_fleet.rollout.plan import HealthyGate, InstalledGate, Plan, WaveSize
 from edge_fleet.rollout.start import start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import DEVICE, FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.fleet.rollout.scripted import eventually
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.broker import Broker
+from edge_simulator.broker import Broker
 from tests.agent.agent_process import REPOSITORY, AgentProcess, render_clip
 from tests.bridge.process import BridgeProcess
 from tests.fleet.commands.test_rollout import Side
