@@ -56,7 +56,7 @@ class Link:
         self._answers: dict[int, queue.SimpleQueue[list[int]]] = {}
         self._acknowledged: dict[int, int] = {}  # the broker's code by the number of a message
         self._news = threading.Condition()  # about those; never held while paho is called
-        self._filters: dict[str, int] = {}
+        self._filters: dict[str, tuple[int, Callable[[Arrived], None]]] = {}  # QoS and handler of what stays
         self._lock = threading.Lock()
         self._connected: queue.Queue[reasons.Reason | None] = queue.Queue()
         self._patient, self._stood_since = patient, 0.0
@@ -173,7 +173,7 @@ class Link:
         codes = self._answered(lambda: self._client.subscribe(topic_filter, qos=qos)[1])
         if refused := [code for code in codes if code >= reasons.FAILURE]:
             raise self._refusal(topic_filter, refused[0])
-        self._filters[topic_filter] = qos  # asked for again after a lost connection
+        self._filters[topic_filter] = qos, handler  # asked for again after a lost connection
 
     def retained(self, topic_filter: str) -> dict[str, bytes]:
         """What the broker holds now under a filter, by topic.
@@ -182,12 +182,15 @@ class Link:
         UNSUBSCRIBE that follows. A clustered broker may answer earlier; then something is published once too often.
         """
         found: dict[str, bytes] = {}
+        stays = self._filters.get(topic_filter)
         self.subscribe(
             topic_filter, lambda arrived: found.__setitem__(arrived.topic, arrived.payload), qos=0, held=True
         )
         self._filters.pop(topic_filter, None)
         self._answered(lambda: self._client.unsubscribe(topic_filter)[1])
         self._client.message_callback_remove(topic_filter)
+        if stays is not None:  # this link listens to it anyway; what came meanwhile is retained, and comes again
+            self.subscribe(topic_filter, stays[1], qos=stays[0])
         return {topic: payload for topic, payload in found.items() if payload}
 
     def _await_acknowledgement(
@@ -265,7 +268,8 @@ class Link:
         granted = Granted.of(properties)
         client._max_inflight_messages = min(IN_FLIGHT, granted.in_flight)  # its setter refuses once a socket is open
         self.largest_packet = granted.largest_packet
-        if filters := list(self._filters.items()):  # a connection that was lost took its subscriptions with it
+        # A connection that was lost took its subscriptions with it.
+        if filters := [(name, qos) for name, (qos, _) in self._filters.items()]:
             client.subscribe(filters)
         self.connects += 1
         self._connected.put(granted.lacking)

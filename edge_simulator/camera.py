@@ -5,7 +5,6 @@ cumulative.
 """
 
 import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -33,6 +32,7 @@ class DrawnCamera:
         session: int,
         behaviours: Mapping[str, Behaviour],
         chance: random.Random,
+        now: Callable[[], float],
         answered: Callable[[ModelRef], None],
         failed: Callable[[ModelRef, str], None],
     ) -> None:
@@ -41,10 +41,10 @@ class DrawnCamera:
         `answered`, `failed`: a model's evidence.
         """
         self._device, self._board, self._session = device, board, session
-        self._behaviours, self._chance = behaviours, chance
+        self._behaviours, self._chance, self._now = behaviours, chance, now
         self._answered, self._failed = answered, failed
         self._meter, self._shadow_meter = Meter(), ShadowMeter()
-        self._windows = Windows(self._meter, device=device, site=device, now=time.time())
+        self._windows = Windows(self._meter, device=device, site=device, now=now())
         self._mix = faces.site_mix(chance)
         self._champion: ModelRef | None = None
         self._challenger: Challenger | None = None
@@ -104,7 +104,7 @@ class DrawnCamera:
 
     def window(self) -> Telemetry:
         """The window since the last one."""
-        body = self._windows.cut(time.time(), self._champion, {}, {}, self._shadow_meter.read())
+        body = self._windows.cut(self._now(), self._champion, {}, {}, self._shadow_meter.read())
         self._sequence += 1
         key = (self._session, self._sequence)
         fields = {name: getattr(body, name) for name in body.__struct_fields__}

@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from msgspec import to_builtins
 
 from edge_contract import limits
 from edge_contract.bounded_read import read_file
-from edge_contract.errors import UsageError
+from edge_contract.errors import RolloutHaltedError, UsageError
+from edge_contract.package import ModelPackage
+from edge_contract.scope import Scope
 from edge_contract.topics import checked_id
-from edge_fleet.commands import context
-from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption
+from edge_contract.visible import visible
+from edge_fleet.commands import context, display, rollout_display
+from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, say
+from edge_fleet.commands.rollout import read_plan
 from edge_fleet.devices.watch import read_fleet
+from edge_fleet.rollout.machine import Phase
+from edge_fleet.rollout.plan_file import plan_of_options
 from edge_simulator.faces import Behaviour, parse_behaviour
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="simulate", help="Devices that are not there, to rehearse with.", no_args_is_help=True)
 
 _MOST: Final = 20_000
+_WINDOW_S: Final = 60.0  # of a rehearsal's telemetry: at sixty times the speed one a second and device
 
 
 @app.callback()
@@ -136,3 +144,98 @@ def _root(directory: Path) -> bytes:
         raise UsageError(
             f"the root metadata {path} cannot be read ({error.strerror})", remedy="run `edgewise keys init` first"
         ) from error
+
+
+@app.command("rollout")
+def rollout(
+    *,
+    name: str,
+    release: int,
+    group: Annotated[str, typer.Option(help="Of the repository: what it runs now is what the devices begin with.")],
+    devices: Annotated[int, typer.Option(min=0, max=2000, help="How many; 0: as many as there are.")] = 0,
+    like_fleet: Annotated[
+        bool, typer.Option("--like-fleet", help="Boards, runtimes, cameras and reachability as on the broker now.")
+    ] = False,
+    plan: Annotated[Path | None, typer.Option(help="A plan file; options beside it count before it.")] = None,
+    shadow: Annotated[int | None, typer.Option(help="As for `rollout start`.")] = None,
+    waves: Annotated[str | None, typer.Option(help="As for `rollout start`.")] = None,
+    soak: Annotated[str | None, typer.Option(help="As for `rollout start`.")] = None,
+    behaves: Annotated[
+        str, typer.Option(help="How the new release answers: good, worse:0.05, says:neutral:0.2, slow:BOARD:2, …")
+    ] = "good",
+    faces: Annotated[float, typer.Option(min=0, max=10, help="Faces a second at each camera.")] = 0.1,
+    speed: Annotated[float, typer.Option(min=1, max=100, help="Seconds of the rehearsal in one of yours.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Give up after so long, by your clock.")] = 600.0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same fleet.")] = 1,
+    directory: DirectoryOption = context.DEFAULT_DIRECTORY,
+    broker: BrokerOption = context.DEFAULT_BROKER,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a rollout would do: its plan on devices that are not there, on a broker of their own, in fast time."""
+    from edge_simulator.mix import USUAL, mix_of, sites  # noqa: PLC0415
+    from edge_simulator.rehearsal import rehearse  # noqa: PLC0415
+
+    chosen = plan_of_options(base=read_plan(plan), shadow=shadow, waves=waves, soak=soak, approve=None, windows=())
+    behaviour = parse_behaviour(behaves)
+    before, after = _packages(directory, name, release, group)
+    mix, count = USUAL, devices
+    if like_fleet:
+        with context.open_link(broker) as link:
+            known = [each for each in read_fleet(link).devices.values() if each.info and group in each.info.groups]
+        mix, count = mix_of(known), devices or len(known)
+    if not mix or not count:
+        raise UsageError(
+            f"nothing says how many devices there are in group {group}", remedy="give --devices, or --like-fleet"
+        )
+    made = sites(count, group, mix=mix, faces=faces, interval=_WINDOW_S, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="edgewise-rehearsal-") as folder:
+        found = rehearse(
+            before,
+            after,
+            chosen,
+            made,
+            Path(folder),
+            group=group,
+            speed=speed,
+            seconds=seconds,
+            behaviours={after.manifest.digest: behaviour},
+            seed=seed,
+            show=lambda line: None if as_json else display.write(line, err=True),
+        )
+    state = found.state
+    text = [rollout_display.line(line) for line in found.ledger]
+    text.append(
+        f"{rollout_display.headline(state)} {found.runs} of {count} devices run {name} {release} after "
+        f"{found.took / 60:.0f} min by their clocks."
+    )
+    data = {
+        "devices": count,
+        "phase": state.phase,
+        "reason": state.reason,
+        "shadow_faces": round(found.shadow.looks),
+        "agreement": round(found.shadow.agreed / found.shadow.looks, 3) if found.shadow.looks else None,
+        "runs": found.runs,
+        "took_s": round(found.took),
+        "findings": [] if state.verdict is None else to_builtins(state.verdict.findings),
+    }
+    say("\n".join(text), data, as_json=as_json)
+    if state.phase is Phase.HALTED:
+        raise RolloutHaltedError(f"the rollout would halt: {visible(state.reason)}")
+
+
+def _packages(directory: Path, name: str, release: int, group: str) -> tuple[ModelPackage, ModelPackage]:
+    """What the group runs, and what is to be rolled out."""
+    releases, desired = context.open_releases(context.open_repository(directory, None, None))
+    found = releases.find(name, release)
+    says = desired.of(str(Scope("group", group)))
+    if says is None:
+        raise UsageError(
+            f"group {group} has no release yet", remedy=f"give it one: `edgewise push NAME RELEASE --group {group}`"
+        )
+    runs = says.state.model
+    before = releases.find(runs.name, runs.release)
+    if before.manifest.digest == found.manifest.digest:
+        raise UsageError(f"group {group} is to run {name} {release} already", remedy="name another release")
+    return tuple(  # type: ignore[return-value]  # two of them
+        ModelPackage(each.manifest, releases.files(each)[each.manifest.digest], "") for each in (before, found)
+    )

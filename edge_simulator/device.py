@@ -2,7 +2,6 @@
 
 import platform
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from edge_contract.messages import Info, Reported, encode
 from edge_contract.update_state import UpdateState
 from edge_contract.version import version
 from edge_simulator.camera import DrawnCamera
+from edge_simulator.clock import FastClock
 from edge_simulator.faces import Behaviour
 from edge_simulator.impairment import ImpairedLink, Impairment
 from edge_simulator.schedule import Schedule
@@ -81,6 +81,7 @@ class SimulatedDevice:
         schedule: Schedule,
         chance: random.Random,
         behaviours: Mapping[str, Behaviour],
+        clock: FastClock,
         verdict: Callable[[Path], Verdict] = lambda _: Verdict(passed=True),
         on_report: Callable[[str, Reported], None] = lambda _device, _reported: None,
     ) -> None:
@@ -91,6 +92,7 @@ class SimulatedDevice:
         self.site, self._directory = site, directory
         self._broker, self._root, self._schedule, self._chance = broker, root, schedule, chance
         self._behaviours, self._verdict, self._on_report = behaviours, verdict, on_report
+        self._clock = clock
         self._running: _Running | None = None
 
     @property
@@ -108,7 +110,7 @@ class SimulatedDevice:
         if self._running is not None:
             return
         store = StateStore(self._directory / "state.db")
-        session = store.next_session()
+        session = store.next_session(self._clock)
         site, id_ = self.site, self.site.id
         link = ImpairedLink(
             self._broker,
@@ -130,7 +132,7 @@ class SimulatedDevice:
             runtime=site.runtime,
             camera="simulated",
             camera_kind=site.camera_kind,
-            started=time.time(),
+            started=self._clock(),
         )
         presence = Presence(link, info, {})
 
@@ -156,6 +158,7 @@ class SimulatedDevice:
             report=report,
             verifier=VerifierInProcess(self._directory / "trust", self._root),
             start_test=self._start_test,
+            now=self._clock,
         )
         camera = DrawnCamera(
             id_,
@@ -163,6 +166,7 @@ class SimulatedDevice:
             session=session,
             behaviours=self._behaviours,
             chance=self._chance,
+            now=self._clock,
             answered=updates.answered,
             failed=updates.model_failed,
         )
@@ -170,7 +174,7 @@ class SimulatedDevice:
         updates.start()
         link.start()
         self._look(running)
-        self._schedule.after(self._chance.random() * site.interval_s, lambda: self._send(running))
+        self._schedule.after(self._chance.random() * self._interval_s, lambda: self._send(running))
 
     def stop(self) -> None:
         """Shut down in order: the broker hears `stopped`."""
@@ -186,6 +190,11 @@ class SimulatedDevice:
             running.link.cut()
             running.updates.stop(cleanly=False)
             running.store.close()
+
+    @property
+    def _interval_s(self) -> float:
+        """Between two windows, by our clock."""
+        return self.site.interval_s / self._clock.speed
 
     def _take_down(self) -> "_Running | None":
         running, self._running = self._running, None
@@ -213,7 +222,7 @@ class SimulatedDevice:
         running.camera.look(max(0, round(self._chance.gauss(expected, expected**0.5))))
         telemetry = encode(running.camera.window())
         running.link.publish(topics.device(self.site.id, "telemetry"), telemetry)
-        self._schedule.after(self.site.interval_s, lambda: self._send(running))
+        self._schedule.after(self._interval_s, lambda: self._send(running))
 
 
 @dataclass(frozen=True, slots=True)

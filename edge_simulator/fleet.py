@@ -14,6 +14,7 @@ from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.messages import Reported
 from edge_contract.update_state import UpdateState
 from edge_simulator import many_sockets
+from edge_simulator.clock import FastClock
 from edge_simulator.device import SimulatedDevice, Site
 from edge_simulator.faces import Behaviour
 from edge_simulator.schedule import Schedule
@@ -36,8 +37,14 @@ class SimulatedFleet:
         seed: int = 1,
         behaviours: Mapping[str, Behaviour] | None = None,
         verdict: Callable[[Path], Verdict] = lambda _: Verdict(passed=True),
+        clock: FastClock | None = None,
     ) -> None:
-        """Nothing runs before `start`. `behaviours`: how models answer, by digest; others are good."""
+        """Nothing runs before `start`.
+
+        `behaviours`: how models answer, by the beginning of the digest; others are good.
+
+        `clock`: what the devices' own clocks say; the system's by default.
+        """
         many_sockets.allow()
         self.schedule = Schedule()
         self._reports: dict[str, Reported] = {}
@@ -52,6 +59,7 @@ class SimulatedFleet:
                 schedule=self.schedule,
                 chance=random.Random(chance.random()),  # noqa: S311
                 behaviours=behaviours or {},
+                clock=clock or FastClock(),
                 verdict=verdict,
                 on_report=self._reported,
             )

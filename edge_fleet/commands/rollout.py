@@ -74,7 +74,7 @@ def start(
 ) -> None:
     """Roll a release out to a group, stage by stage."""
     chosen = plan_of_options(
-        base=_plan(plan), shadow=shadow, waves=waves, soak=soak, approve=approve, windows=window or ()
+        base=read_plan(plan), shadow=shadow, waves=waves, soak=soak, approve=approve, windows=window or ()
     )
     repository = context.open_repository(directory, None, passphrase_file)
     releases, desired = context.open_releases(repository)
@@ -232,7 +232,8 @@ def show(
     say(text.rstrip("\n"), {"rollout": to_builtins(state)}, as_json=as_json)
 
 
-def _plan(path: Path | None) -> Plan:
+def read_plan(path: Path | None) -> Plan:
+    """The plan of an option; without one the default."""
     return DEFAULT if path is None else parse_plan(read_file(path, LARGEST), str(path))
 
 

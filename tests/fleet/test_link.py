@@ -72,6 +72,17 @@ def test_messages_and_subscriptions_outlive_a_restart_of_the_broker(broker: Brok
         assert link.retained("t/+") == {}
 
 
+def test_who_listens_to_a_filter_goes_on_after_it_was_read_once(broker: Broker) -> None:
+    topic, arrived = topics.device("cam-1", "info"), list[bytes]()
+    with Link(BrokerAddress(port=broker.port)) as link:
+        link.publish([Arrived(topic, b"before")])
+        link.subscribe(topics.all_devices("info"), lambda message: arrived.append(message.payload))
+        assert link.retained(topics.all_devices("info")) == {topic: b"before"}
+        link.publish([Arrived(topic, b"after")])
+        eventually(lambda: b"after" in arrived, "what is published after the reading")
+        link.publish([Arrived(topic, b"")])
+
+
 def test_two_commands_of_one_identity_end_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a broker makes client ids from certificates."""
     with Broker(tmp_path / "one", extra="use_username_as_clientid true") as broker:
