@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 
 from edge_contract import limits, package
 from edge_contract.bounded_read import read_file
-from edge_contract.durable import point_link, sync_directory, sync_file, write_file
+from edge_contract.durable import make_directory, point_link, sync_directory, sync_file, write_file
 from edge_contract.errors import TrustError, UsageError
 from edge_contract.manifest import ModelManifest, decode, digest_of, encode
 from edge_contract.messages import ModelRef
@@ -53,7 +53,7 @@ class Slots:
         """`factory`: a `.ewm` that runs while nothing else does."""
         self._directory = directory
         self._slots = directory / "slots"
-        self._slots.mkdir(parents=True, exist_ok=True)
+        make_directory(self._slots)  # on the disk, or what is staged in it may be gone after a power cut
         self._factory = factory
 
     def path(self, slot: Slot) -> Path:

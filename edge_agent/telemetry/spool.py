@@ -14,7 +14,8 @@ Rules:
   what is behind it is sent.
 - Age is time that passed, not what the clock says: when the clock is set, what this run stored moves with it, and what
   an earlier run stored counts from this run's start, for no clock says for how long the board was off.
-- A disk that refuses never stops the camera: what cannot be written is counted as dropped.
+- A disk that refuses never stops the camera: what cannot be written is counted as dropped. A spool that cannot even be
+  opened holds nothing, and is tried again.
 
 One thread uses a spool. Not here: sending (`delivery`).
 """
@@ -28,7 +29,7 @@ from typing import Final, Literal, NamedTuple
 
 from edge_agent.telemetry.settings import SpoolSettings
 from edge_contract import limits
-from edge_contract.errors import EdgewiseError, MessageError
+from edge_contract.errors import MessageError
 from edge_contract.messages import Ack, Key, Prediction, PredictionBody, Telemetry, TelemetryBody, decode, encode
 
 Body = TelemetryBody | PredictionBody
@@ -47,6 +48,7 @@ _DAMAGED_ROWS: Final = 100
 """Damaged rows kept to be looked at; the oldest go first."""
 _LAST_SEQUENCE: Final = 2**62
 """A counter past it was damaged: at 2**63 - 1 SQLite stores nothing any more."""
+_AGAIN_S: Final = 5.0  # after the file could not be opened
 _STEP_S: Final = 5.0
 """A clock that moved this much more than time passed was set."""
 _SCHEMA: Final = """
@@ -86,21 +88,19 @@ class Spool:
         """`clock`: seconds since 1970, which may be set; `monotonic`: seconds that passed.
 
         A damaged file is put aside and begun anew.
-
-        Raises:
-            EdgewiseError: the disk refuses.
         """
         self._path, self._settings, self._clock, self._monotonic = path, settings, clock, monotonic
         self._wall, self._passed = clock(), monotonic()
         self._last = 0  # the highest sequence that this run gave
         self.dropped: dict[Kind, int] = {"telemetry": 0, "prediction": 0}
         """Messages that passed a bound or could not be written, since the start."""
+        self._try_again: float | None = None  # monotonic; None: the file is open
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = _opened(path)
         except (sqlite3.Error, OSError) as error:
-            problem = f"the spool {path} cannot be opened ({error})"
-            raise EdgewiseError(problem, remedy="check the disk and its owner") from error
+            _log.error("the spool %s cannot be opened (%s): nothing is kept until it can; check the disk", path, error)
+            self._database, self._try_again = _nothing(), self._passed + _AGAIN_S
         self._begin()
 
     def reopen(self) -> None:
@@ -109,8 +109,9 @@ class Spool:
         Raises:
             sqlite3.Error, OSError: the disk refuses.
         """
-        self._database.close()
-        self._database = _opened(self._path)
+        if self._try_again is None:
+            self._database.close()
+        self._database, self._try_again = _opened(self._path), None
         self._begin()
 
     def close(self) -> None:
@@ -127,6 +128,7 @@ class Spool:
             _log.warning("a %s message is dropped: %s", kind, error)
             return None
         self._follow_clock()
+        self._come_back()
         try:
             cursor = self._database.execute(
                 "INSERT INTO message (session, kind, created, body) VALUES (?, ?, ?, ?)",
@@ -194,6 +196,15 @@ class Spool:
             self._database.execute("INSERT INTO sqlite_sequence VALUES ('message', ?)", (self._last,))
         self._first, self._opened = max(last, self._last) + 1, self._monotonic()
         self.bytes, self.rows = self._measure()
+
+    def _come_back(self) -> None:
+        """Open the file that could not be opened at the start, if it can be now."""
+        if self._try_again is None or self._monotonic() < self._try_again:
+            return
+        try:
+            self.reopen()
+        except (sqlite3.Error, OSError):
+            self._try_again = self._monotonic() + _AGAIN_S
 
     def _follow_clock(self) -> None:
         """Move what this run stored with a clock that was set, as by NTP's first answer after the start."""
@@ -269,6 +280,14 @@ def _damage(session: object, sequence: int, kind: object, body: object) -> str:
     except MessageError as error:
         return error.problem
     return "" if (message.session, message.sequence) == (session, sequence) else "its key is another's"
+
+
+def _nothing() -> sqlite3.Connection:
+    """In the place of a file that cannot be opened: empty, and it takes nothing."""
+    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database.executescript(_SCHEMA)
+    database.execute("PRAGMA query_only = ON")
+    return database
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -30,7 +30,9 @@ def admit(
         return Refused(f"{name} failed on this device before: {failure.reason}", blame=False)
     if free < release.size + RESERVE_BYTES:
         return Refused(
-            f"{name} needs {release.size + RESERVE_BYTES:,} bytes of disk and {free:,} are free.", blame=False
+            f"{name} needs {release.size + RESERVE_BYTES:,} bytes of disk and {free:,} are free.",
+            blame=False,
+            passing=True,
         )
     return Admitted()
 

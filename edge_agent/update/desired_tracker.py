@@ -181,10 +181,13 @@ class DesiredTracker:
         renewed = self._metadata is None or fresh.version != self._metadata.version
         self._metadata = fresh
         self._clock.learn(SignedTime(fresh.issued, fresh.signers))
+        timestamp = asked.files.get("timestamp.json")
         with self._store.transaction():
             self._store.save_time(self._clock.signed())
-            if timestamp := asked.files.get("timestamp.json"):
-                self._save_seen(_METADATA, timestamp)
+            if timestamp:
+                self._store.save_seen(_METADATA, digest_of(timestamp))
+        if timestamp:
+            self._seen[_METADATA] = digest_of(timestamp)
         self._notices.pop(_METADATA, None)
         accepted = [
             self._take_envelope(scope, envelope, opened)
@@ -215,11 +218,15 @@ class DesiredTracker:
             elif opened.refused:
                 self._refused.unsigned(scope, envelope)
             return False
+        seen = digest_of(envelope)
         with self._store.transaction():
             if state is not None:
                 self._store.save_desired(state, opened.signers)
-                self._accepted[scope], self._signers[scope] = state, opened.signers
-            self._save_seen(scope, envelope)
+            self._store.save_seen(scope, seen)
+        # Only now: what a disk did not keep has not been accepted, and is taken as new when it is asked again.
+        self._seen[scope] = seen
+        if state is not None:
+            self._accepted[scope], self._signers[scope] = state, opened.signers
         self._notices.pop(scope, None)
         return True
 
@@ -245,10 +252,6 @@ class DesiredTracker:
             self._signers.pop(scope, None)
             self._seen.pop(scope, None)
         _log.warning("the online key was replaced: forgot the %s that the old one signed", ", ".join(scopes) or "time")
-
-    def _save_seen(self, what: str, data: bytes) -> None:
-        self._seen[what] = digest_of(data)
-        self._store.save_seen(what, self._seen[what])
 
     def _at_once(self) -> None:
         self._not_before = min(self._not_before, self._monotonic() + self._pause)

@@ -78,10 +78,14 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The target cannot be run. `blame`: the model itself failed on this device, and is not tried here again."""
+    """The target cannot be run. `blame`: the model itself failed on this device, and is not tried here again.
+
+    `passing`: this device's disk is in the way, which may pass by itself.
+    """
 
     reason: str
     blame: bool
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,11 @@ class Reconsidered:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """What was in the target's way may have passed."""
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackAsked:
     """A signed command asks for the model before this one."""
 
@@ -129,5 +138,6 @@ Event = (
     | Stopped
     | Damaged
     | Reconsidered
+    | Retried
     | RollbackAsked
 )

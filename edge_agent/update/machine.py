@@ -36,6 +36,7 @@ from edge_agent.update.events import (
     Proven,
     Reconsidered,
     Refused,
+    Retried,
     RollbackAsked,
     SelfTestPassed,
     Spoiled,
@@ -120,6 +121,8 @@ EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     (Phase.PROBATION, Refused): Phase.ROLLED_BACK,
     (Phase.COMMITTED, RollbackAsked): Phase.ROLLED_BACK,
     (Phase.REJECTED, Reconsidered): Phase.OFFERED,
+    (Phase.REJECTED, Retried): Phase.OFFERED,
+    (Phase.ROLLED_BACK, Retried): Phase.OFFERED,
     # No (ROLLED_BACK, Reconsidered): a model that failed while it ran is not tried again because a list changed.
     # No (PROBATION, RollbackAsked): a trial ends by its own evidence, or by a newer desired state.
     # No (ACTIVATING, Spoiled): a slot damaged between self-test and switch is `Refused`, without blame.

@@ -12,7 +12,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from edge_agent.update.desired_tracker import DesiredTracker
-from edge_agent.update.events import Event
+from edge_agent.update.events import Event, Refused
 from edge_agent.update.machine import Command, Remember, Run, State, Work, in_shadow, step, work_of
 from edge_agent.update.probation import Probation
 from edge_agent.update.report import UpdateReport
@@ -47,6 +47,8 @@ class UpdateRunner:
         self._now, self._waits_for, self._waiting = now, waits_for, ""
         self.held = False
         """The work of this state waits for metadata that hold."""
+        self.passing = False
+        """What ended the update here may pass by itself."""
         self.working = False
         """Work is done as it comes up; before, in the start, only what the pipeline waits for."""
 
@@ -67,6 +69,17 @@ class UpdateRunner:
             sqlite3.Error: as `take`.
         """
         self.take(*self._begin(work_of(self.state)))
+
+    def run_proven(self) -> None:
+        """Have the committed model run while a start cannot be written.
+
+        A trial is not run then: nothing would count the starts that it does not survive. The state stays what it is.
+        """
+        state = self.state
+        for slot in (state.committed, state.previous, None):
+            if not self._work.run(State(committed=slot)):
+                break
+        self.report()
 
     def look_again(self) -> None:
         """Go on with a target that waited, if it need not wait any more.
@@ -113,6 +126,7 @@ class UpdateRunner:
                         failure = Failure(command.reason, command.revision)
                         self._store.remember_failure(command.digest, self._runtime, failure)
             self.state = after
+            self.passing = isinstance(event, Refused) and event.passing
             _log.info("update: %s -> %s %s", before.phase, after.phase, after.reason)
         if any(isinstance(command, Work) for command in commands):
             self.held, self._waiting = False, ""

@@ -5,11 +5,16 @@ states accepted so far, the session number, the time, and the ids of the keys th
 be read is put aside and begun anew: the slots on disk say what ran, and revisions and sessions grow from the clock. So
 does a single row, after a flipped bit: it goes to the table `damaged`, is said, and counts as one that was never
 written.
+
+A disk that is full, fails or takes nothing when the agent starts does not keep the camera dark: what is on it is read,
+the model that proved itself runs, and each transaction tries again to open the file.
 """
 
 import contextlib
 import logging
+import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +46,7 @@ CREATE TABLE IF NOT EXISTS desired (scope TEXT PRIMARY KEY, state BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS signers (what TEXT PRIMARY KEY, keys BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS damaged (what TEXT PRIMARY KEY, value, reason TEXT NOT NULL);
 """
+_MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108  # a private folder in it, for the copy of a moment
 _TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 _log = logging.getLogger(__name__)
@@ -73,25 +79,53 @@ class StateStore:
             EdgewiseError: a newer agent wrote it, or the disk refuses.
         """
         self._lock = threading.RLock()
-        self._read_only = read_only
+        self._path, self._read_only = path, read_only
+        self._on_disk = True
         if read_only:
             self._database = sqlite3.connect(
                 f"file:{path}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
             )
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._database = _open(path)
+        except OSError as error:
+            raise EdgewiseError(f"{path} cannot be made ({error})", remedy="check the disk and its owner") from error
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
-                raise EdgewiseError(
-                    f"{path} cannot be opened ({error})", remedy="check the disk and its owner"
-                ) from error
+                self._database = self._content(error)
+                return
             _log.warning("%s is damaged (%s): put aside as %s.damaged, beginning a new one", path, error, path.name)
             path.replace(path.with_name(f"{path.name}.damaged"))
             for leftover in (f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(leftover).unlink(missing_ok=True)
             self._database = _open(path)
+
+    def _content(self, refusal: sqlite3.OperationalError) -> sqlite3.Connection:
+        """What a file holds that cannot be opened for writing, in memory.
+
+        Raises:
+            EdgewiseError: there is no such file, or it cannot be read either.
+        """
+        try:
+            database = _in_memory(self._path)
+        except (sqlite3.Error, OSError):
+            raise EdgewiseError(
+                f"{self._path} cannot be opened ({refusal})", remedy="check the disk and its owner"
+            ) from refusal
+        self._on_disk = False
+        _log.error("%s cannot be written (%s): what it holds was read, and it is tried again", self._path, refusal)
+        return database
+
+    def _come_back(self) -> None:
+        """Open the file that could not be written when the agent started.
+
+        Raises:
+            sqlite3.Error: it still cannot.
+        """
+        database = _open(self._path)
+        self._database.close()
+        self._database, self._on_disk = database, True
 
     def close(self) -> None:
         """End it."""
@@ -102,21 +136,33 @@ class StateStore:
     def transaction(self) -> Iterator[None]:
         """All of it on the disk when the block ends, or nothing of it."""
         with self._lock:
+            if not self._on_disk:
+                self._come_back()
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                # Some refusals of the disk have ended it already, and one that a commit left open would stop the next.
+                if self._database.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):  # the first reason is the one to say
+                        self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     def next_session(self, now: Callable[[], float] = time.time) -> int:
-        """A number higher than any before, for one run of the agent."""
-        with self.transaction():
-            last = self._get("session", Count)
-            session = max((last or 0) + 1, int(now()))
-            self._put("session", session)
-            return session
+        """A number higher than any before, for one run of the agent.
+
+        While the disk refuses it is not kept: then only the clock makes the next one higher.
+        """
+        session = 0
+        try:
+            with self.transaction():
+                session = max((self._get("session", Count) or 0) + 1, int(now()))
+                self._put("session", session)
+        except sqlite3.Error as error:
+            _log.error("the session's number cannot be kept (%s); check the disk", error)
+            session = session or max((self._get("session", Count) or 0) + 1, int(now()))
+        return session
 
     def update(self) -> State | None:
         """The update's state; None in a new database."""
@@ -229,6 +275,31 @@ class StateStore:
 
     def _put(self, key: str, value: object) -> None:
         self._database.execute("INSERT OR REPLACE INTO one VALUES (?, ?)", (key, msgspec.json.encode(value)))
+
+
+def _in_memory(path: Path) -> sqlite3.Connection:
+    """A copy of the database with what its log holds, of which nothing is written to its own disk.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+    memory.text_factory = lambda text: text.decode("utf-8", "replace")
+    for folder in (_MEMORY_DISK, Path(tempfile.gettempdir())):  # the second may be the very disk that refuses
+        with contextlib.suppress(OSError, sqlite3.Error), tempfile.TemporaryDirectory(dir=folder) as name:
+            copy = Path(name) / path.name
+            shutil.copyfile(path, copy)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(path.with_name(f"{path.name}-wal"), copy.with_name(f"{path.name}-wal"))
+            with contextlib.closing(_open(copy)) as source:
+                source.backup(memory)
+            return memory
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as source:
+        source.backup(memory)  # without its log
+    memory.executescript(_SCHEMA)
+    return memory
 
 
 def _open(path: Path) -> sqlite3.Connection:

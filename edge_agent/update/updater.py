@@ -18,7 +18,7 @@ from edge_agent.trust.clock import SignedTime, TrustedClock
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
 from edge_agent.update.desired_tracker import Asked, DesiredTracker
-from edge_agent.update.events import Booted, Proven, Reconsidered, Refused, RollbackAsked, Stopped, Wanted
+from edge_agent.update.events import Booted, Proven, Reconsidered, Refused, Retried, RollbackAsked, Stopped, Wanted
 from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, MetadataArrived, Tested, Timestamp, Verified
 from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.machine import ON_TRIAL, SETTLED, Phase
@@ -41,6 +41,7 @@ _CALM_S: Final = 2.0  # in shadow, or while a target waits for its hour: for day
 _ASLEEP_S: Final = 60.0  # while nothing is
 _KEEP_TIME_S: Final = 3600.0  # a board without a clock loses an hour at most
 _DISK_S: Final = 5.0  # after a disk refused the state, until it is tried again
+_RETRY_S: Final = 600.0  # after a disk refused a target, until it is tried again
 _TIMESTAMP: Final = topics.trust("timestamp.json")
 
 
@@ -110,14 +111,20 @@ class ModelUpdates:
             waits_for=lambda state: patience.waits_for(state, self._clock.now()),
         )
         self._time_kept = monotonic()
+        self._retry_at: float | None = None
+        self._booted = False
         for scope in self._tracker.scopes:
             link.subscribe(Scope.parse(scope).topic, self._receive)
         link.subscribe(_TIMESTAMP, self._receive)
 
     def start(self) -> None:
         """Run what has to run (`on_activate` is called before this returns), then go on in the background."""
-        self._runner.take(Booted())
-        self._runner.working = True
+        try:
+            self._boot()
+        except sqlite3.Error as error:
+            _log.error("the start cannot be written (%s): what proved itself runs; check the disk", error)
+            self._failing = f"updates do not go on: the disk refused ({error})."
+            self._runner.run_proven()
         self._thread = threading.Thread(target=self._loop, name="updates", daemon=True)
         self._thread.start()
 
@@ -131,7 +138,10 @@ class ModelUpdates:
         if self._thread is not None:
             self._thread.join(10)
         if cleanly and (self._thread is None or not self._thread.is_alive()):
-            self._runner.take(Stopped())
+            try:
+                self._runner.take(Stopped())
+            except sqlite3.Error as error:  # the next start counts as one after a crash
+                _log.error("the stop cannot be written (%s); check the disk", error)
         self._work.end()
         self._subscription.close()
 
@@ -188,11 +198,18 @@ class ModelUpdates:
 
     # On the updates' thread (in `start` before it).
 
+    def _boot(self) -> None:
+        self._runner.working = False
+        self._runner.take(Booted())
+        self._runner.working = self._booted = True
+
     def _loop(self) -> None:
         begun = False
         while not self._inbox.closed.is_set():
             try:
                 if not begun:
+                    if not self._booted:
+                        self._boot()
                     begun = True
                     self._runner.resume()
                     self._follow_desired()
@@ -217,6 +234,8 @@ class ModelUpdates:
     def _patience(self) -> float:
         if self._tracker.pending:
             return _TICK_S
+        if self._runner.passing:
+            return min(_ASLEEP_S, _RETRY_S)
         phase = self._runner.state.phase
         calm = phase is Phase.SHADOWING or self._runner.waiting
         return _ASLEEP_S if phase in SETTLED else _CALM_S if calm else _TICK_S
@@ -250,6 +269,7 @@ class ModelUpdates:
                 threading.Thread(target=self._verify, args=(asked,), name="verify", daemon=True).start()
         self._work.tick()
         self._take_verdict()
+        self._retry(now)
         self._runner.look_again()
         self._follow_desired()  # what is wanted in shadow hangs on what is committed by now
         if now - self._time_kept > _KEEP_TIME_S:
@@ -258,6 +278,16 @@ class ModelUpdates:
                 self._store.save_time(self._clock.signed())
         self._subscription.close_when_idle(now)
         self._runner.report()
+
+    def _retry(self, now: float) -> None:
+        """Try a target again that this device's disk was in the way of."""
+        if not self._runner.passing:
+            self._retry_at = None
+        elif self._retry_at is None:
+            self._retry_at = now + _RETRY_S
+        elif now >= self._retry_at:
+            self._retry_at = None
+            self._runner.take(Retried())
 
     def _take_verdict(self) -> None:
         state = self._runner.state

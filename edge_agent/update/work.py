@@ -309,4 +309,4 @@ class UpdateWork:
 def _disk_refused(error: OSError) -> Refused:
     """What runs is in memory and runs on."""
     _log.error("the disk refused", exc_info=error)
-    return Refused(f"the disk refused ({error.strerror or error}).", blame=False)
+    return Refused(f"the disk refused ({error.strerror or error}).", blame=False, passing=True)

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from edge_agent.telemetry.settings import SpoolSettings
 from edge_agent.telemetry.spool import Spool
-from edge_contract.errors import EdgewiseError
 from edge_contract.messages import (
     Ack,
     Histogram,
@@ -400,10 +399,17 @@ def test_a_full_disk_is_counted_and_stops_nothing(tmp_path: Path, clock: Clock) 
     assert spool.rows == kept
 
 
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path, clock: Clock) -> None:
+def test_a_spool_that_cannot_be_opened_keeps_nothing_says_so_and_is_tried_again(tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EdgewiseError, match="spool"):
-        Spool(tmp_path / "file" / "spool.db", SpoolSettings(), clock)
+    spool = Spool(tmp_path / "file" / "spool.db", SpoolSettings(), clock, clock)
+    assert spool.put(prediction("lost"), 1) is None
+    assert (spool.dropped["prediction"], spool.rows, spool.after(0, 10), spool.oldest()) == (1, 0, [], (0, 0))
+    (tmp_path / "file").unlink()
+    (tmp_path / "file").mkdir()
+    clock.now += 5.0
+    assert spool.put(prediction("kept"), 1) == 1
+    assert (spool.rows, len(spool.after(0, 10))) == (1, 1)
+    spool.close()
 
 
 class SpoolAgainstAList(RuleBasedStateMachine):

@@ -1,8 +1,12 @@
 """What updates keep on the disk, partial downloads, slots, the state database, as power cuts and bad cards leave it."""
 
+import os
 import random
+import resource
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +253,78 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
         half_refused()
     assert store.update() is None
     assert store.failure("0" * 64, "r") is None
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open_and_its_own_reason_is_the_one_said(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state.db")
+    store._database.executescript(
+        "PRAGMA foreign_keys = ON; CREATE TABLE late (id REFERENCES one (key) DEFERRABLE INITIALLY DEFERRED)"
+    )
+
+    def refused_at_its_commit() -> None:
+        with store.transaction():
+            store.save_update(State(phase=Phase.COMMITTED))
+            store._database.execute("INSERT INTO late VALUES ('nothing')")
+
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        refused_at_its_commit()
+    with store.transaction():
+        store.save_update(State(phase=Phase.STAGED))
+    assert store.update() == State(phase=Phase.STAGED)
+
+
+@contextmanager
+def refusing_disk() -> Iterator[None]:
+    """No file of this process grows, nor is one made that is not empty: as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_database_that_cannot_be_written_at_the_start_is_read_and_opened_once_it_can_be(tmp_path: Path) -> None:
+    store = _kept(tmp_path)
+    before = (store.update(), store.time(), store.failure("0" * 64, "r"), store.desired())
+    store.close()
+    with refusing_disk():
+        store = StateStore(tmp_path / "state.db")
+        assert (store.update(), store.time(), store.failure("0" * 64, "r"), store.desired()) == before
+        assert store.next_session(lambda: 0.0) == 2001
+        with pytest.raises(sqlite3.Error), store.transaction():
+            store.save_update(State())
+        assert store.update() == before[0]
+    with store.transaction():
+        store.save_update(State(phase=Phase.STAGED))
+    store.close()
+    assert StateStore(tmp_path / "state.db").update() == State(phase=Phase.STAGED)
+
+
+def test_the_first_start_on_a_disk_that_refuses_knows_nothing_and_a_path_that_cannot_be_is_named(
+    tmp_path: Path,
+) -> None:
+    with refusing_disk():
+        store = StateStore(tmp_path / "state.db")
+        assert (store.update(), store.desired(), store.seen()) == (None, {}, {})
+        assert store.next_session(lambda: 1000.0) == 1000
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgewiseError, match="check the disk"):
+        StateStore(tmp_path / "file" / "state.db")
+
+
+def test_the_name_of_the_slots_directory_is_on_the_disk_before_anything_is_staged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, sync = list[Path](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Slots(tmp_path / "state")
+    assert synced == [tmp_path, tmp_path / "state"]
 
 
 def test_a_failure_is_remembered_for_its_runtime(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from edge_agent.update.events import (
     Proven,
     Reconsidered,
     Refused,
+    Retried,
     RollbackAsked,
     SelfTestPassed,
     Slot,
@@ -260,7 +261,7 @@ def test_damage_found_while_verifying_fetches_again_and_in_a_slot_starts_over() 
 
 PLAIN: list[Event] = [
     Admitted(), AlreadyRunning(), Fetched(), Spoiled(), Staged(slot(2)), Confirmed(), SelfTestPassed(), Activated(),
-    Proven(), Refused("why", blame=True), Reconsidered(), RollbackAsked("asked"),
+    Proven(), Refused("why", blame=True), Reconsidered(), Retried(), RollbackAsked("asked"),
 ]  # fmt: skip
 
 
