@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -86,6 +86,9 @@ test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm to
 test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
 	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-4}" --dist loadgroup -m slow --ignore=tests/arm64 $$TESTS
 
+test-faults: setup-dev  ## What a device survives: kills, power cuts, bad disks, mutants, bad models (FAULTS="--only kills")
+	@set -f; $(PYTHON) -m tests.faults $$FAULTS
+
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
 	@$(PYTHON) -m benchmarks.model
@@ -129,4 +132,4 @@ clean:  ## Remove what was built here; data and models stay
 
 .PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector \
 	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-accuracy screenshot architecture
-.PHONY: image-arm64 test-arm64 test-agent-matrix test-slow
+.PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults

@@ -42,7 +42,7 @@ _BATCH: Final = 125
 _PATIENCE_S: Final = 20.0
 _CPU_S: Final = 8
 _WORDS: Final = (0, 1, 2, 4, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-_WRONG: Final = 0.1
+WRONG: Final = 0.1
 """A probability that is this much off from the model's own is a wrong answer."""
 _PICTURES: Final = 24  # beside the goldens
 
@@ -75,7 +75,7 @@ def _batch(numbers: range, through: int) -> Found:
     found = Found({}, [])
     original = tiny(1)
     whole = ActiveModel(original.manifest, original.model, "release")
-    right = _answers(whole)
+    right = answers(whole)
     for number in numbers:
         chance = random.Random(number)  # noqa: S311
         way = _WAYS[number % len(_WAYS)]
@@ -173,7 +173,7 @@ def _examined(model: ActiveModel, found: Found, right: Right, real: bool) -> str
         _count(found, "failed_the_self_test")
         return ""
     _count(found, "passed_the_self_test")
-    ended, answers = forked(lambda: _answers(model))
+    ended, answers = forked(lambda: answers(model))
     if ended:
         _count(found, "deaths")
         return f"it passed the self-test and ended the process that runs it ({ended})"
@@ -182,7 +182,7 @@ def _examined(model: ActiveModel, found: Found, right: Right, real: bool) -> str
             (float(np.abs(a - b).max()) if a.shape == b.shape else 1.0 for a, b in zip(answers, right, strict=True)),
             default=0.0,
         )
-        if off > _WRONG:
+        if off > WRONG:
             return _activated(found, f"it passed the self-test and answers other pictures wrongly (by {off:.2f})")
     return ""
 
@@ -192,7 +192,7 @@ def _activated(found: Found, sentence: str) -> str:
     return sentence
 
 
-def _answers(model: ActiveModel) -> Right:
+def answers(model: ActiveModel) -> Right:
     """Probabilities of pictures that are in no golden, as the pipeline runs it."""
     classifier = Classifier(model.model, model.manifest)
     chance, answers = np.random.default_rng(7), []
@@ -272,7 +272,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
-def mutated_graph(data: bytes, chance: random.Random) -> bytes:
+def mutated_graph(data: bytes, chance: random.Random) -> bytes:  # noqa: C901, PLR0912  # one case a mutation
     """One thing of the graph changed, and a valid flatbuffer made of it again."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
     graph = model.subgraphs[0]

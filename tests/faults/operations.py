@@ -39,6 +39,8 @@ class Fault:
     count: int = 1
     """How many operations from there on fail."""
     error: int = errno.EIO
+    named: str = ""
+    """Count only operations whose name begins so."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Operations:
     """Called when a thread begins to hang."""
     names: list[str] = field(default_factory=list)
     """What was done, in order."""
+    _counted: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
@@ -64,10 +67,12 @@ class Operations:
 
     def _happens(self, name: str, *, database: bool = False) -> None:
         with self._lock:
-            number = len(self.names)
             self.names.append(name)
-        fault = self.fault
-        if fault is None or not fault.at <= number < fault.at + fault.count:
+            fault = self.fault
+            if fault is None or not name.startswith(fault.named):
+                return
+            number, self._counted = self._counted, self._counted + 1
+        if not fault.at <= number < fault.at + fault.count:
             return
         if fault.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -92,9 +97,9 @@ class Operations:
 
     def _by_descriptor(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(descriptor: int, *arguments: Any) -> Any:
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
             if self._mine(path):
-                self._happens(f"{name} {Path(path).name}")
+                self._happens(f"{name} {path.name}")
             return real(descriptor, *arguments)
 
         return call
