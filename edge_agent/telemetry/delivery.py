@@ -95,7 +95,11 @@ class Delivery:
     def trouble(self) -> str:
         """Why nothing is delivered although the broker may be there; empty while it works."""
         ended = self._thread.ident is not None and not self._thread.is_alive()
-        return "the thread that delivers messages ended: restart the agent." if ended else self._failing
+        return (
+            "the thread that delivers messages ended: restart the agent."
+            if ended
+            else self._failing or self._spool.trouble
+        )
 
     def send(self, body: Body) -> None:
         """Store this message and send it when the broker can be reached; never blocks."""

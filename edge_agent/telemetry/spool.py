@@ -103,6 +103,11 @@ class Spool:
             self._database, self._try_again = _nothing(), self._passed + _AGAIN_S
         self._begin()
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is kept; empty while the file is open."""
+        return "" if self._try_again is None else f"the spool {self._path} cannot be opened: check the disk."
+
     def reopen(self) -> None:
         """The file turned out to be damaged: look at it again, and begin anew where it is.
 

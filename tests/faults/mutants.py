@@ -58,7 +58,7 @@ def mutants(count: int = 10_000, *, workers: int = 2, real: int = 100) -> Row:
     """The row. `real`: how many go through the real self-test child as well."""
     row = Row("mutated models and manifests")
     batches = [range(at, min(at + _BATCH, count)) for at in range(0, count, _BATCH)]
-    through = max(1, count // max(1, real))
+    through = count // max(1, real) | 1  # odd, so that it meets every way
     context = multiprocessing.get_context("forkserver")
     with row.timed(), ProcessPoolExecutor(workers, mp_context=context) as pool:
         row.figures.update(mutants=0, deaths=0, activated=0)

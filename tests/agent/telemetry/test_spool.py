@@ -404,11 +404,12 @@ def test_a_spool_that_cannot_be_opened_keeps_nothing_says_so_and_is_tried_again(
     spool = Spool(tmp_path / "file" / "spool.db", SpoolSettings(), clock, clock)
     assert spool.put(prediction("lost"), 1) is None
     assert (spool.dropped["prediction"], spool.rows, spool.after(0, 10), spool.oldest()) == (1, 0, [], (0, 0))
+    assert "check the disk" in spool.trouble
     (tmp_path / "file").unlink()
     (tmp_path / "file").mkdir()
     clock.now += 5.0
     assert spool.put(prediction("kept"), 1) == 1
-    assert (spool.rows, len(spool.after(0, 10))) == (1, 1)
+    assert (spool.rows, len(spool.after(0, 10)), spool.trouble) == (1, 1, "")
     spool.close()
 
 
