@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from demo.broker import Broker
 from edge_agent.models.selftest import COMMAND
 from edge_agent.models.slots import ActiveModel, Slots
 from edge_agent.update import updater
@@ -26,6 +25,7 @@ from edge_agent.update.work import Challenger
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef, Reported
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import FIXTURES, GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.faults.operations import Fault, Operations
 
