@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.push_devices import BASE, WHOLE
+from benchmarks.push_link import CountingLink
+from benchmarks.push_waves import wave_messages
 from edge_contract import limits, package, topics
 from edge_contract.manifest import digest_of
 from edge_fleet.devices.view import Fleet
@@ -41,32 +43,14 @@ from edge_mqtt.address import BrokerAddress
 from edge_simulator.broker import Broker
 
 MODEL: Final = Path("models/emotion-5.ewm")
+BEFORE: Final = Path("models/emotion-1.ewm")
 GROUP: Final = "bench"
+WAVES: Final = (1000, 10_000)
+"""Sizes of fleets whose messages a wave are compared."""
 GIVE_UP_S: Final = 300.0
 RESULT: Final = Path("benchmarks/results/push.json")
 AWAY_S: Final = 3.0
 """After which the devices that are away at first come back."""
-
-
-class CountingLink(Link):
-    """Counts what the release side publishes."""
-
-    def __init__(self, address: BrokerAddress) -> None:
-        super().__init__(address)
-        self.bytes = self.messages = 0
-
-    def publish(
-        self, messages: Iterable[Arrived], done: Callable[[int], None] = lambda _: None, *, retain: bool = True
-    ) -> int:
-        """As `Link.publish`."""
-
-        def counted() -> Iterable[Arrived]:
-            for message in messages:
-                self.bytes += len(message.payload)
-                self.messages += 1
-                yield message
-
-        return super().publish(counted(), done, retain=retain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +213,9 @@ def main() -> None:
         print(f"stop and wait: {stop_s:.1f} s, broker {stop_mb:.0f} MB", flush=True)
         whole_s, whole_mb = peer(folder, "whole", options.devices, options.processes, model)
         print(f"one retained message: {whole_s:.1f} s, broker {whole_mb:.0f} MB", flush=True)
+        before, after = (package.read_file(each) for each in (BEFORE, MODEL))
+        waves = {count: wave_messages(folder / f"waves-{count}", count, before, after) for count in WAVES}
+        print(f"messages for a wave, by devices: {waves}", flush=True)
     result = {
         "devices": options.devices,
         "converged": pushed.converged,
@@ -243,6 +230,7 @@ def main() -> None:
         "whole_seconds": round(whole_s, 1),
         "whole_broker_rss_mb": round(whole_mb, 1),
         "whole_over_ours": round(whole_s / pushed.seconds, 2),
+        "messages_a_wave": {str(count): messages for count, messages in waves.items()},
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result))
