@@ -258,12 +258,13 @@ def frames(folder: Path, *, seconds: float = 14.0, rounds: int = 2) -> Row:
             row.count("lost_of_these", lost)
             if lost:
                 row.found.append(f"{way}: {lost} of {played} frames that were read were lost")
-        lost_by: dict[str, int] = dict.fromkeys(_PLAYS, 0)
+        # What else this machine does holds up one round or another; what an update or a shadow costs is in all of them.
+        lost_by: dict[str, int] = {}
         for way in _PLAYS * rounds:
             lost, played = _lost(site, film, way, "", row)
             row.count("frames_in_real_time", played)
-            lost_by[way] += lost
-        row.figures.update({f"lost_{way}": lost for way, lost in lost_by.items()})
+            lost_by[way] = min(lost, lost_by.get(way, lost))
+        row.figures.update({f"lost_{way}_at_least": lost for way, lost in lost_by.items()})
         usual = max(lost_by["alone"], lost_by["alone_again"])
         for way in ("update", "shadow"):
             row.figures[f"more_by_{way}"] = max(0, lost_by[way] - usual)
