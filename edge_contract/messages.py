@@ -38,6 +38,7 @@ Reading = Annotated[float, Meta(ge=-(2**53), le=2**53)]
 Edge = Annotated[float, Meta(ge=-1000, le=1000)]
 """One side of a box, as a share of the frame: a face may reach past the frame, not far past it."""
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
+LabelCounts = Annotated[dict[Label, Count], Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=1024)]
 Key = tuple[Count, Count]
 """(session, sequence)"""
@@ -137,7 +138,7 @@ class ShadowCounts(Struct, frozen=True, kw_only=True):
     """Looks that were due and left out because the board had no time for a second model."""
     agreed: Count
     """Looks at which both named the same label."""
-    confusion: Annotated[dict[Label, Annotated[dict[Label, Count], Meta(max_length=64)]], Meta(max_length=64)]
+    confusion: Annotated[dict[Label, LabelCounts], Meta(max_length=64)]
     """By the champion's label, then the challenger's. Of models with more labels, the pairs met first."""
     less_sure: Count
     """Looks at which the challenger's top probability was lower by more than the terms' `unsure`."""
@@ -151,6 +152,11 @@ class ShadowCounts(Struct, frozen=True, kw_only=True):
     """Seconds from crop to probabilities over `STAGE_BOUNDS`: of the processor, as neighbours take turns with either
     model; by the wall clock where a board counts the former in ticks."""
     challenger_latency: Histogram
+    sure: LabelCounts = {}
+    """By the champion's label, looks at which its top probability was at least the terms' `sure`. Of models with more
+    labels, those met first; an agent from before this was counted sends none."""
+    contradicted: LabelCounts = {}
+    """Of these, by the same label, looks at which the challenger named another one."""
 
 
 class TelemetryBody(Message, frozen=True, kw_only=True):

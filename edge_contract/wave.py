@@ -30,6 +30,8 @@ class ShadowTerms(Struct, frozen=True, kw_only=True):
     """A look counts as slower where the release took more than this many times as long as the one that answers."""
     unsure: Share = 0.1
     """A look counts as less (more) sure where its confidence is lower (higher) by more than this."""
+    sure: Share = 0.8
+    """The release that answers is sure of a look where its top probability is at least this."""
 
 
 class Wave(Struct, frozen=True, kw_only=True):

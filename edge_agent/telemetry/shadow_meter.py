@@ -18,6 +18,7 @@ _LABELS: Final = 64
 """Rows of a confusion, and entries of a row, as the message has it."""
 _CONFUSION_BYTES: Final = 32 * 1024
 """Of the confusion in a message: a window of models with hundreds of labels must fit its packet too."""
+_SURE_BYTES: Final = 8 * 1024
 _ENTRY_BYTES: Final = 24  # a count of 19 digits with its punctuation
 
 
@@ -45,6 +46,30 @@ class Confusion:
         return {champion: dict(row) for champion, row in self._counts.items()}
 
 
+class Sure:
+    """Looks at which the champion was sure, and those of them that were contradicted; by its label, those met first."""
+
+    def __init__(self) -> None:
+        self._sure: dict[str, int] = {}
+        self._contradicted: dict[str, int] = {}
+        self._bytes = 0
+
+    def count(self, champion: str, challenger: str) -> None:
+        """Add one."""
+        if champion not in self._sure:
+            size = 2 * _size(champion)
+            if len(self._sure) >= _LABELS or self._bytes + size > _SURE_BYTES:
+                return
+            self._bytes += size
+        self._sure[champion] = self._sure.get(champion, 0) + 1
+        if champion != challenger:
+            self._contradicted[champion] = self._contradicted.get(champion, 0) + 1
+
+    def snapshot(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The counts so far: sure, and of these contradicted."""
+        return dict(self._sure), dict(self._contradicted)
+
+
 def _size(label: str) -> int:
     return len(msgspec.json.encode(label)) + _ENTRY_BYTES
 
@@ -56,7 +81,7 @@ class _Pair:
         self.champion, self.challenger, self.terms = champion, challenger, terms
         self.looks = self.failures = self.skipped = 0
         self._agreed = self._less_sure = self._more_sure = self._slower = 0
-        self._confusion = Confusion()
+        self._confusion, self._sure = Confusion(), Sure()
         self._confidence = Buckets(CONFIDENCE_BOUNDS), Buckets(CONFIDENCE_BOUNDS)
         self._latency = Buckets(STAGE_BOUNDS), Buckets(STAGE_BOUNDS)
 
@@ -64,6 +89,8 @@ class _Pair:
         self.looks += 1
         self._agreed += look.champion_label == look.challenger_label
         self._confusion.count(look.champion_label, look.challenger_label)
+        if look.champion_confidence >= self.terms.sure:
+            self._sure.count(look.champion_label, look.challenger_label)
         surer = look.challenger_confidence - look.champion_confidence
         self._less_sure += surer < -self.terms.unsure
         self._more_sure += surer > self.terms.unsure
@@ -76,6 +103,7 @@ class _Pair:
             buckets.observe(value)
 
     def snapshot(self) -> ShadowCounts:
+        sure, contradicted = self._sure.snapshot()
         return ShadowCounts(
             champion=self.champion,
             challenger=self.challenger,
@@ -91,6 +119,8 @@ class _Pair:
             challenger_confidence=self._confidence[1].snapshot(),
             champion_latency=self._latency[0].snapshot(),
             challenger_latency=self._latency[1].snapshot(),
+            sure=sure,
+            contradicted=contradicted,
         )
 
 

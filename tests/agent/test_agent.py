@@ -249,7 +249,7 @@ def test_a_release_in_shadow_is_compared_on_the_faces_that_the_running_one_answe
 
     extra = "loop = true\n[telemetry]\ninterval_s = 1.0\n"
     with AgentProcess(tmp_path, broker.port, clip, extra=extra, model=model) as agent:
-        side.wave(tiny(1), tiny(2), "shadow", shadow=ShadowTerms(spacing=0.2))
+        side.wave(tiny(1), tiny(2), "shadow", shadow=ShadowTerms(spacing=0.2, sure=0.0))
         eventually(lambda: reported("shadowing", one), lambda: agent.log)
         eventually(lambda: looks() >= 5, lambda: agent.log)
         side.wave(tiny(1), tiny(2), "active")
@@ -268,6 +268,8 @@ def test_a_release_in_shadow_is_compared_on_the_faces_that_the_running_one_answe
     assert last.failures == 0
     assert sum(count for row in last.confusion.values() for count in row.values()) == last.looks
     assert sum(row.get(label, 0) for label, row in last.confusion.items()) == last.agreed
+    assert sum(last.sure.values()) == last.looks
+    assert sum(last.contradicted.values()) == last.looks - last.agreed
     assert sum(last.champion_latency.counts) == sum(last.challenger_confidence.counts) == last.looks
     infos = subscriber.messages("info", Info)
     assert {info.camera_kind for info in infos} == {"file"}

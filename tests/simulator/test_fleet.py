@@ -117,6 +117,7 @@ def test_a_model_in_shadow_is_compared_on_drawn_faces_and_how_it_behaves_is_seen
     shadow = counted()[-1]
     assert (shadow.champion, shadow.challenger) == (champion.ref, challenger.ref)
     assert shadow.agreed < 0.75 * shadow.looks
+    assert 0 < sum(shadow.contradicted.values()) < sum(shadow.sure.values()) < shadow.looks
     said = sum(row.get("neutral", 0) for row in shadow.confusion.values())
     assert said > sum(shadow.confusion.get("neutral", {}).values())
     assert all(window.emotions for window in windows)

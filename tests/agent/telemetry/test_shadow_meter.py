@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from edge_agent.inference.events import Compared
 from edge_agent.telemetry.meter import Meter
-from edge_agent.telemetry.shadow_meter import Confusion, ShadowMeter
+from edge_agent.telemetry.shadow_meter import Confusion, ShadowMeter, Sure
 from edge_agent.telemetry.windows import Windows
 from edge_contract import limits
 from edge_contract.messages import ModelRef, ShadowCounts, TelemetryBody, decode, encode
@@ -65,6 +65,26 @@ def test_what_is_counted_of_a_look() -> None:
     assert decode(encode(found), ShadowCounts) == found
 
 
+def test_looks_of_which_the_champion_is_sure_are_counted_by_its_label_and_those_that_are_contradicted() -> None:
+    meter = begun()
+    meter.compared(look("happy", "happy", sure=(0.8, 1.0)))
+    meter.compared(look("happy", "sad", sure=(0.9, 0.2)))
+    meter.compared(look("happy", "sad", sure=(0.79, 1.0)))
+    meter.compared(look("sad", "sad", sure=(1.0, 1.0)))
+    meter.compared(look("fear", "sad", sure=(0.5, 0.9)))
+    found = counts(meter)
+    assert (found.sure, found.contradicted) == ({"happy": 2, "sad": 1}, {"happy": 1})
+    assert decode(encode(found), ShadowCounts) == found
+
+
+def test_how_sure_is_what_the_wave_s_terms_say() -> None:
+    meter = ShadowMeter()
+    meter.begin(CHAMPION, CHALLENGER, ShadowTerms(sure=0.5))
+    meter.compared(look(sure=(0.5, 0.1)))
+    meter.compared(look(sure=(0.49, 0.9)))
+    assert counts(meter).sure == {"happy": 1}
+
+
 def test_the_counts_go_on_for_the_same_pair_and_begin_anew_for_another_or_for_other_terms() -> None:
     meter = begun()
     meter.compared(look())
@@ -105,7 +125,7 @@ def test_the_last_counts_travel_once_after_the_end() -> None:
 def test_a_window_fits_its_message_whatever_the_labels(pairs: list[tuple[int, int]], name: str) -> None:
     meter = begun()
     for one, other in [*pairs, *((n, 2 * n) for n in range(100)), *((1, n) for n in range(400))]:
-        meter.compared(look(f"{name}{one}", f"{name}{other}"))
+        meter.compared(look(f"{name}{one}", f"{name}{other}", sure=(1.0, 1.0)))
     windows = Windows(Meter(), device="d", site="s", now=0.0)
     body = windows.cut(10.0, CHAMPION, {}, {}, counts(meter))
     data = encode(body)
@@ -122,3 +142,13 @@ def test_of_too_many_labels_those_met_first_are_counted_on() -> None:
     found = confusion.snapshot()
     assert len(found) == 64
     assert found["0"] == {"a": 2}
+
+
+def test_of_too_many_labels_that_it_is_sure_of_those_met_first_are_counted_on() -> None:
+    counted = Sure()
+    for _ in range(2):
+        for number in range(100):
+            counted.count(str(number), "a")
+    sure, contradicted = counted.snapshot()
+    assert len(sure) == 64
+    assert sure == contradicted == {str(number): 2 for number in range(64)}
