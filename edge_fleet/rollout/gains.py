@@ -1,5 +1,6 @@
 """What a device counted between two messages, checked: whether it can be, and what it adds up to. Pure."""
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -43,6 +44,8 @@ class Shadow(Struct, frozen=True, kw_only=True):
     more_sure: Count = 0
     slower: Count = 0
     confusion: dict[Label, dict[Label, Count]] = {}
+    sure: dict[Label, Count] = {}
+    contradicted: dict[Label, Count] = {}
     champion_seconds: Amount = 0.0
     challenger_seconds: Amount = 0.0
     disagreed: Series = Series()
@@ -64,12 +67,12 @@ def totals_of(telemetry: Telemetry) -> Totals:
 
 def gained(before: Totals, now: Totals) -> Totals | None:
     """What was counted between two messages; None where anything fell."""
-    emotions = {label: count - before.emotions.get(label, 0) for label, count in now.emotions.items()}
+    emotions = _label_gains(before.emotions, now.emotions)
     numbers = (
         now.faces - before.faces, now.errors - before.errors, now.confidence - before.confidence,
         now.inferences - before.inferences, now.seconds - before.seconds,
     )  # fmt: skip
-    if min(*numbers, *emotions.values()) < 0 or before.emotions.keys() - now.emotions.keys():
+    if emotions is None or min(numbers) < 0:
         return None
     faces, errors, confidence, inferences, seconds = numbers
     return Totals(
@@ -78,22 +81,19 @@ def gained(before: Totals, now: Totals) -> Totals | None:
         confidence=confidence,
         inferences=int(inferences),
         seconds=seconds,
-        emotions={label: count for label, count in emotions.items() if count},
+        emotions=emotions,
     )
 
 
 def added(left: Totals, right: Totals) -> Totals:
     """Two gains together."""
-    emotions = dict(left.emotions)
-    for label, count in right.emotions.items():
-        emotions[label] = emotions.get(label, 0) + count
     return Totals(
         faces=left.faces + right.faces,
         errors=left.errors + right.errors,
         confidence=left.confidence + right.confidence,
         inferences=left.inferences + right.inferences,
         seconds=left.seconds + right.seconds,
-        emotions=emotions,
+        emotions=_label_sums(left.emotions, right.emotions),
     )
 
 
@@ -112,16 +112,22 @@ def shadow_gained(before: ShadowCounts | None, now: ShadowCounts) -> Shadow | No
         getattr(now, name).sum - (getattr(before, name).sum if before else 0.0)
         for name in ("champion_latency", "challenger_latency")
     ]
-    confusion: dict[str, dict[str, int]] = {}
-    smallest = 0
-    for label, row in now.confusion.items():
-        earlier = before.confusion.get(label, {}) if before else {}
-        gains = {other: count - earlier.get(other, 0) for other, count in row.items()}
-        smallest = min([smallest, *gains.values()])
-        confusion[label] = {other: count for other, count in gains.items() if count}
-    if min(smallest, *numbers.values(), *seconds) < 0:
+    rows = {
+        label: _label_gains(before.confusion.get(label, {}) if before else {}, now.confusion.get(label, {}))
+        for label in {**(before.confusion if before else {}), **now.confusion}
+    }
+    sure = _label_gains(before.sure if before else {}, now.sure)
+    contradicted = _label_gains(before.contradicted if before else {}, now.contradicted)
+    if min(*numbers.values(), *seconds) < 0 or sure is None or contradicted is None or None in rows.values():
         return None
-    return Shadow(confusion=confusion, champion_seconds=seconds[0], challenger_seconds=seconds[1], **numbers)
+    return Shadow(
+        confusion={label: row for label, row in rows.items() if row},
+        sure=sure,
+        contradicted=contradicted,
+        champion_seconds=seconds[0],
+        challenger_seconds=seconds[1],
+        **numbers,
+    )
 
 
 def shadow_fault_of(gain: Shadow, seconds: float) -> Fault | None:
@@ -130,27 +136,50 @@ def shadow_fault_of(gain: Shadow, seconds: float) -> Fault | None:
         return "more than a camera can see"
     same = sum(row.get(label, 0) for label, row in gain.confusion.items())
     named = sum(sum(row.values()) for row in gain.confusion.values())
-    parts = (gain.agreed, gain.less_sure + gain.more_sure, gain.slower, named)
+    parts = (gain.agreed, gain.less_sure + gain.more_sure, gain.slower, named, sum(gain.sure.values()))
     contradicts = max(parts) > gain.looks or same > gain.agreed or named - same > gain.looks - gain.agreed
+    contradicts |= sum(gain.contradicted.values()) > gain.looks - gain.agreed
+    contradicts |= any(count > gain.sure.get(label, 0) for label, count in gain.contradicted.items())
+    if named == gain.looks:  # else some looks have no place in the confusion, and these may be any
+        for label, count in gain.sure.items():
+            row, other = gain.confusion.get(label, {}), gain.contradicted.get(label, 0)
+            contradicts |= count - other > row.get(label, 0) or other > sum(row.values()) - row.get(label, 0)
     return "counts contradict one another" if contradicts else None
 
 
 def shadow_added(left: Shadow, gain: Shadow) -> Shadow:
-    confusion = {label: dict(row) for label, row in left.confusion.items()}
+    confusion = dict(left.confusion)
     for label, row in gain.confusion.items():
-        if label not in confusion and len(confusion) >= LABELS:
-            continue
-        kept = confusion.setdefault(label, {})
-        for other, count in row.items():
-            if other in kept or len(kept) < LABELS:
-                kept[other] = kept.get(other, 0) + count
+        if label in confusion or len(confusion) < LABELS:
+            confusion[label] = _label_sums(confusion.get(label, {}), row, LABELS)
+    sure = _label_sums(left.sure, gain.sure, LABELS)
+    contradicted = {label: count for label, count in gain.contradicted.items() if label in sure}
     return replace(
         left,
         confusion=confusion,
+        sure=sure,
+        contradicted=_label_sums(left.contradicted, contradicted),
         champion_seconds=left.champion_seconds + gain.champion_seconds,
         challenger_seconds=left.challenger_seconds + gain.challenger_seconds,
         **{name: getattr(left, name) + getattr(gain, name) for name in _COUNTED},
     )
+
+
+def _label_gains(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int] | None:
+    """What each label gained, those that gained nothing left out; None where one fell or is gone."""
+    gains = {label: count - before.get(label, 0) for label, count in now.items()}
+    if before.keys() - now.keys() or any(count < 0 for count in gains.values()):
+        return None
+    return {label: count for label, count in gains.items() if count}
+
+
+def _label_sums(left: Mapping[str, int], right: Mapping[str, int], most: int | None = None) -> dict[str, int]:
+    """Both together; of more than `most` labels those met first."""
+    sums = dict(left)
+    for label, count in right.items():
+        if label in sums or most is None or len(sums) < most:
+            sums[label] = sums.get(label, 0) + count
+    return sums
 
 
 def _most_faces(seconds: float) -> float:

@@ -42,6 +42,9 @@ class ShadowGate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """At most so much more often less sure than more sure."""
     swapped: Share = 0.08
     """Of the looks that either of two labels got, at most so many may get the other one of the two."""
+    contradicted: Share = 0.02
+    """Of the looks of which the old release is sure, and of those of each label, at most so many may get another one.
+    Between releases that are merely different it was 0 to 0.3 %, whatever they agree on."""
     slower: Share = 0.1
     """At most so often slower by the terms' factor, on no kind of device more."""
     failures: Share = 0.01

@@ -26,6 +26,8 @@ class Pooled(Struct, kw_only=True):
     slower: float = 0.0
     skipped: float = 0.0
     confusion: dict[str, dict[str, float]] = {}
+    sure: dict[str, float] = {}
+    contradicted: dict[str, float] = {}
 
     def add(self, evidence: Evidence, weight: float) -> None:
         """Count one device in."""
@@ -38,9 +40,9 @@ class Pooled(Struct, kw_only=True):
         self.slower += weight * found.slower
         self.skipped += weight * found.skipped
         for label, row in found.confusion.items():
-            kept = self.confusion.setdefault(label, {})
-            for other, count in row.items():
-                kept[other] = kept.get(other, 0.0) + weight * count
+            _add(self.confusion.setdefault(label, {}), row, weight)
+        _add(self.sure, found.sure, weight)
+        _add(self.contradicted, found.contradicted, weight)
 
     def labels(self) -> list[str]:
         """Those with most looks by either model, by the alphabet: a device may invent as many as it likes."""
@@ -49,7 +51,11 @@ class Pooled(Struct, kw_only=True):
             for other, count in row.items():
                 for named in {label, other}:
                     looks[named] = looks.get(named, 0.0) + count
-        return sorted(sorted(looks, key=lambda label: (-looks[label], label))[:LABELS])
+        return _most(looks)
+
+    def sure_labels(self) -> list[str]:
+        """Those of which the old release was sure most often, by the alphabet, for the same reason."""
+        return _most(self.sure)
 
 
 def held(evidence: Mapping[str, Evidence]) -> dict[str, float]:
@@ -74,6 +80,15 @@ def together(evidence: Mapping[str, Evidence]) -> Pooled:
     for device, one in evidence.items():
         everyone.add(one, heavy[device])
     return everyone
+
+
+def _add(sums: dict[str, float], counts: Mapping[str, int], weight: float) -> None:
+    for label, count in counts.items():
+        sums[label] = sums.get(label, 0.0) + weight * count
+
+
+def _most(looks: Mapping[str, float]) -> list[str]:
+    return sorted(sorted(looks, key=lambda label: (-looks[label], label))[:LABELS])
 
 
 def alike(evidence: Mapping[str, Evidence], heavy: Mapping[str, float]) -> float:

@@ -25,7 +25,8 @@ GATE: Final = "shadow"
 ROOM: Final = 0.1
 """By so much may the agreement in a room be lower than on test pictures."""
 RARE: Final = 0.05
-"""Two labels with less of the looks than this together are judged where they fail, and waited for no longer."""
+"""What concerns fewer of the looks than this is judged where it fails, and not waited for: two labels together, and
+the looks of which the old release is sure, which an agent from before they were counted says nothing of."""
 
 
 def judge_shadow(
@@ -80,6 +81,7 @@ def _families(
         list(_shift(everyone, believed, gate)),
         [_less_sure(everyone, believed, gate)],
         list(_swapped(everyone, believed, gate)),
+        list(_contradicted(everyone, believed, gate)),
         [_slower(kind, found, believed, gate) for kind, found in of_kind.items() if found.looks],
         list(_failures(everyone, of_kind, believed, gate)),
     ]
@@ -165,6 +167,25 @@ def _swapped(found: Pooled, believed: float, gate: ShadowGate) -> Iterator[Asked
         if looks > 0:
             needed = looks >= RARE * found.looks
             yield asked.share(crossed * believed, looks * believed, gate.swapped, text, needed=needed)
+
+
+def _contradicted(found: Pooled, believed: float, gate: ShadowGate) -> Iterator[Asked]:
+    """Over all labels, and for each: a defect that exchanges two of them is diluted in all."""
+    every = (None, sum(found.sure.values()), sum(found.contradicted.values()))
+    each = ((label, found.sure[label], found.contradicted.get(label, 0.0)) for label in found.sure_labels())
+    for label, sure, contradicted in (every, *each):
+
+        def text(other: Interval, label: str | None = label, sure: float = sure) -> str:
+            named = "" if label is None else f" that it was {visible(label)}"
+            return (
+                f"Of {sure:.0f} faces of which the old release was sure{named}, the new one calls {percent(other.low)} "
+                f"to {percent(other.high)} something else (at most {percent(gate.contradicted)} are allowed)"
+            )
+
+        if sure > 0:
+            # A label of its own would have to see hundreds of faces to pass; it can only fail.
+            needed = label is None and sure >= RARE * found.looks
+            yield asked.share(contradicted * believed, sure * believed, gate.contradicted, text, needed=needed)
 
 
 def _slower(kind: Kind, found: Pooled, believed: float, gate: ShadowGate) -> Asked:

@@ -29,13 +29,15 @@ class Camera:
     less_sure: int = 0
     more_sure: int = 0
     slower: int = 0
+    sure: Counter[str] = field(default_factory=Counter)
+    contradicted: Counter[str] = field(default_factory=Counter)
     failures: int = 0
     skipped: int = 0
 
     def restart(self) -> None:
         """A new session: every count begins at zero."""
         self.session += 1
-        self.faces, self.looks = Counter(), Counter()
+        self.faces, self.looks, self.sure, self.contradicted = Counter(), Counter(), Counter(), Counter()
         self.confidence = self.spent = 0.0
         self.errors = self.less_sure = self.more_sure = self.slower = self.failures = self.skipped = 0
 
@@ -53,6 +55,14 @@ class Camera:
         self.looks.update(looks)
         for name, count in more.items():
             setattr(self, name, getattr(self, name) + count)
+
+    def surely(self, looks: dict[tuple[str, str], int]) -> None:
+        """Count looks of which the old release is sure, by the two labels."""
+        self.compares(looks)
+        for (old, new), count in looks.items():
+            self.sure[old] += count
+            if old != new:
+                self.contradicted[old] += count
 
     def window(self) -> Telemetry:
         """The next message."""
@@ -100,4 +110,6 @@ class Camera:
             challenger_confidence=empty,
             champion_latency=Histogram(counts=(looks, *[0] * 18), sum=0.01 * looks),
             challenger_latency=Histogram(counts=(looks, *[0] * 18), sum=0.01 * looks),
+            sure=dict(self.sure),
+            contradicted=dict(self.contradicted),
         )

@@ -129,6 +129,7 @@ class ScriptedDevice:
             agreed=self._looks if agreed else 0, confusion={"happy": {"happy" if agreed else "sad": self._looks}},
             less_sure=0, more_sure=0, slower=0, champion_confidence=seen, challenger_confidence=seen,
             champion_latency=slow, challenger_latency=slow,
+            sure={"happy": self._looks}, contradicted={} if agreed else {"happy": self._looks},
         )  # fmt: skip
 
     def _availability(self, state: Literal["online", "offline", "stopped"]) -> bytes:

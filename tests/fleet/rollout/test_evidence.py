@@ -49,6 +49,38 @@ def test_looks_of_all_sessions_add_up() -> None:
     assert not found.faults
 
 
+def test_looks_of_which_the_old_release_is_sure_add_up_over_sessions_and_labels() -> None:
+    camera = Camera()
+    camera.compares(AGREE)
+    camera.surely({("happy", "happy"): 5, ("sad", "neutral"): 1})
+    found = folded([camera.window()])
+    camera.surely({("happy", "sad"): 2})
+    found = folded([camera.window()], found)
+    camera.restart()
+    camera.surely({("sad", "fear"): 1})
+    found = folded([camera.window()], found)
+    assert found.shadow.sure == {"happy": 7, "sad": 2}
+    assert found.shadow.contradicted == {"sad": 2, "happy": 2}
+    assert not found.faults
+    assert decode(encode(found)) == found
+
+
+def test_an_agent_that_does_not_count_them_says_nothing_of_them_and_is_believed_in_the_rest() -> None:
+    camera = Camera()
+    camera.compares(AGREE | DIFFER)
+    window = messages.decode(_without(messages.encode(camera.window()), "sure", "contradicted"), Telemetry)
+    found = folded([window])
+    assert (found.shadow.looks, found.shadow.sure, found.shadow.contradicted) == (10, {}, {})
+    assert not found.faults
+
+
+def _without(message: bytes, *keys: str) -> bytes:
+    document = msgspec.json.decode(message)
+    for key in keys:
+        del document["shadow"][key]
+    return msgspec.json.encode(document)
+
+
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=30), st.randoms())
 def test_what_comes_twice_or_late_changes_nothing(gains: list[int], random) -> None:
     camera, windows = Camera(), []
@@ -69,11 +101,14 @@ def test_what_comes_twice_or_late_changes_nothing(gains: list[int], random) -> N
 def test_a_lost_window_bends_no_count(gains: list[int], data: st.DataObject) -> None:
     camera, windows = Camera(), []
     for gain in gains:
-        camera.compares({("happy", "happy"): gain})
+        camera.surely({("happy", "happy"): gain, ("sad", "happy"): gain // 3})
         windows.append(camera.window())
     kept = data.draw(st.lists(st.sampled_from(windows), max_size=10))
     found = folded([*sorted(kept, key=lambda window: window.sequence), windows[-1]])
-    assert found.shadow.looks == sum(gains)
+    differed = sum(gain // 3 for gain in gains)
+    assert found.shadow.looks == sum(gains) + differed
+    assert sum(found.shadow.sure.values()) == found.shadow.looks
+    assert sum(found.shadow.contradicted.values()) == differed
 
 
 def test_another_pair_begins_anew() -> None:
@@ -100,7 +135,15 @@ def test_a_shadow_of_another_release_is_no_evidence() -> None:
         ({"agreed": 99}, "counts contradict one another"),
         ({"slower": 99}, "counts contradict one another"),
         ({"less_sure": 6, "more_sure": 6}, "counts contradict one another"),
-        ({"confusion": {"happy": {"happy": 9}, "sad": {"fear": 9}}}, "counts contradict one another"),
+        ({"confusion": {"happy": {"happy": 15}, "sad": {"neutral": 1, "fear": 9}}}, "counts contradict one another"),
+        ({"confusion": {}}, "counts fell"),
+        ({"sure": {}}, "counts fell"),
+        ({"contradicted": {"sad": 0}}, "counts fell"),
+        ({"sure": {"happy": 6, "sad": 99}}, "counts contradict one another"),
+        ({"contradicted": {"sad": 3}}, "counts contradict one another"),
+        ({"contradicted": {"sad": 1, "fear": 1}}, "counts contradict one another"),
+        ({"sure": {"happy": 7, "sad": 1}}, "counts contradict one another"),  # the window's one look is not happy
+        ({"sure": {"happy": 6, "sad": 2}}, "counts contradict one another"),  # it is contradicted, and not counted so
         ({"looks": LARGEST, "agreed": LARGEST}, "more than a camera can see"),
         ({"failures": 10**7}, "more than a camera can see"),
     ],
@@ -108,6 +151,7 @@ def test_a_shadow_of_another_release_is_no_evidence() -> None:
 def test_what_cannot_be_is_put_aside_with_its_window_and_said(change: dict[str, object], fault: str) -> None:
     camera = Camera()
     camera.compares(AGREE)
+    camera.surely({("happy", "happy"): 6, ("sad", "neutral"): 1})
     before = folded([camera.window()])
     camera.compares(DIFFER)
     window = camera.window()
@@ -243,8 +287,9 @@ class AnyDevice(RuleBasedStateMachine):
     @rule(
         session=st.integers(0, 3), sequence=st.integers(1, 40), start=TIMES, end=TIMES, wave=st.integers(0, 3),
         model=st.sampled_from((None, OLD, NEW)), count=COUNTS, other=COUNTS, amount=AMOUNTS, shadow=st.booleans(),
+        strange=st.sampled_from(({}, {"b": 1})),
     )  # fmt: skip
-    def says(self, session, sequence, start, end, wave, model, count, other, amount, shadow) -> None:
+    def says(self, session, sequence, start, end, wave, model, count, other, amount, shadow, strange) -> None:
         camera = Camera(session=session, sequence=sequence - 1, model=model)
         camera.errors, camera.confidence, camera.spent = other, amount, amount
         if shadow:
@@ -254,6 +299,7 @@ class AnyDevice(RuleBasedStateMachine):
         window = msgspec.structs.replace(camera.window(), start=start, end=end)
         if window.shadow is not None:
             said = msgspec.structs.replace(window.shadow, looks=count, agreed=other, confusion={"a": {"a": count}})
+            said = msgspec.structs.replace(said, sure={"a": other}, contradicted={"a": other // 2, **strange})
             window = msgspec.structs.replace(window, shadow=said)
         window = messages.decode(messages.encode(window), Telemetry)
         self.evidence = self.evidence.take(window, wave)
@@ -267,6 +313,9 @@ class AnyDevice(RuleBasedStateMachine):
         shadow = self.evidence.shadow
         assert shadow.agreed <= shadow.looks <= 10**9
         assert shadow.slower <= shadow.looks
+        assert sum(shadow.sure.values()) <= shadow.looks
+        assert sum(shadow.contradicted.values()) <= shadow.looks - shadow.agreed
+        assert all(count <= shadow.sure[label] for label, count in shadow.contradicted.items())
 
 
 TestAnyDevice = AnyDevice.TestCase

@@ -36,8 +36,11 @@ def plans(draw: st.DrawFn) -> Plan:
             share=SHARES,
             agreement=SHARES,
             swapped=SHARES,
+            contradicted=SHARES,
             timeout=SECONDS,
-            terms=st.builds(ShadowTerms, spacing=st.floats(0, 3600), slower=st.floats(1, 100), unsure=SHARES),
+            terms=st.builds(
+                ShadowTerms, spacing=st.floats(0, 3600), slower=st.floats(1, 100), unsure=SHARES, sure=SHARES
+            ),
         )
     )
     hour = st.integers(0, 22).map(lambda hour: f"{hour:02d}:30-{hour + 1:02d}:15")
@@ -132,7 +135,7 @@ def test_no_shadow_takes_its_approval_along_and_other_waves_keep_theirs() -> Non
         ('waves = "1"', "waves is a list"),
         ("wavs = 1", "p.toml: wavs is no key of a plan; write waves if that was meant."),
         ("[shadow]\nfases = 2", "p.toml: shadow.fases is no key of a plan; write shadow.faces if that was meant."),
-        ("[shadow.terms]\nx = 2", "shadow.terms.x is no key of a plan; known here are: slower, spacing, unsure."),
+        ("[shadow.terms]\nx = 2", "shadow.terms.x is no key of a plan; known here are: slower, spacing, sure, unsure."),
         ('approve = ["20%"]', "approve names 20%, and the plan has no such wave; it has shadow, 1, 1%, 10%, 50%, "),
         ('shadow = false\napprove = ["shadow"]', "approve names shadow, and the plan has no such wave"),
         ('windows = ["2-5"]', "the window 2-5 is none; write begin and end in UTC, such as \"02:00-05:00\"."),

@@ -1,6 +1,7 @@
 """What a shadow's evidence is judged to be, and in which words."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -28,6 +29,28 @@ def look(rng: random.Random, *, differ: float = 0.05, neutral: float = 0.0, swap
     if rng.random() < swapped:
         new = {"happy": "neutral", "neutral": "happy"}.get(new, new)
     return old, new
+
+
+def shadowed_surely(
+    looks: int, *, swapped: float = 0.0, often: float = 0.0, sure: float = 0.4, devices: Iterable[str] = KINDS
+) -> dict[str, Evidence]:
+    """So many looks on each device; of some the old release is sure. Fear and angry are exchanged for one another, or
+    any label for another one, so often."""
+    rng = random.Random(2)  # noqa: S311  # drawn faces
+    found = {}
+    for device in devices:
+        camera, evidence = Camera(device, seconds=60.0), begin(NEW)
+        for _ in range(looks // 5):
+            for _ in range(5):
+                old, new = look(rng, differ=0.0)
+                if rng.random() < swapped:
+                    new = {"fear": "angry", "angry": "fear"}.get(new, new)
+                if rng.random() < often:
+                    new = "sad" if old != "sad" else "fear"
+                (camera.surely if rng.random() < sure else camera.compares)({(old, new): 1})
+            evidence = evidence.take(camera.window())
+        found[device] = evidence
+    return found
 
 
 def shadowed(looks: int, *, devices: Iterable[str] = KINDS, seed: int = 1, **fault: float) -> dict[str, Evidence]:
@@ -71,6 +94,42 @@ def test_each_fault_fails_in_its_own_words(fault: dict[str, float], said: str) -
     verdict = judged(shadowed(1500, **fault))
     assert verdict.outcome is Outcome.FAIL
     assert said in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"often": 0.06}, "faces of which the old release was sure, the new one calls"),
+        ({"swapped": 0.1}, r"faces of which the old release was sure that it was (angry|fear), the new one calls"),
+    ],
+)
+def test_a_release_that_contradicts_what_the_old_one_is_sure_of_fails_though_it_mostly_agrees(
+    fault: dict[str, float], said: str
+) -> None:
+    verdict = judged(shadowed_surely(1500, **fault))
+    assert verdict.outcome is Outcome.FAIL
+    (failed,) = [one.text for one in verdict.findings if one.outcome is Outcome.FAIL]
+    assert re.search(said, failed)
+    assert failed.endswith("something else (at most 2 % are allowed).")
+
+
+def test_one_that_differs_only_where_the_old_one_is_unsure_passes_once_enough_sure_faces_were_seen() -> None:
+    few = judged(shadowed_surely(200))
+    assert few.outcome is Outcome.INCONCLUSIVE
+    assert any("the old release was sure" in one.text for one in few.findings if one.outcome is Outcome.INCONCLUSIVE)
+    assert judged(shadowed_surely(1500)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("sure", [0.0, 0.01])
+def test_devices_that_do_not_count_sure_looks_hold_no_shadow(sure: float) -> None:
+    assert judged(shadowed_surely(1500, sure=sure)).outcome is Outcome.PASS
+
+
+def test_one_device_of_many_that_counts_sure_looks_can_still_fail_it() -> None:
+    many = {f"old-{number}": PI4 for number in range(60)}
+    evidence = shadowed_surely(500, sure=0.0, devices=many) | shadowed_surely(500, sure=0.9, often=0.9, devices=["new"])
+    text = judge_shadow(DEFAULT, many | {"new": PI5}, evidence).text
+    assert "of which the old release was sure, the new one calls" in text
 
 
 def test_a_fault_fails_before_the_asked_for_faces_are_there() -> None:

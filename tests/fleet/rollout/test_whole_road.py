@@ -20,6 +20,7 @@ agreement = 0.0
 shift = 1.0
 less_sure = 1.0
 swapped = 1.0
+contradicted = 1.0
 slower = 1.0
 failures = 1.0
 [shadow.terms]
