@@ -72,6 +72,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.confusion = np.zeros((DEVICES, 7, 7), np.int64)
+        self.sure, self.contradicted = (np.zeros((DEVICES, 7), np.int64) for _ in range(2))
         self.less, self.more, self.slower = (np.zeros(DEVICES, np.int64) for _ in range(3))
         self._over = np.zeros((6, DEVICES))
         self._weight = self._differ = np.zeros(0)
@@ -94,8 +95,17 @@ class Counts:
         part, looks = slice(self._done, count), self._looks
         device = looks.device[part]
         np.add.at(self.confusion, (device, looks.champion[part], looks.challenger[part]), 1)
+        sure = looks.champion_sure[part] >= GATE.terms.sure
+        other = sure & (looks.champion[part] != looks.challenger[part])
+        for by_label, hit in ((self.sure, sure), (self.contradicted, other)):
+            np.add.at(by_label, (device[hit], looks.champion[part][hit]), 1)
         change = looks.challenger_sure[part] - looks.champion_sure[part]
-        for total, hit in ((self.less, change < -0.1), (self.more, change > 0.1), (self.slower, looks.slower[part])):
+        unsure = GATE.terms.unsure
+        for total, hit in (
+            (self.less, change < -unsure),
+            (self.more, change > unsure),
+            (self.slower, looks.slower[part]),
+        ):
             np.add.at(total, device[hit], 1)
         np.add.at(self._weight, self._stretch[part], 1.0)
         np.add.at(self._differ, self._stretch[part], (looks.champion[part] != looks.challenger[part]).astype(float))
@@ -113,7 +123,6 @@ class Counts:
         sums = self._sums()
         for number in range(DEVICES):
             table = self.confusion[number]
-            rows = table.tolist()
             looks = int(table.sum())
             shadow = Shadow(
                 looks=looks,
@@ -121,14 +130,17 @@ class Counts:
                 less_sure=int(self.less[number]),
                 more_sure=int(self.more[number]),
                 slower=int(self.slower[number]),
-                confusion={
-                    LABELS[one]: {LABELS[two]: count for two, count in enumerate(row) if count}
-                    for one, row in enumerate(rows)
-                },
+                confusion={LABELS[one]: _by_label(row) for one, row in enumerate(table)},
+                sure=_by_label(self.sure[number]),
+                contradicted=_by_label(self.contradicted[number]),
                 disagreed=Series(int(sums[0][number]), *(float(values[number]) for values in sums[1:])),
             )
             found[f"cam-{number}"] = Evidence(release=RELEASE, shadow=shadow)
         return found
+
+
+def _by_label(counts: NDArray[np.int64]) -> dict[str, int]:
+    return {LABELS[label]: count for label, count in enumerate(counts.tolist()) if count}
 
 
 def shadow(room: Room, most: int) -> tuple[Judged, Judged, Judged]:
@@ -169,8 +181,8 @@ def _together(outcomes: list[Outcome]) -> Outcome:
 def _z_test(counts: Counts) -> Outcome:
     """The gate's limits, held by intervals of 95 % that are made for one look."""
     outcomes = []
-    for value, error, limit in _values(counts):
-        within = Outcome.PASS if value + Z * error < limit else Outcome.INCONCLUSIVE
+    for value, error, limit, needed in _values(counts):
+        within = Outcome.PASS if value + Z * error < limit or not needed else Outcome.INCONCLUSIVE
         outcomes.append(Outcome.FAIL if value - Z * error > limit else within)
     return _together(outcomes)
 
@@ -198,25 +210,30 @@ def _changes(counts: Counts) -> list[tuple[float, float]]:
     return found
 
 
-def _values(counts: Counts) -> list[tuple[float, float, float]]:
-    """Value, standard error and limit of each question of the gate."""
+def _values(counts: Counts) -> list[tuple[float, float, float, bool]]:
+    """Value, standard error and limit of each question of the gate, and whether it must pass."""
     table = counts.confusion.sum(axis=0).astype(float)
     looks = table.sum()
-    shares = [(looks - np.trace(table), looks, 1 - GATE.agreement)]
+    sure, contradicted = counts.sure.sum(axis=0), counts.contradicted.sum(axis=0)
+    shares = [
+        (looks - np.trace(table), looks, 1 - GATE.agreement, True),
+        (contradicted.sum(), sure.sum(), GATE.contradicted, True),
+    ]
+    shares += [(contradicted[label], sure[label], GATE.contradicted, False) for label in range(7)]
     for kind in range(len(KINDS)):
         of_kind = counts.confusion[kind :: len(KINDS)].sum()
-        shares.append((counts.slower[kind :: len(KINDS)].sum(), of_kind, GATE.slower))
+        shares.append((counts.slower[kind :: len(KINDS)].sum(), of_kind, GATE.slower, True))
     for one in range(7):
         for two in range(one):
             named = table[one].sum() + table[two].sum()
-            shares.append((table[one, two] + table[two, one], named, GATE.swapped))
+            shares.append((table[one, two] + table[two, one], named, GATE.swapped, True))
     found = []
-    for count, trials, limit in shares:
+    for count, trials, limit, needed in shares:
         share = count / trials if trials else limit
-        found.append((float(share), math.sqrt(max(share * (1 - share), 1e-4) / max(trials, 1)), limit))
+        found.append((float(share), math.sqrt(max(share * (1 - share), 1e-4) / max(trials, 1)), limit, needed))
     changes = _changes(counts)
-    found += [(abs(value), error, GATE.shift) for value, error in changes[:7]]
-    found.append((*changes[7], GATE.less_sure))
+    found += [(abs(value), error, GATE.shift, True) for value, error in changes[:7]]
+    found.append((*changes[7], GATE.less_sure, True))
     return found
 
 

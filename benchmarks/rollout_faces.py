@@ -6,10 +6,14 @@ five stays (fifteen). A person's emotion is drawn anew at three looks of ten.
 
 **Two classifiers.** The scores of both begin alike: `SURE` for the true emotion, `ALIKE` for those it is confused with,
 noise of the person (light, age, glasses) and noise of the look. Then each has noise of its own, again a part that stays
-with the person; how much of it is how far apart two trainings are. Softmax gives probabilities, the largest the label.
+with the person; how much of it is how far apart two trainings are. Softmax gives probabilities, the largest the label;
+`COLD`, by the label, is how sure of it networks are.
 
 **Calibrated** to the releases in this repository's history, on PublicTest: accuracy 0.69; two releases of one training
-agree on 95 % (emotion 4 and 5), two trainings of one recipe on 89 % (3 and 4). A good release is anywhere between.
+agree on 95 % (emotion 4 and 5), two trainings of one recipe on 89 % (3 and 4). A good release is anywhere between. Each
+emotion is recognized as often as by emotion 5 (`SURE`), and each label is answered with a top probability of at least
+0.8 as often (`COLD`). What follows, drawn and measured: a top probability of 0.71 and 0.71 on average; 41 % and 42 % of
+the looks sure, of which 91 % and 91 % are right; of these the other release contradicts 0.0 to 0.3 %, and 0.0 to 0.2 %.
 
 **Bad ones** are good ones with one thing more: `worse` has noise that costs it five points of accuracy; `neutral` says
 neutral for one answer in five, whatever it was; `slow` takes twice the time on one kind of board; `swapped` exchanges
@@ -25,7 +29,7 @@ from numpy.typing import NDArray
 LABELS: Final = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 MIX: Final = np.array([0.13, 0.015, 0.10, 0.25, 0.195, 0.19, 0.12])
 NEUTRAL: Final = 4
-SURE: Final = 3.05
+SURE: Final = np.array([3.06, 2.41, 2.59, 3.75, 3.02, 3.08, 3.5])
 ALIKE: Final = np.array([
     [0.0, 0.6, 0.9, -0.5, 0.9, 1.3, -0.5],
     [2.0, 0.0, 0.5, -0.5, 0.0, 0.8, -0.5],
@@ -43,10 +47,10 @@ OWN: Final = (0.12, 0.24)
 """Standard deviation of a classifier's own noise: two releases of one training, two trainings of one recipe."""
 LEANS: Final = 0.08
 """Standard deviation of what a release's training adds to or takes from each label's score."""
-WORSE: Final = 0.72
+WORSE: Final = 0.73
 """What is added to a release's noise to lose five points of accuracy."""
-COLD: Final = 1.2
-"""The scores are multiplied by this before the softmax, so that a top probability is 0.71 on average."""
+COLD: Final = np.array([1.27, 3.12, 1.15, 1.7, 1.0, 0.94, 1.57])
+"""The scores are multiplied by this before the softmax, by the label that is answered."""
 
 Fault = Literal["", "worse", "neutral", "slow", "swapped"]
 FAULTS: Final[tuple[Fault, ...]] = ("worse", "neutral", "slow", "swapped")
@@ -94,7 +98,7 @@ class Room:
         person, now = self._drawn(camera), self._drawn(camera[track])
         truth = np.where(rng.random(n) < 0.3, now, person[track])
         shared = ALIKE[truth] + PERSON * rng.normal(size=(tracks, 7))[track] + LOOK * rng.normal(size=(n, 7))
-        shared[np.arange(n), truth] += SURE
+        shared[np.arange(n), truth] += SURE[truth]
         champion, champion_sure = _answer(shared + _noise(rng, self._own, tracks, track))
         scores = shared + _noise(rng, self._own, tracks, track) + self._leans
         if self._fault == "worse":
@@ -135,4 +139,4 @@ def _noise(rng: np.random.Generator, scale: float, tracks: int, track: NDArray[n
 def _answer(scores: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     label = scores.argmax(axis=1).astype(np.int64)
     top = scores.max(axis=1, keepdims=True)
-    return label, np.asarray(1 / np.exp(COLD * (scores - top)).sum(axis=1))
+    return label, np.asarray(1 / np.exp(COLD[label, None] * (scores - top)).sum(axis=1))

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.rollout import DEVICES, KIND_OF, Counts, edge, shadow
 from benchmarks.rollout_canary import canary
-from benchmarks.rollout_faces import Fault, Looks, Room
+from benchmarks.rollout_faces import LABELS, Fault, Looks, Room
 from edge_fleet.rollout.plan import DEFAULT
 from edge_fleet.rollout.shadow_gate import judge_shadow
 from edge_fleet.rollout.verdict import Outcome
@@ -32,6 +32,23 @@ def test_a_good_release_is_as_right_as_the_one_before_and_agrees_as_two_training
     assert max(agreement) < 0.97
 
 
+def test_the_old_release_is_sure_as_often_and_as_rightly_as_measured_and_a_good_one_does_not_contradict_it() -> None:
+    drawn = looks("")
+    sure = [one.champion_sure >= 0.8 for one in drawn]
+    other = [float((one.champion != one.challenger)[which].mean()) for one, which in zip(drawn, sure, strict=True)]
+    assert mean([float(one.champion_sure.mean()) for one in drawn]) == pytest.approx(0.71, abs=0.02)
+    assert mean([float(which.mean()) for which in sure]) == pytest.approx(0.42, abs=0.03)
+    right = [float((one.truth == one.champion)[which].mean()) for one, which in zip(drawn, sure, strict=True)]
+    assert mean(right) == pytest.approx(0.905, abs=0.02)
+    assert max(other) < 0.005
+    of_label = {
+        label: mean([float((one.champion_sure >= 0.8)[one.champion == LABELS.index(label)].mean()) for one in drawn])
+        for label in ("happy", "surprise", "angry", "neutral", "sad", "fear")
+    }
+    measured = {"happy": 0.8, "surprise": 0.6, "angry": 0.34, "neutral": 0.24, "sad": 0.18, "fear": 0.19}
+    assert of_label == pytest.approx(measured, abs=0.06)
+
+
 def test_a_worse_one_is_five_points_worse() -> None:
     drawn = looks("worse")
     lost = [float((one.truth == one.champion).mean() - (one.truth == one.challenger).mean()) for one in drawn]
@@ -40,7 +57,7 @@ def test_a_worse_one_is_five_points_worse() -> None:
 
 def test_counts_in_arrays_are_those_that_were_drawn() -> None:
     room = Room(np.random.default_rng(1), SLOW, "")
-    counts, total, agreed = Counts(), 0, 0
+    counts, total, agreed, sure, contradicted = Counts(), 0, 0, 0, 0
     for _ in range(2):
         drawn = room.looks(1000)
         counts.begin(drawn)
@@ -48,16 +65,26 @@ def test_counts_in_arrays_are_those_that_were_drawn() -> None:
             counts.until(count)
         total += len(drawn.seconds)
         agreed += int((drawn.champion == drawn.challenger).sum())
+        sure += int((drawn.champion_sure >= 0.8).sum())
+        contradicted += int(((drawn.champion_sure >= 0.8) & (drawn.champion != drawn.challenger)).sum())
     found = [one.shadow for one in counts.evidence().values()]
     assert sum(one.looks for one in found) == total
     assert sum(one.agreed for one in found) == agreed
     assert sum(one.disagreed.value for one in found) == total - agreed
+    assert sum(sum(one.sure.values()) for one in found) == sure
+    assert sum(sum(one.contradicted.values()) for one in found) == contradicted
     assert sum(one.disagreed.weight for one in found) == total
 
 
 @pytest.mark.parametrize(
     ("fault", "outcome"),
-    [("", Outcome.PASS), ("worse", Outcome.FAIL), ("neutral", Outcome.FAIL), ("slow", Outcome.FAIL)],
+    [
+        ("", Outcome.PASS),
+        ("worse", Outcome.FAIL),
+        ("neutral", Outcome.FAIL),
+        ("slow", Outcome.FAIL),
+        ("swapped", Outcome.FAIL),
+    ],
 )
 def test_one_rollout_of_each_is_judged_as_it_should_be(fault: Fault, outcome: Outcome) -> None:
     ours, _, _ = shadow(Room(np.random.default_rng(5), SLOW, fault), 20_000)
