@@ -15,16 +15,19 @@ from edge_vision.faces import HaarDetector
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-def test_two_releases_reach_a_running_agent_one_after_the_other(
+def test_a_release_is_pushed_to_one_agent_and_the_next_is_rolled_out_to_three(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Fleet(tmp_path, Steps(), camera=None) as fleet:
         fleet.start()
         before = fleet.push(FIXTURES / "tiny-1.ewm")
-        after = fleet.push(FIXTURES / "tiny-2.ewm")
-        fleet.watch(3)
-        result = measured(fleet, before, after)
-    assert (result["release_before"], result["release_after"]) == (1, 2)
+        fleet.join()
+        rollout = fleet.roll_out(FIXTURES / "tiny-2.ewm")
+        result = measured(fleet, before, rollout)
+    assert result["shadow_faces"] > 0
+    assert 0 <= result["agreement"] <= 1
+    ends = {"pass": (1, 2), "fail": (1, 1)}[result["verdict"]]
+    assert (result["release_before"], result["release_after"]) == ends
     assert result["frames"] > 0
     assert result["metrics_scraped"] is True
     assert "dashboard" in capsys.readouterr().out
