@@ -1,26 +1,42 @@
 """`edgewise fleet`: what the devices report, and publishing again what a broker lost."""
 
+import os
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from msgspec import to_builtins
 
 from edge_contract import topics
+from edge_contract.bounded_read import read_file
 from edge_contract.errors import UsageError
+from edge_contract.settings_file import LARGEST
 from edge_contract.visible import visible
 from edge_fleet.commands import context, display
 from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOption, KeysOption, PassphraseOption, say
+from edge_fleet.commands.registry import DEFAULT_LEDGER, UriOption
 from edge_fleet.devices.healing import Healing
 from edge_fleet.devices.selection import chosen_to_forget, is_pattern
+from edge_fleet.devices.view import Fleet
 from edge_fleet.devices.watch import read_fleet
 from edge_fleet.link import Arrived
+from edge_fleet.registry.champion_watch import ChampionWatch
+from edge_fleet.registry.ledger import Ledger
+from edge_fleet.registry.mlflow import DEFAULT_URI
+from edge_fleet.registry.registry import Registry
+from edge_fleet.registry.webhook import SECRET, Webhook, checked_secret, listen_address
 from edge_fleet.releases import recover as recovery
 from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout.controller import JUDGE_EVERY_S, Controller
+from edge_fleet.rollout.follow import Follower
+from edge_fleet.rollout.plan import DEFAULT, Plan
+from edge_fleet.rollout.plan_file import parse_plan
 from edge_fleet.rollout.serving import serving
 from edge_fleet.rollout.store import RolloutStore
 
@@ -111,8 +127,26 @@ def serve(
     directory: DirectoryOption = context.DEFAULT_DIRECTORY,
     broker: BrokerOption = context.DEFAULT_BROKER,
     passphrase_file: PassphraseOption = None,
+    follow: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Roll out by itself what becomes this model's champion in the registry."),
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="With --follow: to the devices of this group.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="With --follow: by this plan file.")] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --follow: look at once when MLflow's webhook comes here, signed with EDGEWISE_WEBHOOK_SECRET.",
+        ),
+    ] = None,
+    webhook_exposed: Annotated[
+        bool, typer.Option("--webhook-exposed", help="The webhook may be reached from other machines.")
+    ] = False,
+    registry: UriOption = DEFAULT_URI,
 ) -> None:
     """Stay: do what `heal --watch` does, and conduct the rollouts. Killed at any moment, it goes on where it was."""
+    following = _following(follow, group, plan, webhook, registry, exposed=webhook_exposed)
     repository = context.open_repository(directory, None, passphrase_file)
     repository.online_signer()  # without it no wave could begin
     releases, desired = context.open_releases(repository)
@@ -121,6 +155,7 @@ def serve(
         serving(directory),
         context.open_link(broker, patient=True) as link,
         RolloutStore(directory) as store,
+        ExitStack() as stack,
     ):
         publisher = Publisher(releases, desired, link)
 
@@ -130,12 +165,62 @@ def serve(
         healing = Healing(publisher, tell)
         controller = Controller(publisher, store, tell)
         tell(f"Published {healing.begin()} messages that the broker lacked; {len(store.open())} rollouts are open.")
+        follower = None
+        if following is not None:
+            follower = following.begin(publisher, store, controller.fleet, tell, stack)
         judged = -JUDGE_EVERY_S
         while True:
             healing.turn(0.5)
             if time.monotonic() - judged >= JUDGE_EVERY_S:
                 controller.turn()
                 judged = time.monotonic()
+                if follower is not None:
+                    follower.turn()  # after what arrived was taken in
+
+
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """What `--follow` asks for, checked before a broker is asked."""
+
+    watch: ChampionWatch
+    group: str
+    plan: Plan
+    webhook: tuple[tuple[str, int], bytes] | None
+
+    def begin(
+        self, publisher: Publisher, store: RolloutStore, fleet: Fleet, tell: Callable[[str], None], stack: ExitStack
+    ) -> Follower:
+        """Look and listen, until the stack ends."""
+        stack.enter_context(self.watch)
+        text = f"Group {self.group} follows the champion of {self.watch.model}"
+        if self.webhook is not None:
+            text += f"; webhooks come to {stack.enter_context(Webhook(*self.webhook, self.watch.wake, tell)).url}"
+        tell(f"{text}.")
+        return Follower(publisher, store, fleet, self.watch, self.group, self.plan, tell)
+
+
+def _following(
+    model: str | None, group: str | None, plan: Path | None, webhook: str | None, registry: str, *, exposed: bool
+) -> _Following | None:
+    if model is None:
+        given = {"--group": group, "--plan": plan, "--webhook": webhook, "--webhook-exposed": exposed or None}
+        if alone := [name for name, value in given.items() if value is not None]:
+            raise UsageError(
+                f"{' and '.join(alone)} belong to --follow", remedy="add --follow MODEL, or leave them out"
+            )
+        return None
+    if group is None:
+        raise UsageError("--follow rolls out to one group", remedy="name it with --group")
+    if exposed and webhook is None:
+        raise UsageError("--webhook-exposed is about --webhook", remedy="add --webhook HOST:PORT, or leave it out")
+    address = None
+    if webhook is not None:
+        address = (listen_address(webhook, exposed=exposed), checked_secret(SECRET.read(os.environ)))
+    chosen = DEFAULT if plan is None else parse_plan(read_file(plan, LARGEST), str(plan))
+    watch = ChampionWatch(
+        Registry(registry, Ledger(DEFAULT_LEDGER), time.time, asked_again=True), topics.checked_id(model, "model")
+    )
+    return _Following(watch, topics.checked_id(group, "group"), chosen, address)
 
 
 @app.command("recover")

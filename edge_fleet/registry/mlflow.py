@@ -5,13 +5,15 @@ package may be registered or promoted is `registry`'s to decide; MLflow's errors
 """
 
 import logging
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from edge_contract import limits
 from edge_contract import package as packages
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.errors import EdgewiseError, TrustError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
 from edge_contract.mlflow_reason import explained, schemas
 from edge_contract.package import ModelPackage
@@ -22,6 +24,9 @@ CHAMPION: Final = "champion"
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
 _EXPERIMENT: Final = "edgewise-packages"
 _HEAD: Final = "edgewise.ledger_head"
+_RELEASE: Final = re.compile(r"[0-9]{1,16}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_WAIT_S: Final = 10  # for one answer of a server, where this is asked again anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +50,81 @@ class Store:
     Every method raises EdgewiseError where the store cannot be reached or does not permit it.
     """
 
-    def __init__(self, uri: str) -> None:
-        """Nothing is asked yet.
+    def __init__(self, uri: str, *, asked_again: bool = False) -> None:
+        """Nothing is asked yet. `asked_again`: what fails is tried by who asks, so nothing here waits for long.
 
         Raises:
             UsageError: the address is no store's.
         """
         self._uri = uri
         self._mlflow = _client(uri)
+        if asked_again:
+            _wait_briefly()
 
     def versions(self, name: str = "") -> list[Version]:
         """Registered packages of one name or of all, oldest first."""
         with _translated(self._uri, "list models"):
             names = [name] if name else sorted(model.name for model in self._mlflow.search_registered_models())
             return [version for one in names for version in self._of(one)]
+
+    def champion(self, name: str) -> Version:
+        """The package that has the alias `champion`.
+
+        Raises:
+            EdgewiseError: there is none, or it is none that Edgewise registered; the text says what to do.
+        """
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        with _translated(self._uri, f"find the champion of {name}"):
+            try:
+                model = self._mlflow.get_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                raise EdgewiseError(
+                    f"the registry has no model {name}",
+                    remedy="run `edgewise registry register FILE.ewm`, or correct it",
+                ) from error
+            number = model.aliases.get(CHAMPION)
+            if number is None:
+                raise EdgewiseError(
+                    f"{name} has no champion yet", remedy=f"run `edgewise registry promote {name} RELEASE`"
+                )
+            found = _version(self._mlflow.get_model_version(name, number), (CHAMPION,))
+        if found is None:
+            raise EdgewiseError(
+                f"version {number} of {name}, its champion, is no package that Edgewise registered",
+                remedy=f"run `edgewise registry register FILE.ewm` and `edgewise registry promote {name} RELEASE`",
+            )
+        return found
+
+    def package(self, version: Version) -> ModelPackage:
+        """The registered package itself.
+
+        Raises:
+            EdgewiseError: the registry does not give it.
+            TrustError: it is not the one that was registered under this version.
+        """
+        file = f"package/{version.name}-{version.release}{packages.SUFFIX}"
+        with tempfile.TemporaryDirectory() as folder, _translated(self._uri, f"fetch {file}"):
+            sizes = {one.path: one.file_size for one in self._mlflow.list_artifacts(version.run, "package")}
+            if not 0 < (sizes.get(file) or 0) <= limits.PACKAGE_BYTES:
+                raise EdgewiseError(
+                    f"the registry holds no {file} of a size that a package can have",
+                    remedy=f"register {version.name} under the next release number",
+                )
+            data = packages.bytes_of(Path(self._mlflow.download_artifacts(version.run, file, folder)))
+        package = packages.read(data, file)
+        manifest = package.manifest
+        registered = (version.name, version.release, version.digest)
+        if digest_of(data) != version.tags.get("package") or registered != (
+            manifest.name, manifest.release, manifest.digest
+        ):  # fmt: skip
+            raise TrustError(
+                f"{file} in the registry is not the package that was registered as {version.name} {version.release}",
+                remedy="find out who changed it, and register the package under the next release number",
+            )
+        return package
 
     def add(self, package: ModelPackage) -> str:
         """Make the package a model version with the alias `challenger`; MLflow's number of it."""
@@ -119,17 +185,9 @@ class Store:
                 return []
             raise
         found = [
-            Version(
-                name=name,
-                release=int(one.tags["release"]),
-                version=str(one.version),
-                digest=one.tags["digest"],
-                aliases=tuple(sorted(aliases.get(str(one.version), []))),
-                run=one.run_id or "",
-                tags=dict(one.tags),
-            )
+            version
             for one in self._mlflow.search_model_versions(f"name = '{name}'")
-            if "release" in one.tags and "digest" in one.tags  # others were not registered by Edgewise
+            if (version := _version(one, tuple(sorted(aliases.get(str(one.version), []))))) is not None
         ]
         return sorted(found, key=lambda version: version.release)
 
@@ -161,6 +219,22 @@ class Store:
             return self._mlflow.get_run(run_id)
         except MlflowException:
             return None
+
+
+def _version(one: Any, aliases: tuple[str, ...]) -> Version | None:
+    """A model version as ours; None of one that was not registered by Edgewise, whatever its tags say."""
+    release, digest = str(one.tags.get("release", "")), str(one.tags.get("digest", ""))
+    if not _RELEASE.fullmatch(release) or not _DIGEST.fullmatch(digest):
+        return None
+    return Version(
+        name=one.name,
+        release=int(release),
+        version=str(one.version),
+        digest=digest,
+        aliases=aliases,
+        run=one.run_id or "",
+        tags=dict(one.tags),
+    )
 
 
 def _tags(package: ModelPackage) -> dict[str, str]:
@@ -201,6 +275,18 @@ def _client(uri: str) -> Any:
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # stdout is the command's own, one JSON object with --json
     with _translated(uri, "be opened"):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _wait_briefly() -> None:
+    """For this process; what its environment says of it counts before."""
+    from mlflow import environment_variables as variables  # noqa: PLC0415
+
+    for variable, value in (
+        (variables.MLFLOW_HTTP_REQUEST_TIMEOUT, _WAIT_S),
+        (variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES, 0),
+    ):
+        if not variable.is_set():
+            variable.set(value)
 
 
 class _translated:  # noqa: N801 - used as a statement

@@ -20,16 +20,19 @@ from edge_fleet.registry.mlflow import CHAMPION, Store, Version
 class Registry:
     """The packages of one store, and the ledger of their promotions."""
 
-    def __init__(self, uri: str, ledger: Ledger, clock: Callable[[], float], actor: str = "") -> None:
-        """`uri`: of an MLflow store. `actor`: who acts, for the ledger; the server's user or the operating system's
-        when empty.
+    def __init__(
+        self, uri: str, ledger: Ledger, clock: Callable[[], float], actor: str = "", *, asked_again: bool = False
+    ) -> None:
+        """`uri`: of an MLflow store. `asked_again`: nothing waits for long, because who asks does so again.
+
+        `actor`: who acts, for the ledger; the server's user or the operating system's when empty.
 
         Raises:
             UsageError: the address is no store's.
         """
         self.ledger, self._clock = ledger, clock
         self._actor = actor or os.environ.get("MLFLOW_TRACKING_USERNAME", "") or user_name()
-        self._store = Store(uri)
+        self._store = Store(uri, asked_again=asked_again)
 
     def register(self, package: ModelPackage) -> Version:
         """Make the package the challenger of its name; the same package again changes nothing.
@@ -77,6 +80,23 @@ class Registry:
     def champion(self, name: str) -> Version | None:
         """The champion of a name; None before the first promotion."""
         return next((version for version in self.versions(name) if CHAMPION in version.aliases), None)
+
+    def standing_champion(self, name: str) -> Version:
+        """The champion, asked for often: two requests, whatever the number of releases.
+
+        Raises:
+            EdgewiseError: there is none, or it is none that Edgewise registered, or the store cannot be reached.
+        """
+        return self._store.champion(name)
+
+    def package(self, version: Version) -> ModelPackage:
+        """The registered package itself.
+
+        Raises:
+            EdgewiseError: the store does not give it.
+            TrustError: it is not the one that was registered under this version.
+        """
+        return self._store.package(version)
 
     def versions(self, name: str = "") -> list[Version]:
         """Registered packages of one name or of all, oldest first.

@@ -212,6 +212,14 @@ class Repository:
         self._check_clock(listed.timestamp)
         return self._signer(listed.root, "timestamp")
 
+    def release_signer(self) -> Signer:
+        """Signs the list of releases.
+
+        Raises:
+            EdgewiseError: it is not here, or cannot be opened.
+        """
+        return self._signer(self._load().root, "targets")
+
     def online_keys(self) -> list[Key]:
         """The public keys whose signature on a desired state counts."""
         root = self.metadata.newest_root()

@@ -79,6 +79,11 @@ class Controller:
         self._said: dict[str, str] = {}
         self._intake.subscribe(publisher.link)
 
+    @property
+    def fleet(self) -> Fleet:
+        """The devices as far as they were heard of; all that the broker retains, a moment after it was first asked."""
+        return self._fleet
+
     def turn(self) -> None:
         """Take in what arrived, and conduct every rollout; what fails is said once and tried again."""
         rollouts, now = self._store.open(), self._now()

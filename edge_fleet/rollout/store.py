@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS device (
     rollout TEXT NOT NULL, device TEXT NOT NULL, part TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (rollout, device, part)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS followed (
+    model TEXT NOT NULL, scope TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL, time REAL NOT NULL,
+    PRIMARY KEY (model, scope)
+) STRICT;
 CREATE TABLE IF NOT EXISTS damaged (what TEXT PRIMARY KEY, value, reason TEXT NOT NULL);
 """
 
@@ -65,6 +69,15 @@ class Line(NamedTuple):
     who: str
     action: str
     text: str
+
+
+class Followed(NamedTuple):
+    """The champion of a model that was last dealt with for a group."""
+
+    version: str
+    """The registry's own number."""
+    digest: str
+    time: float
 
 
 class RolloutStore:
@@ -218,6 +231,18 @@ class RolloutStore:
                 "INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)",
                 [(rollout, device, part, value) for device, value in values.items()],
             )
+
+    def followed(self, model: str, group: str) -> Followed | None:
+        """The champion of a model that was last dealt with for a group."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT version, digest, time FROM followed WHERE model = ? AND scope = ?", (model, group)
+            ).fetchone()
+        return None if row is None else Followed(*row)
+
+    def follow(self, model: str, group: str, followed: Followed) -> None:
+        """Keep which champion was dealt with."""
+        self._run("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?, ?)", model, group, *followed)
 
     def damaged(self) -> dict[str, str]:
         """What was put aside, with the reason."""
