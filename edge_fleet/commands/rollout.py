@@ -64,6 +64,9 @@ def start(
     window: Annotated[
         list[str] | None, typer.Option(help="HH:MM-HH:MM in UTC: waves begin only then. May be given several times.")
     ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try it once more on devices where this very model failed before.")
+    ] = False,
     supersede: Annotated[
         bool, typer.Option("--supersede", help="End the rollout that runs in this group, whatever it waits for.")
     ] = False,
@@ -91,6 +94,7 @@ def start(
             chosen,
             by=user_name(),
             supersede=supersede,
+            retry=retry,
         )
     state = started.state
     text = [

@@ -227,7 +227,10 @@ class Controller:
                 return self._stepped(rollout, machine.Superseded(why, machine.AUTOMATIC, self._now()))
             if (due := machine.due(state)) is None:
                 return state
-            if found == due and says is not None:  # issued before a kill, and perhaps not published
+            again = machine.asks_again(state)
+            issued_for_it = says is not None and says.state.issued == state.started
+            if found == due and says is not None and (issued_for_it or not again):
+                # Issued before a kill, and perhaps not published.
                 self._publisher.states([says])
                 return self._stepped(rollout, machine.Issued(due, says.state.revision))
             issued = self._publisher.push(
@@ -235,6 +238,7 @@ class Controller:
                     _scope(state),
                     due.model,
                     wave=due.wave,
+                    retry=again,
                     retried=0 if says is None else says.state.retry,
                     issued=state.started,  # its waves are one order: one for another group of a device may be later
                 )

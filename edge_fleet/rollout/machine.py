@@ -114,6 +114,8 @@ class State(Struct, frozen=True, kw_only=True):
     ended: Seconds = 0.0
     revision: Count = 0
     """Of the first desired state that was issued for it: what devices report of an older one is not of this rollout."""
+    retry: bool = False
+    """Devices where this very model failed before try it once more."""
     returning: bool = False
     """Devices that ran the release are on their way back."""
 
@@ -263,7 +265,12 @@ def is_open(state: State) -> bool:
 
 def due(state: State) -> Assignment | None:
     """What has to be issued and published; None where the group's desired state says it."""
-    return state.wanted if state.unsure or state.wanted != state.issued else None
+    return state.wanted if state.unsure or state.wanted != state.issued or asks_again(state) else None
+
+
+def asks_again(state: State) -> bool:
+    """Whether what is issued next asks devices to retry: the first that is, also where it says what stood there."""
+    return state.retry and not state.revision and bool(state.begun) and state.phase not in ENDED
 
 
 def judged_position(state: State) -> int | None:

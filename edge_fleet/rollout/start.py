@@ -46,8 +46,9 @@ def start(
     *,
     by: str,
     supersede: bool = False,
+    retry: bool = False,
 ) -> Started:
-    """Check, and keep a new rollout.
+    """Check, and keep a new rollout. `retry`: devices where this very model failed before try it once more.
 
     Raises:
         UsageError: the release, the group or its state stands against it; the text says what.
@@ -94,6 +95,7 @@ def start(
                 by=by,
                 issued=before,
                 wanted=before,
+                retry=retry,
                 ready=plan.behaves is None or stages[0].mode == "shadow",
             )
 

@@ -69,9 +69,11 @@ class Fleet:
     def _known(self) -> list[str]:
         return [one.id for one in read_fleet(self.reader).devices.values() if one.info and one.reported]
 
-    def start(self, plan: Plan = QUICK, *, group: str = "lab", supersede: bool = False) -> Started:
+    def start(self, plan: Plan = QUICK, *, group: str = "lab", supersede: bool = False, retry: bool = False) -> Started:
         known = read_fleet(self.reader)
-        return start(self.publisher, self.store, known, "tiny", 2, group, plan, by="maria", supersede=supersede)
+        return start(
+            self.publisher, self.store, known, "tiny", 2, group, plan, by="maria", supersede=supersede, retry=retry
+        )
 
     def until(self, condition: Callable[[State], object], rollout: str = "lab-1") -> State:
         def state() -> State:
@@ -280,6 +282,33 @@ def test_an_abort_that_keeps_leaves_the_wave_as_it_stands(fleet: Fleet) -> None:
     assert fleet.until(ended).phase is Phase.ABORTED
     assert fleet.on_broker().wave is not None
     assert len(fleet.runs(NEW)) == 1
+
+
+def test_a_rollout_that_asks_to_retry_asks_once_and_in_all_its_waves(fleet: Fleet) -> None:
+    fleet.join()
+    fleet.start(retry=True)
+    fleet.until(ended)
+    told = [state for device in fleet.devices.values() for state in device.told if state.wave or state.model == NEW]
+    first = min(state.revision for state in told)
+    assert {state.retry for state in told} == {first}
+    assert all(state.retry == 0 for device in fleet.devices.values() for state in device.told if state not in told)
+
+
+def test_it_asks_to_retry_also_where_its_first_wave_stands_there_already(fleet: Fleet) -> None:
+    fleet.join()
+    slow = replace(QUICK, healthy=HealthyGate(soak=600.0))
+    fleet.start(slow)
+    fleet.until(lambda state: state.phase is Phase.WAVE and not machine.due(state))
+    now = fleet.side.now()
+    fleet.store.transition("lab-1", Aborted("keep", "joe", now), now)
+    before = fleet.on_broker()
+    fleet.start(slow, retry=True)
+    fleet.until(lambda state: state.phase is Phase.WAVE and not machine.due(state), "lab-2")
+    after = fleet.on_broker()
+    assert after.wave == before.wave
+    assert after.retry == after.revision > before.revision
+    fleet.controller.turn()
+    assert fleet.on_broker() == after
 
 
 def test_a_withdrawn_release_halts_its_rollout(fleet: Fleet) -> None:

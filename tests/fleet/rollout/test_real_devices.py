@@ -39,8 +39,13 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExitStack]:
         yield stack
 
 
-def rolled_out(tmp_path: Path, broker: Broker, stack: ExitStack, release: str) -> tuple[State, Device]:
-    """The rollout of a fixture to one device that runs tiny 1, when it has ended, and the device."""
+def rolled_out(
+    tmp_path: Path, broker: Broker, stack: ExitStack, release: str, retry: tuple[bool, ...] = (False,)
+) -> tuple[list[State], Device]:
+    """Rollouts of a fixture to one device that runs tiny 1, one after the other, when all have ended; the device.
+
+    `retry`: of each.
+    """
     side = ReleaseSide(tmp_path / "fleet", broker.port)
     device = stack.enter_context(Device(tmp_path / "device", broker.port, side.repository.first_root()))
     side.push(tiny(1))
@@ -60,21 +65,25 @@ def rolled_out(tmp_path: Path, broker: Broker, stack: ExitStack, release: str) -
     publisher = Publisher(side.releases, side.desired, link)
     store = stack.enter_context(RolloutStore(side.directory))
     ref = new.manifest.ref
-    rollout = start(publisher, store, read_fleet(reader), ref.name, ref.release, GROUP, PLAN, by="maria").state.id
     controller = Controller(publisher, store, lambda _: None)
+    found = []
+    for asked in retry:
+        fleet = read_fleet(reader)
+        rollout = start(publisher, store, fleet, ref.name, ref.release, GROUP, PLAN, by="maria", retry=asked).state.id
 
-    def ended() -> bool:
+        def ended(rollout: str = rollout) -> bool:
+            state = store.get(rollout)
+            return state is not None and not machine.is_open(state)
+
+        eventually(ended, f"it ended: {store.get(rollout)}", controller.turn)
         state = store.get(rollout)
-        return state is not None and not machine.is_open(state)
-
-    eventually(ended, f"it ended: {store.get(rollout)}", controller.turn)
-    state = store.get(rollout)
-    assert state is not None
-    return state, device
+        assert state is not None
+        found.append(state)
+    return found, device
 
 
 def test_a_good_release_is_committed_by_the_device_and_passes(tmp_path: Path, broker: Broker, stack: ExitStack) -> None:
-    state, device = rolled_out(tmp_path, broker, stack, "tiny-2.ewm")
+    (state,), device = rolled_out(tmp_path, broker, stack, "tiny-2.ewm")
     assert state.phase is Phase.COMPLETED
     assert device.running == tiny(2).manifest.digest
 
@@ -82,7 +91,16 @@ def test_a_good_release_is_committed_by_the_device_and_passes(tmp_path: Path, br
 def test_one_that_answers_nothing_is_refused_by_the_device_and_halts(
     tmp_path: Path, broker: Broker, stack: ExitStack
 ) -> None:
-    state, device = rolled_out(tmp_path, broker, stack, "nan-1.ewm")
+    (state,), device = rolled_out(tmp_path, broker, stack, "nan-1.ewm")
     assert state.phase is Phase.HALTED
     assert f"rejected: {DEVICE}" in state.reason.lower()
     assert device.running == tiny(1).manifest.digest
+
+
+def test_a_device_that_refused_a_release_tries_it_once_more_where_that_is_asked(
+    tmp_path: Path, broker: Broker, stack: ExitStack
+) -> None:
+    states, _ = rolled_out(tmp_path, broker, stack, "nan-1.ewm", (False, False, True))
+    assert [state.phase for state in states] == [Phase.HALTED] * 3
+    remembered = "failed on this device before"
+    assert [remembered in state.reason for state in states] == [False, True, False]
