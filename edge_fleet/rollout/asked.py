@@ -32,11 +32,15 @@ class Asked(Struct, frozen=True, kw_only=True):
     """By the risk."""
     needed: bool = True
     """Whether it must pass; one that need not can only fail."""
+    most: float = 1.0
+    """The largest value there is: a limit of that much asks for nothing, and passes."""
     text: Callable[[Interval], str]
     """A sentence without its full stop, of the interval."""
 
     def outcome(self, *, halt: float, miss: float) -> Outcome:
         """By the risks of a false alarm (`halt`) and of passing what is beyond the limit (`miss`)."""
+        if self.limit >= self.most:
+            return Outcome.PASS
         if self.value > self.limit and self.against >= -math.log(halt):
             return Outcome.FAIL
         if self.value < self.limit and self.against >= -math.log(miss):
@@ -73,9 +77,16 @@ def difference(more: float, less: float, trials: float, limit: float, text: Call
 
 
 def mean(
-    value: float, error: float, count: int, limit: float, text: Callable[[Interval], str], *, needed: bool = True
+    value: float,
+    error: float,
+    count: int,
+    limit: float,
+    text: Callable[[Interval], str],
+    *,
+    needed: bool = True,
+    most: float = 1.0,
 ) -> Asked:
-    """A mean with its standard error, of so many stretches."""
+    """A mean with its standard error, of so many stretches; no such mean is above `most`."""
 
     def interval(risk: float) -> Interval:
         wide = errors_wide(count, risk)
@@ -88,6 +99,7 @@ def mean(
         against=_against_mean(value - limit, error, count),
         interval=interval,
         needed=needed,
+        most=most,
         text=text,
     )
 

@@ -26,6 +26,13 @@ _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "shadow": ShadowGate, "installed": InstalledGate, "healthy": HealthyGate, "behaves": BehavesGate,
     "shadow.terms": ShadowTerms,
 }  # fmt: skip
+_UNSHOWN: Final[Mapping[str, tuple[float, str]]] = {
+    "shadow.agreement": (1.0, '"99%"'),
+    **{f"shadow.{key}": (0.0, '"1%"') for key in ("shift", "less_sure", "swapped", "contradicted", "slower", "failures")},
+    **{f"behaves.{key}": (0.0, '"1%"') for key in ("errors", "confidence", "mix")},
+    "behaves.latency": (1.0, "1.1"),
+}  # fmt: skip
+"""Limits that no number of looks shows to be kept, since chance alone is always beyond; and one that can be."""
 _OPTIONAL: Final = ("shadow", "behaves")
 _DURATIONS: Final = ("timeout", "soak", "silent", "spacing")
 _MOST_WAVES: Final = 100
@@ -137,7 +144,16 @@ def _section(table: Any, name: str) -> dict[str, Any] | None:
             section[key] = share(value, full)
         else:
             section[key] = value
+        _refuse_unshown(full, section[key], value)
     return section
+
+
+def _refuse_unshown(key: str, limit: object, written: object) -> None:
+    if key in _UNSHOWN and not isinstance(limit, bool) and limit == _UNSHOWN[key][0]:
+        raise UsageError(
+            f"{key} {shown(written)} can never be shown, however long one looks",
+            remedy=f"leave some room, such as {_UNSHOWN[key][1]}",
+        )
 
 
 def _waves(value: object) -> tuple[WaveSize, ...]:

@@ -233,11 +233,14 @@ def _latency(
                 f"(at most {gate.latency:g} times is allowed)"
             )
 
-        yield _asked(found, math.log(gate.latency), text)
+        yield _asked(found, math.log(gate.latency), text, most=math.inf)
 
 
-def _asked(found: Change, limit: float, text: Callable[[Interval], str], *, needed: bool = True) -> Asked:
-    return asked.mean(found.value, found.error, found.stretches, limit, text, needed=needed)
+def _asked(
+    found: Change, limit: float, text: Callable[[Interval], str], *, needed: bool = True, most: float = 1.0
+) -> Asked:
+    """`most`: by more nothing can have changed; by default a share or a confidence, from nothing to all of it."""
+    return asked.mean(found.value, found.error, found.stretches, limit, text, needed=needed, most=most)
 
 
 def _finding(outcome: Outcome, text: str) -> Finding:

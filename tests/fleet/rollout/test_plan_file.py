@@ -19,6 +19,7 @@ from edge_fleet.rollout.plan_words import duration, in_words
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "rollout.example.toml"
 SHARES = st.floats(0, 1)
+LIMITS = st.floats(0, 1, exclude_min=True)
 SECONDS = st.one_of(st.integers(0, 30 * 86400).map(float), st.floats(0, 30 * 86400))
 SOME = st.integers(1, 2**31)
 
@@ -34,9 +35,9 @@ def plans(draw: st.DrawFn) -> Plan:
             ShadowGate,
             faces=SOME,
             share=SHARES,
-            agreement=SHARES,
-            swapped=SHARES,
-            contradicted=SHARES,
+            agreement=st.floats(0, 1, exclude_max=True),
+            swapped=LIMITS,
+            contradicted=LIMITS,
             timeout=SECONDS,
             terms=st.builds(
                 ShadowTerms, spacing=st.floats(0, 3600), slower=st.floats(1, 100), unsure=SHARES, sure=SHARES
@@ -52,7 +53,9 @@ def plans(draw: st.DrawFn) -> Plan:
         shadow=shadow,
         installed=draw(st.builds(InstalledGate, failed=SHARES, minimum=SOME, timeout=SECONDS)),
         healthy=draw(st.builds(HealthyGate, soak=SECONDS, silent=SECONDS)),
-        behaves=draw(st.none() | st.builds(BehavesGate, windows=SOME, mix=SHARES, latency=st.floats(1, 100))),
+        behaves=draw(
+            st.none() | st.builds(BehavesGate, windows=SOME, mix=LIMITS, latency=st.floats(1, 100, exclude_min=True))
+        ),
     )
 
 
@@ -154,6 +157,22 @@ def test_no_shadow_takes_its_approval_along_and_other_waves_keep_theirs() -> Non
         ("[shadow]\nfaces = 0", "shadow.faces must be a whole number of at least 1"),
         ("[shadow]\nfaces = 2.5", "shadow.faces must be a whole number"),
         ("[behaves]\nlatency = 0.5", "behaves.latency must be a number of at least 1"),
+        *(
+            (f"[{gate}]\n{key} = {value}", f"{gate}.{key} {said} can never be shown, however long one looks")
+            for gate, key, value, said in (
+                ("shadow", "agreement", '"100%"', "100%"),
+                ("shadow", "agreement", "1", "1"),
+                ("shadow", "shift", "0", "0"),
+                ("shadow", "less_sure", '"0%"', "0%"),
+                ("shadow", "swapped", "0.0", "0.0"),
+                ("shadow", "slower", "0", "0"),
+                ("shadow", "failures", '"0%"', "0%"),
+                ("behaves", "errors", "0", "0"),
+                ("behaves", "confidence", "0", "0"),
+                ("behaves", "mix", "0", "0"),
+                ("behaves", "latency", "1", "1"),
+            )
+        ),
         ("shadow = 200", "shadow is a section; write it as [shadow]."),
         ("installed = false", "the gate installed cannot be left out"),
         ("risk = 0.5", "risk must be a number of at most 0.2"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from edge_fleet.rollout.evidence import Evidence, begin
-from edge_fleet.rollout.plan import DEFAULT, Plan
+from edge_fleet.rollout.plan import DEFAULT, Plan, ShadowGate
 from edge_fleet.rollout.shadow_gate import families_of, judge_shadow
 from edge_fleet.rollout.standing import Kind
 from edge_fleet.rollout.verdict import Outcome, Verdict
@@ -130,6 +130,42 @@ def test_one_device_of_many_that_counts_sure_looks_can_still_fail_it() -> None:
     evidence = shadowed_surely(500, sure=0.0, devices=many) | shadowed_surely(500, sure=0.9, often=0.9, devices=["new"])
     text = judge_shadow(DEFAULT, many | {"new": PI5}, evidence).text
     assert "of which the old release was sure, the new one calls" in text
+
+
+EVERYTHING = {"differ": 1.0, "neutral": 1.0, "less_sure": 1.0, "slower": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("limits", "fault"),
+    [
+        ({"agreement": 0.0, "shift": 1.0, "swapped": 1.0}, {"differ": 0.4}),
+        ({"agreement": 0.0, "shift": 1.0, "swapped": 1.0}, {"neutral": 1.0}),
+        ({"agreement": 0.0, "shift": 1.0, "swapped": 1.0}, {"swapped": 1.0}),
+        ({"less_sure": 1.0}, {"less_sure": 1.0}),
+        ({"slower": 1.0}, {"slower": 1.0}),
+        ({"failures": 1.0}, {"failures": 0.9}),
+        ({"agreement": 0.0, "shift": 1.0, "less_sure": 1.0, "swapped": 1.0, "slower": 1.0}, EVERYTHING),
+    ],
+)
+def test_a_limit_that_nothing_can_miss_passes(limits: dict[str, float], fault: dict[str, float]) -> None:
+    verdict = judged(shadowed(1500, **fault), Plan(shadow=ShadowGate(**limits)))
+    assert verdict.outcome is Outcome.PASS, verdict.text
+    assert judged(shadowed(1500, **fault)).outcome is Outcome.FAIL
+
+
+def test_two_models_that_never_agree_pass_where_no_agreement_is_asked_for() -> None:
+    plan = Plan(shadow=ShadowGate(agreement=0.0, shift=1.0, swapped=1.0, failures=1.0))
+    camera, evidence = Camera("hall", seconds=60.0), begin(NEW)
+    for _ in range(100):
+        camera.compares(Counter({("happy", "sad"): 3, ("sad", "happy"): 2}))
+        evidence = evidence.take(camera.window())
+    verdict = judge_shadow(plan, {"hall": PI4}, {"hall": evidence})
+    assert verdict.outcome is Outcome.PASS, verdict.text
+
+
+def test_a_limit_that_nothing_can_miss_still_waits_for_the_faces() -> None:
+    plan = Plan(shadow=ShadowGate(agreement=0.0))
+    assert judged(shadowed(50), plan).outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_fault_fails_before_the_asked_for_faces_are_there() -> None:

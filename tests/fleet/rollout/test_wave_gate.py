@@ -113,7 +113,9 @@ class Room:
             self.evidence = self.evidence.take(self.camera.window(), wave)
 
 
-def fleet(trial: int, controls: int, *, before: int = 60, after: int = 60, shock: float = 0.0, **change) -> Verdict:
+def fleet(
+    trial: int, controls: int, *, before: int = 60, after: int = 60, shock: float = 0.0, plan: Plan = DEFAULT, **change
+) -> Verdict:
     """Rooms before a wave and in it; `change` is what the release changes, `shock` what the time of day does to all."""
     rooms = [Room(f"cam-{number:02d}", number) for number in range(trial + controls)]
     for number, room in enumerate(rooms):
@@ -127,7 +129,7 @@ def fleet(trial: int, controls: int, *, before: int = 60, after: int = 60, shock
             room.minutes(after, 1, happy=shock)
     evidence: list[tuple[str, Evidence]] = [(room.camera.name, room.evidence) for room in rooms]
     standings = [standing(name, since=NOW - 3600) for name, _ in evidence[:trial]]
-    return judge_wave(DEFAULT, standings, dict(evidence[:trial]), dict(evidence[trial:]), now=NOW)
+    return judge_wave(plan, standings, dict(evidence[:trial]), dict(evidence[trial:]), now=NOW)
 
 
 def test_a_release_that_changes_nothing_passes() -> None:
@@ -147,6 +149,19 @@ def test_what_changed_beyond_its_limit_fails_in_its_own_words(change: dict[str, 
     verdict = fleet(12, 12, **change)
     assert verdict.outcome is Outcome.FAIL
     assert said in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("limits", "change"),
+    [
+        ({"mix": 1.0}, {"happy": -0.3}),
+        ({"confidence": 1.0}, {"sure": 0.5}),
+        ({"errors": 1.0}, {"errors": 5}),
+    ],
+)
+def test_a_limit_that_nothing_can_miss_passes(limits: dict[str, float], change: dict[str, float]) -> None:
+    verdict = fleet(12, 12, plan=Plan(behaves=BehavesGate(**limits)), **change)
+    assert verdict.outcome is Outcome.PASS, verdict.text
 
 
 def test_what_the_time_of_day_does_to_everyone_is_not_the_release() -> None:
