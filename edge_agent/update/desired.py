@@ -5,8 +5,6 @@ revision is higher than any seen for that scope: an old one that was recorded ca
 carry a wave: each device finds out by itself whether it takes part.
 """
 
-from collections.abc import Mapping, Sequence
-
 from msgspec.structs import replace
 
 from edge_agent.update.events import Target
@@ -51,15 +49,6 @@ def accept(state: DesiredState, scope: str, known: DesiredState | None, *, now: 
     if state.expires <= now:
         raise ExpiredError(f"{what} has expired: refused", remedy="push again", expires=state.expires)
     return state
-
-
-def in_force(states: Mapping[str, DesiredState], device: str, groups: Sequence[str]) -> DesiredState | None:
-    """The state in force: the device's own, otherwise the one of its groups that was issued last."""
-    own = states.get(str(Scope("device", device)))
-    if own is not None and not own.follow_group:
-        return own
-    of_groups = [states[scope] for group in groups if (scope := str(Scope("group", group))) in states]
-    return max(of_groups, key=lambda state: (state.issued, state.scope), default=None)
 
 
 def target_of(state: DesiredState, device: str, proven: ModelRef | None) -> Target:

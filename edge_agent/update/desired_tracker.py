@@ -18,12 +18,13 @@ from edge_agent.trust.evidence import KeyIds, OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Opened, Sealed
-from edge_agent.update.desired import ExpiredError, accept, in_force, target_of
+from edge_agent.update.desired import ExpiredError, accept, target_of
 from edge_agent.update.events import Target
 from edge_agent.update.refused import PassingRefusals
 from edge_agent.update.store import StateStore
 from edge_contract import limits
 from edge_contract.errors import TrustError
+from edge_contract.in_force import in_force
 from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope

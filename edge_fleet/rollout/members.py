@@ -1,10 +1,11 @@
 """Whose desired state a device follows, and so which devices a rollout is about. Pure.
 
-The rule is the device's own: its desired state counts before its groups', and of those the one asked for last.
+The rule is the device's own (`edge_contract.in_force`).
 """
 
 from collections.abc import Iterable, Mapping
 
+from edge_contract.in_force import in_force
 from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DesiredState
@@ -12,14 +13,9 @@ from edge_fleet.devices.view import Device
 from edge_fleet.rollout.standing import Kind
 
 
-def in_force(states: Mapping[str, DesiredState], device: Device) -> DesiredState | None:
+def followed_by(device: Device, states: Mapping[str, DesiredState]) -> DesiredState | None:
     """The state that counts for a device, of those by scope; None where there is none for it or its groups."""
-    own = states.get(str(Scope("device", device.id)))
-    if own is not None and not own.follow_group:
-        return own
-    groups = device.info.groups if device.info is not None else ()
-    of_groups = [states[scope] for group in groups if (scope := str(Scope("group", group))) in states]
-    return max(of_groups, key=lambda state: (state.issued, state.scope), default=None)
+    return in_force(states, device.id, device.info.groups if device.info is not None else ())
 
 
 def assigned(state: DesiredState, device: str) -> ModelRef:
@@ -33,7 +29,7 @@ def members(group: str, devices: Iterable[Device], states: Mapping[str, DesiredS
     scope = str(Scope("group", group))
     following = []
     for device in devices:
-        state = in_force(states, device)
+        state = followed_by(device, states)
         if state is not None and state.scope == scope:
             following.append(device)
     return sorted(following, key=lambda device: device.id)

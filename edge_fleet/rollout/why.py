@@ -12,12 +12,12 @@ from edge_contract.wave import place
 from edge_fleet.devices.view import Device
 from edge_fleet.rollout import machine
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.members import assigned, in_force
+from edge_fleet.rollout.members import assigned, followed_by
 
 
 def why(device: Device, states: Mapping[str, DesiredState], rollout: State | None, now: float) -> str:
     """The sentence. `states`: the desired ones, by scope; `rollout`: the one that runs in the group it follows."""
-    state = in_force(states, device)
+    state = followed_by(device, states)
     runs = f"{device.id} runs {_model(device.reported.active if device.reported is not None else None)}"
     if state is None:
         groups = f" and for its groups ({', '.join(device.info.groups)})" if device.info and device.info.groups else ""
@@ -33,7 +33,7 @@ def why(device: Device, states: Mapping[str, DesiredState], rollout: State | Non
 
 def followed(device: Device, states: Mapping[str, DesiredState]) -> str | None:
     """The group whose desired state the device follows; None where it follows its own, or none."""
-    state = in_force(states, device)
+    state = followed_by(device, states)
     scope = None if state is None else Scope.parse(state.scope)
     return scope.name if scope is not None and scope.kind == "group" else None
 

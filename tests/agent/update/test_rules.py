@@ -12,11 +12,12 @@ from edge_agent.trust.clock import SignedTime, TrustedClock
 from edge_agent.trust.evidence import OnlineKeys
 from edge_agent.trust.listed import TrustedMetadata
 from edge_agent.update.admission import RESERVE_BYTES, admit, confirm
-from edge_agent.update.desired import accept, in_force, target_of
+from edge_agent.update.desired import accept, target_of
 from edge_agent.update.events import Admitted, AlreadyRunning, Confirmed, Refused, Target
 from edge_agent.update.probation import Probation
 from edge_agent.update.store import Failure
 from edge_contract.errors import MessageError, TrustError
+from edge_contract.in_force import in_force
 from edge_contract.messages import ModelRef, Need
 from edge_contract.trust import Blob, Chunks, DesiredState, ListedRelease
 from edge_contract.wave import Mode, ShadowTerms, Wave, place

@@ -11,7 +11,7 @@ from edge_contract.update_state import UpdateState
 from edge_contract.wave import Wave, place
 from edge_fleet.devices.view import Device
 from edge_fleet.rollout.machine import Phase, State
-from edge_fleet.rollout.members import in_force
+from edge_fleet.rollout.members import followed_by
 from edge_fleet.rollout.plan import Plan
 from edge_fleet.rollout.why import why
 from tests.fleet.rollout.rollouts import NEW, OLD, OTHER, WAVES, rollout
@@ -94,4 +94,4 @@ def test_of_two_groups_the_state_that_was_asked_for_last_counts() -> None:
     assert shown.info is not None
     both = Device("cam-1", shown.availability, replace(shown.info, groups=("lab", "attic")), shown.reported)
     states = {"group/lab": state(issued=5.0), "group/attic": state(NEW, scope="group/attic", issued=4.0)}
-    assert in_force(states, both) == states["group/lab"]
+    assert followed_by(both, states) == states["group/lab"]
