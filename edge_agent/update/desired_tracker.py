@@ -115,9 +115,16 @@ class DesiredTracker:
 
     def receive_envelope(self, scope: str, envelope: bytes) -> None:
         """A desired state arrived; an empty one is not signed and changes nothing."""
-        if scope not in self.scopes or not 0 < len(envelope) <= limits.MESSAGE_BYTES:
+        if scope not in self.scopes or not envelope:
             return
         self._refused.drop(scope)
+        if len(envelope) > limits.MESSAGE_BYTES:
+            self._envelopes.pop(scope, None)
+            self._notices[scope] = (
+                f"the desired state of {scope} has {len(envelope):,} bytes, more than the {limits.MESSAGE_BYTES:,} it "
+                "may have: refused."
+            )
+            return
         if self._seen.get(scope) == digest_of(envelope):
             self._envelopes.pop(scope, None)  # the broker has the accepted one again, whatever it had in between
             self._notices.pop(scope, None)

@@ -28,7 +28,8 @@ _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
 }  # fmt: skip
 _UNSHOWN: Final[Mapping[str, tuple[float, str]]] = {
     "shadow.agreement": (1.0, '"99%"'),
-    **{f"shadow.{key}": (0.0, '"1%"') for key in ("shift", "less_sure", "swapped", "contradicted", "slower", "failures")},
+    **{f"shadow.{key}": (0.0, '"1%"') for key in ("shift", "less_sure", "swapped", "contradicted")},
+    **{f"shadow.{key}": (0.0, '"1%"') for key in ("slower", "failures")},
     **{f"behaves.{key}": (0.0, '"1%"') for key in ("errors", "confidence", "mix")},
     "behaves.latency": (1.0, "1.1"),
 }  # fmt: skip

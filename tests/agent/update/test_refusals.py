@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from tuf.api.metadata import TargetFile
 
-from edge_contract import topics
+from edge_contract import limits, topics
 from edge_contract.envelope import seal
 from edge_contract.manifest import digest_of
 from edge_contract.messages import ModelRef
@@ -27,26 +27,34 @@ from edge_fleet.releases.desired import LIFE
 from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import GROUP, Device, ReleaseSide, quick_waits, tiny
 from tests.eventually import eventually
+from tests.mqtt.ejabberd import BROKERS, Ejabberd, account_of
 
 DESIRED = topics.group_desired(GROUP)
 
 
+@pytest.fixture(scope="module", params=BROKERS)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker | Ejabberd]:
+    """Whatever broker brings it, what is refused is the same."""
+    with request.param(tmp_path_factory.mktemp("refusals") / "broker") as broker:
+        yield broker
+
+
 @pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReleaseSide]:
+def side(broker: Broker | Ejabberd, tmp_path_factory: pytest.TempPathFactory) -> ReleaseSide:
     """A release side that pushed tiny 1 and listed tiny 2."""
     folder = tmp_path_factory.mktemp("refusals")
-    with Broker(folder / "broker") as broker:
-        side = ReleaseSide(folder / "fleet", broker.port)
-        side.releases.add(tiny(2))
-        yield side
+    side = ReleaseSide(folder / "fleet", broker.port, account=account_of(broker, "release"))
+    side.releases.add(tiny(2))
+    return side
 
 
 @pytest.fixture(scope="module")
-def device(side: ReleaseSide) -> Iterator[Device]:
+def device(broker: Broker | Ejabberd, side: ReleaseSide) -> Iterator[Device]:
     """A device that runs tiny 1."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         quick_waits(monkeypatch)
-        with Device(side.directory.parent / "device", side.port, side.repository.first_root()) as device:
+        folder, root = side.directory.parent / "device", side.repository.first_root()
+        with Device(folder, side.port, root, account=account_of(broker, "camera")) as device:
             side.push(tiny(1))
             device.until("committed")
             yield device
@@ -73,7 +81,7 @@ def unchanged(side: ReleaseSide, device: Device) -> Iterator[None]:
 @pytest.fixture
 def impostor(side: ReleaseSide, tmp_path: Path) -> ReleaseSide:
     """Somebody with access to the broker and keys of their own."""
-    return ReleaseSide(tmp_path / "impostor", side.port)
+    return ReleaseSide(tmp_path / "impostor", side.port, account=side.account)
 
 
 def _desired(side: ReleaseSide, **changes: object) -> bytes:
@@ -158,6 +166,12 @@ def test_an_expired_desired_state(side: ReleaseSide, device: Device) -> None:
     long_ago = time.time() - LIFE - 10
     side.say(DESIRED, _desired(side, issued=long_ago, expires=long_ago + LIFE))
     device.until_reason("has expired")
+
+
+def test_a_desired_state_that_is_too_large(side: ReleaseSide, device: Device) -> None:
+    side.say(DESIRED, _desired(side) + b" " * limits.MESSAGE_BYTES)
+    device.until_reason(f"the desired state of group/{GROUP} has 131")
+    assert "bytes, more than the 131,072 it may have: refused." in device.reported.reason
 
 
 def test_an_envelope_of_another_kind(side: ReleaseSide, device: Device) -> None:

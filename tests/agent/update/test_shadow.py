@@ -16,6 +16,7 @@ from edge_contract.errors import UsageError
 from edge_contract.wave import ShadowTerms
 from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import DEVICE, FIXTURES, Device, ReleaseSide, eventually, quick_waits, tiny
+from tests.mqtt.ejabberd import BROKERS, Ejabberd, account_of
 
 ONE, TWO = tiny(1).manifest.ref, tiny(2).manifest.ref
 Start = Callable[..., Device]
@@ -26,19 +27,26 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_waits(monkeypatch)
 
 
-@pytest.fixture
-def side(tmp_path: Path, broker: Broker) -> ReleaseSide:
-    return ReleaseSide(tmp_path / "fleet", broker.port)
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker | Ejabberd]:
+    with request.param(tmp_path / "broker") as running:
+        yield running
 
 
 @pytest.fixture
-def start(tmp_path: Path, broker: Broker, side: ReleaseSide) -> Iterator[Start]:
+def side(tmp_path: Path, broker: Broker | Ejabberd) -> ReleaseSide:
+    return ReleaseSide(tmp_path / "fleet", broker.port, account=account_of(broker, "release"))
+
+
+@pytest.fixture
+def start(tmp_path: Path, broker: Broker | Ejabberd, side: ReleaseSide) -> Iterator[Start]:
     """A device that was installed with tiny 1, which the group runs."""
     with ExitStack() as stack:
 
         def started(**how: object) -> Device:
             root = side.repository.first_root()
-            device = Device(tmp_path / "device", broker.port, root, factory=FIXTURES / "tiny-1.ewm", **how)  # type: ignore[arg-type]
+            how = {"factory": FIXTURES / "tiny-1.ewm", "account": account_of(broker, "camera"), **how}
+            device = Device(tmp_path / "device", broker.port, root, **how)  # type: ignore[arg-type]
             return stack.enter_context(device)
 
         yield started
@@ -167,13 +175,13 @@ def test_a_challenger_that_the_pipeline_does_not_take_is_rejected(
 def test_a_challenger_damaged_on_the_disk_is_fetched_again_at_the_next_start(
     tmp_path: Path, side: ReleaseSide, start: Start, broker: Broker
 ) -> None:
-    root, factory = side.repository.first_root(), FIXTURES / "tiny-1.ewm"
-    with Device(tmp_path / "other", broker.port, root, factory=factory) as device:
+    root, factory, account = side.repository.first_root(), FIXTURES / "tiny-1.ewm", account_of(broker, "camera")
+    with Device(tmp_path / "other", broker.port, root, factory=factory, account=account) as device:
         side.wave(tiny(1), tiny(2), "shadow")
         device.until("shadowing")
     (slot,) = (device.directory / "slots").iterdir()
     (slot / "model.tflite").write_bytes(b"\0" + tiny(2).model[1:])
-    with Device(tmp_path / "other", broker.port, root, factory=factory) as device:
+    with Device(tmp_path / "other", broker.port, root, factory=factory, account=account) as device:
         eventually(lambda: "downloading" in states(device), "the download")
         device.until("shadowing")
         assert device.beside == [TWO]
@@ -182,13 +190,13 @@ def test_a_challenger_damaged_on_the_disk_is_fetched_again_at_the_next_start(
 def test_what_a_device_reached_and_when_is_kept_through_a_restart(
     tmp_path: Path, side: ReleaseSide, broker: Broker
 ) -> None:
-    root, factory = side.repository.first_root(), FIXTURES / "tiny-1.ewm"
+    root, factory, account = side.repository.first_root(), FIXTURES / "tiny-1.ewm", account_of(broker, "camera")
     began = time.time()
-    with Device(tmp_path / "other", broker.port, root, factory=factory) as device:
+    with Device(tmp_path / "other", broker.port, root, factory=factory, account=account) as device:
         side.wave(tiny(1), tiny(2), "shadow")
         first = device.until("shadowing")
     assert began <= first.since <= time.time()
-    with Device(tmp_path / "other", broker.port, root, factory=factory) as device:
+    with Device(tmp_path / "other", broker.port, root, factory=factory, account=account) as device:
         again = device.until("shadowing")
         assert again.since == first.since
         assert again.session > first.session
@@ -235,12 +243,12 @@ def test_a_held_device_downloads_and_waits_and_goes_on_when_it_is_let_go(side: R
 
 
 def test_a_hold_survives_a_restart_and_ends_by_itself(tmp_path: Path, side: ReleaseSide, broker: Broker) -> None:
-    root, factory = side.repository.first_root(), FIXTURES / "tiny-1.ewm"
-    with Device(tmp_path / "other", broker.port, root, factory=factory) as device:
+    root, factory, account = side.repository.first_root(), FIXTURES / "tiny-1.ewm", account_of(broker, "camera")
+    with Device(tmp_path / "other", broker.port, root, factory=factory, account=account) as device:
         hold.write(device.directory, Hold(since=time.time()))
         side.push(tiny(2))
         device.until("staged", "held on site")
-    with Device(tmp_path / "other", broker.port, root, factory=factory) as device:
+    with Device(tmp_path / "other", broker.port, root, factory=factory, account=account) as device:
         device.until("staged", "held on site")
         hold.write(device.directory, Hold(since=time.time(), until=time.time() + 0.5))
         assert device.until("committed").active == TWO
@@ -273,7 +281,8 @@ def test_the_update_window_keeps_a_new_model_waiting(side: ReleaseSide, start: S
 
 
 def test_the_way_back_to_the_model_before_does_not_wait(side: ReleaseSide, tmp_path: Path, broker: Broker) -> None:
-    with Device(tmp_path / "device", broker.port, side.repository.first_root()) as device:
+    root, account = side.repository.first_root(), account_of(broker, "camera")
+    with Device(tmp_path / "device", broker.port, root, account=account) as device:
         for release in (1, 2):
             side.push(tiny(release))
             eventually(lambda release=release: device.running == tiny(release).manifest.digest, "it runs")

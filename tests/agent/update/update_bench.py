@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,6 +55,8 @@ class ReleaseSide:
     port: int
     offset: float = 0.0
     """Seconds that this side's clock is wrong by."""
+    account: Mapping[str, str] = field(default_factory=dict)
+    """User and password, where the broker wants them."""
     repository: Repository = field(init=False)
     releases: Releases = field(init=False)
     desired: DesiredStates = field(init=False)
@@ -72,7 +74,7 @@ class ReleaseSide:
 
     @contextmanager
     def publisher(self) -> Iterator[Publisher]:
-        with Link(BrokerAddress(port=self.port)) as link:
+        with Link(BrokerAddress(port=self.port, **self.account)) as link:
             yield Publisher(self.releases, self.desired, link)
 
     def push(self, model: ModelPackage, scope: str = f"group/{GROUP}", *, retry: bool = False) -> ModelRef:
@@ -133,6 +135,7 @@ class Device:
         on_activate: Callable[[ActiveModel], None] = lambda _: None,
         on_shadow: Callable[[Challenger | None], None] = lambda _: None,
         window: str = "",
+        account: Mapping[str, str] = {},  # read alone
     ) -> None:
         self.directory, self.port = directory, port
         self.reports: list[Reported] = []
@@ -142,7 +145,7 @@ class Device:
         """What was given to run in shadow, in order; None where it ended."""
         self.store = StateStore(directory / "state.db")
         session = self.store.next_session()
-        broker = BrokerSettings(port=port)
+        broker = BrokerSettings(port=port, **account)
         self.control = DeviceLink(broker, DEVICE, clean_start=False, on_connect=self._say_again)
         self.updates = ModelUpdates(
             directory,

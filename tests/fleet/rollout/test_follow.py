@@ -16,7 +16,6 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from demo.broker import Broker
 from edge_contract import package as packages
 from edge_contract.errors import UsageError
 from edge_contract.package import ModelPackage
@@ -29,6 +28,7 @@ from edge_fleet.rollout.follow import Follower
 from edge_fleet.rollout.machine import Aborted, Phase
 from edge_fleet.rollout.serving import is_served
 from edge_fleet.rollout.store import RolloutStore
+from edge_simulator.broker import Broker
 from tests.agent.update.update_bench import tiny
 from tests.fleet.commands.test_rollout import Side, with_devices
 from tests.fleet.registry.test_webhook import headers, signed
