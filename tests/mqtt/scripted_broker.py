@@ -17,13 +17,14 @@ class ScriptedBroker:
         puback: int = 0,
         end_on_publish: int = 0,
         after_suback: bytes = b"",
+        instead_of_connack: bytes = b"",
     ) -> None:
         """`connack`: its properties. `suback`, `puback`: codes. `end_on_publish`: the code of a DISCONNECT instead.
 
-        `after_suback`: any bytes.
+        `after_suback`, `instead_of_connack`: any bytes; after the latter it closes the connection.
         """
         self._connack, self._suback, self._puback, self._end = connack, suback, puback, end_on_publish
-        self._after = after_suback
+        self._after, self._refusal = after_suback, instead_of_connack
         self.connections = self.most_in_flight = self.published = 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
@@ -60,6 +61,9 @@ class ScriptedBroker:
                 match head >> 4:
                     case 1:
                         self.connections += 1
+                        if self._refusal:
+                            connection.sendall(self._refusal)
+                            return
                         self._send(connection, 0x20, b"\0\0" + bytes([len(self._connack)]) + self._connack)
                     case 3 if head & 0x06:
                         self.published += 1

@@ -166,3 +166,20 @@ def test_the_bridge_too_names_a_broker_that_lacks_what_it_needs(
     with ScriptedBroker(connack=connack) as broker, bridge(broker) as link:
         eventually(lambda: words in caplog.text)
         assert not link.connected
+
+
+@pytest.mark.parametrize("connack", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00"], ids=["as 3.1.1 says", "as 5 says"])
+def test_a_broker_without_mqtt_5_is_refused_in_one_sentence_by_all_three(
+    connack: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedBroker(instead_of_connack=connack) as broker:
+        with device(broker) as link:
+            eventually(lambda: "does not speak MQTT 5; use one that does" in link.complaint)
+        caplog.clear()
+        with bridge(broker):
+            eventually(lambda: "does not speak MQTT 5; use one that does" in caplog.text)
+        with (
+            pytest.raises(EdgewiseError, match="it does not speak MQTT 5; use one that does"),
+            FleetLink(BrokerAddress(port=broker.port)),
+        ):
+            pass
