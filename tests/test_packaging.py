@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-PACKAGES: Final = {"edge_agent", "edge_bridge", "edge_contract", "edge_fleet", "edge_mqtt", "edge_vision"}
+PACKAGES: Final = {"edge_agent", "edge_bridge", "edge_contract", "edge_fleet", "edge_mqtt", "edge_simulator", "edge_vision"}
 REQUIREMENTS: Final = sorted((REPOSITORY / "requirements").glob("*.txt"))
 
 
@@ -71,12 +71,14 @@ def test_the_wheel_carries_its_licence(wheel: zipfile.ZipFile) -> None:
 
 
 def test_each_command_of_the_wheel_names_a_function_that_exists(wheel: zipfile.ZipFile) -> None:
-    commands = dict(re.findall(r"^(\S+) = (\S+)$", metadata(wheel, "entry_points.txt"), re.MULTILINE))
+    scripts, _, nouns = metadata(wheel, "entry_points.txt").partition("[edgewise.commands]")
+    commands, further = (dict(re.findall(r"^(\S+) = (\S+)$", text, re.MULTILINE)) for text in (scripts, nouns))
     assert sorted(commands) == ["edgewise", "edgewise-agent", "edgewise-bridge"]
-    for target in commands.values():
+    assert sorted(further) == ["simulate"]
+    for target in [*commands.values(), *further.values()]:
         module, _, function = target.partition(":")
         source = wheel.read(module.replace(".", "/") + ".py").decode()
-        assert re.search(rf"^def {function}\(", source, re.MULTILINE), target
+        assert re.search(rf"^(def {function}\(|{function} = typer\.Typer\()", source, re.MULTILINE), target
 
 
 @pytest.mark.parametrize("command", ["edgewise", "edgewise-agent", "edgewise-bridge"])
