@@ -15,7 +15,15 @@ import pytest
 import skimage.data
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-PACKAGES: Final = {"edge_agent", "edge_bridge", "edge_contract", "edge_fleet", "edge_mqtt", "edge_simulator", "edge_vision"}
+PACKAGES: Final = {
+    "edge_agent",
+    "edge_bridge",
+    "edge_contract",
+    "edge_fleet",
+    "edge_mqtt",
+    "edge_simulator",
+    "edge_vision",
+}
 REQUIREMENTS: Final = sorted((REPOSITORY / "requirements").glob("*.txt"))
 
 
