@@ -1,6 +1,6 @@
 """More connections than `select` can name: paho waits with it, and it knows no descriptor from 1,024 on.
 
-A device has one connection and never meets this. Here a thousand of them share a process, so paho is given a `select`
+A device has one connection and never meets this. Here hundreds of them share a process, so paho is given a `select`
 that asks `poll`, which knows them all.
 """
 

@@ -1,4 +1,4 @@
-"""What happens when, for all devices on one thread: a thousand devices need no thousand clocks."""
+"""What happens when, for all devices on one thread: hundreds of devices need no clocks of their own."""
 
 import heapq
 import itertools

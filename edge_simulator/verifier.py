@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-# Imported here and not at the first question: a thousand threads would wait for one another's import.
+# Imported here and not at the first question: hundreds of threads would wait for one another's import.
 from edge_agent.trust import tuf_client  # noqa: F401
 from edge_agent.trust.verifier import Question, Verifier
 from edge_agent.trust.verify_child import answer
@@ -16,7 +16,7 @@ _AT_ONCE: Final = threading.BoundedSemaphore(2)
 
 
 class VerifierInProcess(Verifier):
-    """As a device's, and in a hundredth of the time: a thousand devices do not share one board."""
+    """As a device's, and in a hundredth of the time: hundreds of devices do not share one board."""
 
     def ask(self, question: bytes) -> tuple[int, bytes]:
         """The status and the output that a child would have."""
