@@ -2,7 +2,7 @@
 
 Ours: simulated devices (`edge_simulator`) with the agent's own update machine, every signature and every chunk checked,
 state and model on disk; a tenth of them behind a slow line or away at first. Beside it in the same run, with the
-agent's own connections and half the work (no signatures, no update machine, nobody slow or away): stop and wait, one
+agent's own connections and half the work (no signatures, no update machine, no device slow or away): stop and wait, one
 piece of 64 KiB asked for at a time, and the whole file as one retained message, which brokers with packet limits
 refuse.
 Everything shares this machine: devices in a few processes, broker, release side.

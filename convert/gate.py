@@ -118,7 +118,7 @@ def faces_advice(faces: FaceSample | None, crop: FaceCrop) -> str:
 
 
 def with_faces(record: GateRecord, faces: FaceSample | None) -> GateRecord:
-    """The record with the share of pictures that show a face, which whoever releases the package is told of."""
+    """The record with the share of pictures that show a face, which `edgewise release add` repeats."""
     if faces is None or not faces.pictures:
         return record
     checks = {**record.result.checks, FACES_FOUND: faces.found / faces.pictures}

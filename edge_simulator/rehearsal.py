@@ -122,7 +122,7 @@ def rehearse(
         end = time.monotonic() + seconds
         said, shown = "", 0.0
         state = _state(store, started)
-        while not _settled(state) and time.monotonic() < end:
+        while not machine.is_settled(state) and time.monotonic() < end:
             healing.turn(_TURN_S)
             controller.turn()
             state = _state(store, started)
@@ -143,13 +143,6 @@ def _state(store: RolloutStore, rollout: str) -> State:
     if found is None:
         raise EdgewiseError("the rehearsal's own database is damaged", remedy="check the disk and rehearse again")
     return found
-
-
-def _settled(state: State) -> bool:
-    """It ended, or goes on only after a person's word."""
-    if state.phase in machine.ENDED:
-        return machine.due(state) is None
-    return state.pause is not None or bool(machine.needs_approval(state))
 
 
 def _line(state: State) -> str:

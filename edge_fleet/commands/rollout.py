@@ -23,8 +23,9 @@ from edge_fleet.devices.watch import read_fleet
 from edge_fleet.link import Link
 from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.rollout import machine
-from edge_fleet.rollout.machine import Event, Phase, State
+from edge_fleet.rollout import events, machine
+from edge_fleet.rollout.events import Event
+from edge_fleet.rollout.machine import Phase, State
 from edge_fleet.rollout.plan import DEFAULT, Plan
 from edge_fleet.rollout.plan_file import parse_plan, plan_as_toml, plan_of_options
 from edge_fleet.rollout.report import Report, report
@@ -122,7 +123,7 @@ def status(
         state = _one(store, rollout)
         if wait:
             with display.live(quiet=as_json) as show:
-                while not _settled(state):
+                while not machine.is_settled(state):
                     show(rollout_display.status(_report(directory, store, link, state)))
                     time.sleep(_LOOK_EVERY_S)
                     state = _again(store, state)
@@ -154,7 +155,7 @@ def approve(
             asked = ", ".join(map(str, open_)) or "none"
             what = "nothing" if wave is None else f"no approval of wave {wave}"
             raise UsageError(f"{state.id} waits for {what} (still to be approved: {asked})", remedy=_look(state))
-        _decide(store, state, machine.Approved(open_[0] if wave is None else wave, user_name(), time.time()), as_json)
+        _decide(store, state, events.Approved(open_[0] if wave is None else wave, user_name(), time.time()), as_json)
     _served(directory)
 
 
@@ -170,7 +171,7 @@ def pause(
         state = _running(store, rollout)
         if state.pause is not None:
             raise UsageError(f"{state.id} is paused already by {visible(state.pause.by)}", remedy=_look(state))
-        _decide(store, state, machine.Paused(user_name(), why[:1000], time.time()), as_json)
+        _decide(store, state, events.Paused(user_name(), why[:1000], time.time()), as_json)
 
 
 @app.command("resume")
@@ -184,7 +185,7 @@ def resume(
         state = _running(store, rollout)
         if state.pause is None:
             raise UsageError(f"{state.id} is not paused", remedy=_look(state))
-        _decide(store, state, machine.Resumed(user_name(), time.time()), as_json)
+        _decide(store, state, events.Resumed(user_name(), time.time()), as_json)
     _served(directory)
 
 
@@ -203,7 +204,7 @@ def abort(
         )
     with _store(directory) as store:
         state = _running(store, rollout)
-        _decide(store, state, machine.Aborted("keep" if keep else "revert", user_name(), time.time()), as_json)
+        _decide(store, state, events.Aborted("keep" if keep else "revert", user_name(), time.time()), as_json)
     _served(directory)
 
 
@@ -313,13 +314,6 @@ def _again(store: RolloutStore, state: State) -> State:
             f"the row of {state.id} is damaged and was put aside", remedy="push what the group is to run"
         )
     return found
-
-
-def _settled(state: State) -> bool:
-    """It ended, or goes on only after a person's word."""
-    if state.phase in machine.ENDED:
-        return machine.due(state) is None
-    return state.pause is not None or machine.needs_approval(state)
 
 
 def _conclude(state: State) -> None:

@@ -1,4 +1,4 @@
-"""The door for MLflow's webhooks: a POST whose signature holds wakes somebody, and says nothing more.
+"""The door for MLflow's webhooks: a POST whose signature holds causes a look at the registry, and says nothing more.
 
 What MLflow signs (`mlflow.webhooks`, after Standard Webhooks) is `DELIVERY-ID.TIMESTAMP.BODY` with HMAC-SHA256; the
 headers are `X-MLflow-Delivery-Id`, `X-MLflow-Timestamp` (seconds since 1970) and `X-MLflow-Signature` (`v1,` and the

@@ -22,11 +22,12 @@ from edge_fleet.devices.view import Fleet
 from edge_fleet.link import Arrived
 from edge_fleet.releases.desired import Issued
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.rollout import evidence, machine, sighting
+from edge_fleet.rollout import events, evidence, machine, sighting
+from edge_fleet.rollout.events import Assignment, Entry, Event
 from edge_fleet.rollout.evidence import Evidence
 from edge_fleet.rollout.intake import Intake
 from edge_fleet.rollout.judging import judge
-from edge_fleet.rollout.machine import Assignment, Entry, Event, State
+from edge_fleet.rollout.machine import State
 from edge_fleet.rollout.members import members
 from edge_fleet.rollout.sighting import Sighting
 from edge_fleet.rollout.standings import standings
@@ -163,7 +164,7 @@ class Controller:
 
     def _conduct(self, state: State) -> None:
         if state.phase not in machine.ENDED and not self._listed(state):
-            self._stepped(state.id, machine.ReleaseWithdrawn(self._now()))
+            self._stepped(state.id, events.ReleaseWithdrawn(self._now()))
         current = self._reconcile(state.id)
         if current is None:
             return
@@ -172,10 +173,10 @@ class Controller:
             position = machine.judged_position(current)
             verdict = None if position is None else self._judge(current, position, now)
             before = None if current.ready else self._judge_before(current)
-            self._stepped(current.id, machine.Judged(-1 if position is None else position, verdict, now, before))
+            self._stepped(current.id, events.Judged(-1 if position is None else position, verdict, now, before))
             self._reconcile(state.id)
         elif current.returning and not self._still_run(current):
-            self._stepped(current.id, machine.Returned(now))
+            self._stepped(current.id, events.Returned(now))
 
     def _judge(self, state: State, position: int, now: float) -> Verdict:
         """What the gates say of a stage; where its devices stand, and what they showed, is written down before."""
@@ -224,7 +225,7 @@ class Controller:
             found = _assignment(says)
             if found is not None and not machine.is_own(state, found):
                 why = f"Group {state.group} was given another desired state by hand."
-                return self._stepped(rollout, machine.Superseded(why, machine.AUTOMATIC, self._now()))
+                return self._stepped(rollout, events.Superseded(why, events.AUTOMATIC, self._now()))
             if (due := machine.due(state)) is None:
                 return state
             again = machine.asks_again(state)
@@ -232,7 +233,7 @@ class Controller:
             if found == due and says is not None and (issued_for_it or not again):
                 # Issued before a kill, and perhaps not published.
                 self._publisher.states([says])
-                return self._stepped(rollout, machine.Issued(due, says.state.revision))
+                return self._stepped(rollout, events.Issued(due, says.state.revision))
             issued = self._publisher.push(
                 lambda: self._publisher.desired.issue(
                     _scope(state),
@@ -243,7 +244,7 @@ class Controller:
                     issued=state.started,  # its waves are one order: one for another group of a device may be later
                 )
             )
-            return self._stepped(rollout, machine.Issued(due, issued.state.revision))
+            return self._stepped(rollout, events.Issued(due, issued.state.revision))
 
     def _prepare(self, state: State) -> None:
         """Publish the release before a desired state names it."""

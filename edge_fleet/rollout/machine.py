@@ -13,20 +13,31 @@ fail. When it halts or is aborted with `revert`, everyone runs again what the gr
 """
 
 import enum
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from edge_contract.messages import Count, Id, ModelRef, Seconds, Share
 from edge_contract.wave import CANARIES, Mode, ShadowTerms, Wave
+from edge_fleet.rollout.events import (
+    AUTOMATIC,
+    Aborted,
+    Approved,
+    Assignment,
+    Entry,
+    Event,
+    Issued,
+    Judged,
+    Paused,
+    ReleaseWithdrawn,
+    Resumed,
+    Returned,
+    Superseded,
+)
 from edge_fleet.rollout.plan import Plan
 from edge_fleet.rollout.verdict import Outcome, Verdict
 from edge_fleet.rollout.window import within
-
-AUTOMATIC: Final = "edgewise"
-"""Who acts, in the ledger, where no person does."""
 
 
 class Phase(enum.StrEnum):
@@ -61,13 +72,6 @@ class Stage(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"wave {self.number}" if self.number else "the shadow"
-
-
-class Assignment(Struct, frozen=True, kw_only=True):
-    """What a group's desired state says, without its revision and its life."""
-
-    model: ModelRef
-    wave: Wave | None = None
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -120,99 +124,6 @@ class State(Struct, frozen=True, kw_only=True):
     """Devices that ran the release are on their way back."""
 
 
-# Events: what happened. `now` is seconds since 1970; `by` a person.
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The gates were asked, or it was only looked whether the next stage may begin (`verdict` None)."""
-
-    position: int
-    """Of the stage that the verdict is of."""
-    verdict: Verdict | None
-    now: float
-    before: Verdict | None = None
-    """Whether enough is known of the time before the rollout; asked until it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A person lets the stage with this number in the plan begin."""
-
-    number: int
-    by: str
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """A person stops what advances."""
-
-    by: str
-    why: str
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """A person lets it go on."""
-
-    by: str
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Aborted:
-    """A person ends it. `keep`: who runs the release keeps it; `revert`: everyone runs again what the group ran."""
-
-    outcome: Literal["keep", "revert"]
-    by: str
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Superseded:
-    """A newer rollout or a push takes the group over: this one issues nothing more."""
-
-    why: str
-    by: str
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseWithdrawn:
-    """The release is listed no more."""
-
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """The group's desired state says this by now."""
-
-    assignment: Assignment
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """No device that is known runs the release any more."""
-
-    now: float
-
-
-Event = Judged | Approved | Paused | Resumed | Aborted | Superseded | ReleaseWithdrawn | Issued | Returned
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of the ledger."""
-
-    action: str
-    text: str
-    by: str = AUTOMATIC
-
-
 def step(state: State, event: Event) -> tuple[State, tuple[Entry, ...]]:
     """The next state, and what the ledger says. An event that does not belong to the state changes nothing."""
     after, entries = _step(state, event)
@@ -261,6 +172,13 @@ def _step(state: State, event: Event) -> tuple[State, tuple[Entry, ...]]:
 def is_open(state: State) -> bool:
     """Whether something is to be done for it: judged, issued, or watched until its devices are back."""
     return state.phase not in ENDED or due(state) is not None or state.returning
+
+
+def is_settled(state: State) -> bool:
+    """It ended and its group is told, or it goes on only after a person's word."""
+    if state.phase in ENDED:
+        return due(state) is None
+    return state.pause is not None or needs_approval(state)
 
 
 def due(state: State) -> Assignment | None:

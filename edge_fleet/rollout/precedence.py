@@ -1,7 +1,7 @@
 """A group has one rollout at a time: what stands against something newer there, and how it gives way."""
 
 from edge_contract.errors import UsageError
-from edge_fleet.rollout import machine
+from edge_fleet.rollout import events, machine
 from edge_fleet.rollout.store import RolloutStore
 
 
@@ -30,4 +30,4 @@ def give_way(store: RolloutStore, group: str, why: str, *, by: str, now: float) 
     """End what is open in the group; under the folder's lock, so that nothing of it is issued any more."""
     for state in store.open():
         if state.group == group:
-            store.transition(state.id, machine.Superseded(why, by, now), now)
+            store.transition(state.id, events.Superseded(why, by, now), now)

@@ -14,7 +14,8 @@ from edge_contract.visible import visible
 from edge_fleet.devices.view import Fleet
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.rollout.machine import Assignment, Stage, State
+from edge_fleet.rollout.events import Assignment
+from edge_fleet.rollout.machine import Stage, State
 from edge_fleet.rollout.members import kind_of, knows_waves, members
 from edge_fleet.rollout.plan import Plan
 from edge_fleet.rollout.precedence import check_free, give_way

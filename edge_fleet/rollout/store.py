@@ -20,7 +20,8 @@ import msgspec
 
 from edge_contract.errors import EdgewiseError, MessageError, UsageError
 from edge_fleet.rollout import machine
-from edge_fleet.rollout.machine import Entry, Event, State
+from edge_fleet.rollout.events import Entry, Event
+from edge_fleet.rollout.machine import State
 
 FILE: Final = "rollouts.db"
 """In the release side's folder."""

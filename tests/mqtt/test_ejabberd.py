@@ -15,7 +15,7 @@ from edge_fleet.cli import app
 from edge_fleet.devices.watch import read_fleet
 from edge_fleet.link import Arrived, Link
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.rollout import machine
+from edge_fleet.rollout import events
 from edge_fleet.rollout.controller import Controller
 from edge_fleet.rollout.machine import Phase
 from edge_fleet.rollout.plan import HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
@@ -112,7 +112,7 @@ def test_a_rollout_s_shadow_is_taken_up_and_its_end_too(tmp_path: Path, broker: 
 
     eventually(lambda: turned(device.reported.state == "shadowing"), "it runs both")
     assert device.beside == [tiny(2).manifest.ref]
-    store.transition(rollout, machine.Aborted("revert", "maria", side.now()), side.now())
+    store.transition(rollout, events.Aborted("revert", "maria", side.now()), side.now())
     eventually(lambda: turned(device.reported.state == "committed"), "it runs what it ran")
     state = store.get(rollout)
     assert state is not None

@@ -1,7 +1,8 @@
 """Rollouts for the tests of this folder."""
 
 from edge_contract.messages import ModelRef
-from edge_fleet.rollout.machine import Assignment, Stage, State
+from edge_fleet.rollout.events import Assignment
+from edge_fleet.rollout.machine import Stage, State
 from edge_fleet.rollout.plan import Plan, WaveSize
 from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
 

@@ -20,7 +20,8 @@ from edge_fleet.link import Link
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout import machine
 from edge_fleet.rollout.controller import Controller
-from edge_fleet.rollout.machine import Aborted, Approved, Paused, Phase, State
+from edge_fleet.rollout.events import Aborted, Approved, Paused
+from edge_fleet.rollout.machine import Phase, State
 from edge_fleet.rollout.plan import BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
 from edge_fleet.rollout.start import Started, start
 from edge_fleet.rollout.store import RolloutStore

@@ -24,8 +24,9 @@ from edge_fleet.registry.ledger import Ledger
 from edge_fleet.registry.mlflow import Store, Version
 from edge_fleet.registry.registry import Registry
 from edge_fleet.rollout import follow
+from edge_fleet.rollout.events import Aborted
 from edge_fleet.rollout.follow import Follower
-from edge_fleet.rollout.machine import Aborted, Phase
+from edge_fleet.rollout.machine import Phase
 from edge_fleet.rollout.serving import is_served
 from edge_fleet.rollout.store import RolloutStore
 from edge_simulator.broker import Broker

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from edge_fleet.rollout.machine import (
-    ENDED,
+from edge_fleet.rollout.events import (
     Aborted,
     Approved,
     Assignment,
@@ -16,19 +15,12 @@ from edge_fleet.rollout.machine import (
     Issued,
     Judged,
     Paused,
-    Phase,
     ReleaseWithdrawn,
     Resumed,
     Returned,
-    State,
     Superseded,
-    due,
-    is_open,
-    is_own,
-    judged_position,
-    step,
-    waits_for,
 )
+from edge_fleet.rollout.machine import ENDED, Phase, State, due, is_open, is_own, judged_position, step, waits_for
 from edge_fleet.rollout.plan import Plan
 from edge_fleet.rollout.verdict import Verdict
 from tests.fleet.rollout.rollouts import FAILED, NEW, OLD, OTHER, PASSED, STAGES, UNSURE, WAVES, rollout
