@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from edge_bridge.fleet.histograms import merged
 from edge_bridge.fleet.label_budget import MODELS, with_models
-from edge_bridge.fleet.record import OTHER, Device, at, key_of, received, short
+from edge_bridge.fleet.record import OTHER, Device, at, ended, is_over, key_of, received, short
 from edge_bridge.fleet.totals import added_by_name
-from edge_bridge.fleet.window import Difference, difference, window_of
+from edge_bridge.fleet.window import Difference, Window, difference, window_of
 from edge_bridge.settings import LimitSettings
 from edge_contract.messages import STAGES, Histogram, Telemetry
 from edge_contract.metrics import DeviceGauge
@@ -46,14 +46,11 @@ def measured(
     previous = next((each for each in device.windows if each.session == message.session), None)
     if previous is not None and message.sequence <= previous.sequence:
         return None
-    if previous is None and message.session in device.superseded:
-        return None  # a session before the last one: its baseline is gone, and counting it again would bend a rate
-    late = previous is not None and previous is not device.windows[0]
+    if previous is None and is_over(device, message.session):
+        return None  # its baseline is gone, and counting it again would bend a rate
     superseded = message.session < device.session  # of an earlier run, delivered late by the spool
-    device = received(device, message.session, now)
-    gained, window = difference(previous, message), window_of(message)
-    others = tuple(each for each in device.windows if each.session != message.session)
-    windows = (others[0], window) if late else (window, *others[:1])
+    device = _with_window(received(device, message.session, now), window_of(message))
+    gained = difference(previous, message)
     labels = device.labels
     if message.model is not None:
         labels = with_models(labels, (key_of(message.model),), now, limits.label_changes) or labels
@@ -66,7 +63,6 @@ def measured(
         device,
         site=device.site if superseded and device.site else here.site,
         sites=here.sites,
-        windows=windows,
         counters=counters,
         emotions=_last(device.emotions, model, emotions),
         labels=labels,
@@ -94,6 +90,19 @@ def measured(
         "labels": int(not known),
     }
     return Measured(device, gained, here.site, model, passed)
+
+
+def _with_window(device: Device, window: Window) -> Device:
+    """The device with the window that the next of its session is compared with.
+
+    Two are kept, always that of the session which is on. The session whose window has to go is over: without it, its
+    next window would be counted from nothing.
+    """
+    windows = (window, *(each for each in device.windows if each.session != window.session))
+    first, *others = sorted(windows, key=lambda each: each.session != device.session)
+    for each in others[1:]:
+        device = ended(device, each.session)
+    return replace(device, windows=(first, *others[:1]))
 
 
 def _shown(

@@ -33,7 +33,7 @@ from edge_contract.messages import (
 )
 
 SESSIONS: Final = 16
-"""Superseded sessions a record remembers, to know an old message from a wiped device."""
+"""Superseded sessions a record remembers, the highest, to know an old message from a wiped device."""
 OTHER: Final = "other"
 """The label of what passed a limit."""
 
@@ -67,7 +67,7 @@ class Device(Struct, frozen=True, kw_only=True):
     model: ModelRef | None = None
     """Of the newest window."""
     windows: tuple[Window, ...] = ()
-    """The newest window of the two newest sessions, newest first."""
+    """The newest window of its session, and of the other session that sent one last."""
     counters: dict[str, Count] = {}
     emotions: dict[str, dict[str, Count]] = {}
     """By model (short name), by label; the model used last stands last."""
@@ -203,7 +203,23 @@ def key_of(model: ModelRef) -> str:
     return f"{short(model)} {model.digest[:12]}"
 
 
+def ended(device: Device, session: int) -> Device:
+    """The device with this session among those that are over: what else comes of it is of the past.
+
+    When there are too many, the lowest goes; `is_over` still holds for it.
+    """
+    past = sorted({session, *device.superseded} - {0}, reverse=True)
+    return replace(device, superseded=tuple(past[:SESSIONS]))
+
+
+def is_over(device: Device, session: int) -> bool:
+    """Whether windows of this session may have been counted and then forgotten."""
+    if session in device.superseded:
+        return True
+    full = len(device.superseded) >= SESSIONS
+    return full and session != device.session and session < min(device.superseded)
+
+
 def _succeeded(device: Device, session: int) -> Device:
-    past = (device.session, *device.superseded) if device.session else device.superseded
-    kept = tuple(each for each in past if each != session)[:SESSIONS]
-    return replace(device, session=session, superseded=kept)
+    past = ended(device, device.session)
+    return replace(past, session=session, superseded=tuple(each for each in past.superseded if each != session))
