@@ -153,6 +153,13 @@ class Reference(Struct, frozen=True, kw_only=True):
     """Share of answers by label."""
     confidence: tuple[Share, ...] = ()
     """Share of answers by bucket of `messages.CONFIDENCE_BOUNDS`."""
+    by_label: dict[Label, Annotated[tuple[Count, ...], Meta(max_length=64)]] = {}
+    """Test pictures by label answered, then by bucket of confidence; a package made earlier has none."""
+    right: dict[Label, Annotated[tuple[Count, ...], Meta(max_length=64)]] = {}
+    """Of these, those whose label was right."""
+    sure_above: Share | None = None
+    """The confidence that as many pictures of the selection split reach as were answered rightly there: the share of
+    answers above it estimates accuracy without labels (average thresholded confidence, arXiv 2201.04234)."""
 
 
 class Lineage(Struct, frozen=True, kw_only=True):

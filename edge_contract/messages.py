@@ -159,6 +159,21 @@ class ShadowCounts(Struct, frozen=True, kw_only=True):
     """Of these, by the same label, looks at which the challenger named another one."""
 
 
+class TrackCounts(Struct, frozen=True, kw_only=True):
+    """Face tracks, each counted once, when it is over or has lasted: what a person was called, not what each frame was.
+
+    Counts since the session began, or since this model took over. Frames of one face are so alike that a test over
+    them would find a change where there is none.
+    """
+
+    model: ModelRef
+    answers: Annotated[dict[Label, Histogram], Meta(max_length=64)]
+    """By label of the consensus, its confidence over `CONFIDENCE_BOUNDS`. Of models with more labels, those met
+    first."""
+    sure: Count = 0
+    """Tracks whose confidence was at least the manifest's `reference.sure_above`; 0 where it has none."""
+
+
 class TelemetryBody(Message, frozen=True, kw_only=True):
     """One window, before the spool gives it a key.
 
@@ -182,6 +197,8 @@ class TelemetryBody(Message, frozen=True, kw_only=True):
     """By name: those of `metrics.DeviceGauge` that this board can measure, and what a newer device measures."""
     shadow: ShadowCounts | None = None
     """While a release runs in shadow here."""
+    tracks: TrackCounts | None = None
+    """Once a track was counted; an earlier agent sends none."""
 
 
 class Telemetry(TelemetryBody, frozen=True, kw_only=True):

@@ -86,6 +86,56 @@ class DeviceGauge(_Metric):
     )  # fmt: skip
     SPOOL_BYTES = "spool_bytes", "bytes", "edgewise_spool_bytes", "Size of what waits to be acknowledged."
     SPOOL_ROWS = "spool_rows", "messages", "edgewise_spool_messages", "Messages that wait to be acknowledged."
+    ACK_LAG_SECONDS = (
+        "ack_lag_seconds", "seconds", "edgewise_ack_lag_seconds",
+        "Age of the oldest message that waits to be acknowledged; 0 when none waits.",
+    )  # fmt: skip
+    CERTIFICATE_EXPIRES = (
+        "certificate_expires", "unix time", "edgewise_certificate_expires_timestamp_seconds",
+        "When the certificate that the device shows to the broker ends.",
+    )  # fmt: skip
+    TRUST_EXPIRES = (
+        "trust_expires", "unix time", "edgewise_trust_expires_timestamp_seconds",
+        "When the first of the signed lists that the device holds ends.",
+    )  # fmt: skip
+    FROZEN_SECONDS = (
+        "frozen_seconds", "seconds", "edgewise_picture_frozen_seconds",
+        "For how long the camera has delivered the very same picture; noise alone changes that of a live one.",
+    )  # fmt: skip
+    BRIGHTNESS = (
+        "brightness", "ratio", "edgewise_picture_brightness_ratio",
+        "Mean brightness of the window's pictures, 0 black to 1 white.",
+    )  # fmt: skip
+    CONTRAST = (
+        "contrast", "ratio", "edgewise_picture_contrast_ratio",
+        "Standard deviation of brightness within a picture, mean over the window.",
+    )  # fmt: skip
+    SHARPNESS = (
+        "sharpness", "ratio", "edgewise_picture_sharpness_ratio",
+        "Detail of the window's pictures: mean absolute Laplacian over contrast; falls with blur, not with darkness.",
+    )  # fmt: skip
+    FACELESS = (
+        "faceless", "ratio", "edgewise_faceless_frames_ratio", "Share of the window's frames without a face."
+    )  # fmt: skip
+    FACE_BRIGHTNESS = (
+        "face_brightness", "ratio", "edgewise_face_brightness_ratio", "Mean brightness of the faces shown to the model."
+    )  # fmt: skip
+    FACE_CONTRAST = (
+        "face_contrast", "ratio", "edgewise_face_contrast_ratio",
+        "Standard deviation of brightness within a face, mean over the window.",
+    )  # fmt: skip
+    FACE_SHARPNESS = (
+        "face_sharpness", "ratio", "edgewise_face_sharpness_ratio",
+        "Detail of the faces shown to the model, measured as that of pictures.",
+    )  # fmt: skip
+    FACE_PIXELS = (
+        "face_pixels", "pixels", "edgewise_face_side_pixels",
+        "Side of the square cut out for the model, in the camera's pixels, mean over the window.",
+    )  # fmt: skip
+    FACE_ROLL_DEGREES = (
+        "face_roll_degrees", "°", "edgewise_face_roll_degrees",
+        "How far faces lean to the side, by their eyes, mean over the window: near 0 where the camera hangs straight.",
+    )  # fmt: skip
 
 
 ERRORS: Final[Mapping[ErrorKind, DeviceCounter]] = {

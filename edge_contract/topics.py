@@ -39,6 +39,18 @@ class GroupTopic(NamedTuple):
     group: str
 
 
+class GroupStatusTopic(NamedTuple):
+    """`group/<group>/status`."""
+
+    group: str
+
+
+class ReleaseCardTopic(NamedTuple):
+    """`release/<sha256>`: what a release is, by its model's digest."""
+
+    sha256: str
+
+
 class TrustTopic(NamedTuple):
     """`trust/<file>`: one TUF metadata file, or the index."""
 
@@ -83,6 +95,18 @@ def group_desired(group: str) -> str:
     return f"{PREFIX}/group/{checked_id(group, 'group')}/desired"
 
 
+def group_status(group: str) -> str:
+    """How a group's rollout and its devices stand, as `edgewise fleet serve` sees it; unsigned, for people."""
+    return f"{PREFIX}/group/{checked_id(group, 'group')}/status"
+
+
+def release_card(sha256: str) -> str:
+    """What the release with this digest is: accuracy, reference, lineage; unsigned, for people."""
+    if not _SHA256.fullmatch(sha256):
+        raise UsageError(f"{sha256!r} is not a SHA-256 digest of 64 hexadecimal digits.")
+    return f"{PREFIX}/release/{sha256}"
+
+
 def trust(file: str) -> str:
     """One TUF metadata file; `trust/index.json` is an untrusted hint of the newest versions.
 
@@ -111,7 +135,10 @@ def all_devices(leaf: DeviceLeaf) -> str:
     return f"{PREFIX}/device/+/{leaf}"
 
 
-def parse(topic: str) -> DeviceTopic | GroupTopic | TrustTopic | BlobTopic | None:
+Topic = DeviceTopic | GroupTopic | GroupStatusTopic | ReleaseCardTopic | TrustTopic | BlobTopic
+
+
+def parse(topic: str) -> Topic | None:
     """Read a topic back into its parts; None for anything that is not ours or is malformed."""
     if not topic.startswith(PREFIX + "/"):
         return None
@@ -126,6 +153,10 @@ def parse(topic: str) -> DeviceTopic | GroupTopic | TrustTopic | BlobTopic | Non
             return DeviceTopic(device_id, "result", command_id)
         case ["group", group, "desired"] if _ID.fullmatch(group):
             return GroupTopic(group)
+        case ["group", group, "status"] if _ID.fullmatch(group):
+            return GroupStatusTopic(group)
+        case ["release", sha256] if _SHA256.fullmatch(sha256):
+            return ReleaseCardTopic(sha256)
         case ["trust", file] if _TRUST_FILE.fullmatch(file):
             return TrustTopic(file)
         case ["blob", sha256, chunk] if _SHA256.fullmatch(sha256) and re.fullmatch(r"0|[1-9][0-9]{0,5}", chunk):

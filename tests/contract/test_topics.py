@@ -25,6 +25,8 @@ def test_commands_and_results_parse_back(device: str, command: str) -> None:
 @given(ids, sha256s, st.integers(0, 999_999))
 def test_group_and_blob_topics_parse_back(group: str, digest: str, chunk: int) -> None:
     assert topics.parse(topics.group_desired(group)) == topics.GroupTopic(group)
+    assert topics.parse(topics.group_status(group)) == topics.GroupStatusTopic(group)
+    assert topics.parse(topics.release_card(digest)) == topics.ReleaseCardTopic(digest)
     assert topics.parse(topics.blob(digest, chunk)) == topics.BlobTopic(digest, chunk)
 
 
