@@ -23,7 +23,7 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.releases.releases import Releases
 from edge_fleet.releases.repository import Repository
 from edge_fleet.rollout.controller import Controller
-from edge_fleet.rollout.plan import Plan, WaveSize
+from edge_fleet.rollout.plans.plan import Plan, WaveSize
 from edge_fleet.rollout.start import start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress

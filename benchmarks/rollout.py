@@ -29,15 +29,15 @@ from rich.table import Table
 
 from benchmarks.rollout_canary import canary
 from benchmarks.rollout_faces import FAULTS, LABELS, Fault, Looks, Room
-from edge_fleet.rollout import asked
-from edge_fleet.rollout.bounds import against_share
-from edge_fleet.rollout.evidence import Evidence
-from edge_fleet.rollout.gains import Shadow
-from edge_fleet.rollout.plan import DEFAULT, ShadowGate
-from edge_fleet.rollout.shadow_gate import families_of
-from edge_fleet.rollout.standing import Kind
-from edge_fleet.rollout.stretches import Series
-from edge_fleet.rollout.verdict import Outcome
+from edge_fleet.rollout.evidence.evidence import Evidence
+from edge_fleet.rollout.evidence.gains import Shadow
+from edge_fleet.rollout.evidence.stretches import Series
+from edge_fleet.rollout.gates import asked
+from edge_fleet.rollout.gates.bounds import against_share
+from edge_fleet.rollout.gates.shadow import families_of
+from edge_fleet.rollout.gates.verdict import Outcome
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import DEFAULT, ShadowGate
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "rollout.json"
 RELEASE: Final = "a" * 64

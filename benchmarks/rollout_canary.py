@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from benchmarks.rollout_faces import ALIKE, MIX, NEUTRAL, Fault
 from benchmarks.rollout_faces import LABELS as NAMES
-from edge_fleet.rollout.evidence import Answers, Evidence
-from edge_fleet.rollout.plan import DEFAULT
-from edge_fleet.rollout.standing import Kind, Standing
-from edge_fleet.rollout.stretches import Series
-from edge_fleet.rollout.verdict import Outcome
-from edge_fleet.rollout.wave_gate import judge_wave
+from edge_fleet.rollout.devices.standing import Standing
+from edge_fleet.rollout.evidence.evidence import Answers, Evidence
+from edge_fleet.rollout.evidence.stretches import Series
+from edge_fleet.rollout.gates.verdict import Outcome
+from edge_fleet.rollout.gates.wave import judge_wave
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import DEFAULT
 
 CAMERAS: Final = 40
 BOARDS: Final = 4

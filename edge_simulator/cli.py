@@ -23,7 +23,7 @@ from edge_fleet.commands.context import BrokerOption, DirectoryOption, JsonOptio
 from edge_fleet.commands.rollout import read_plan
 from edge_fleet.devices.watch import read_fleet
 from edge_fleet.rollout.machine import Phase
-from edge_fleet.rollout.plan_file import plan_of_options
+from edge_fleet.rollout.plans.file import plan_of_options
 from edge_simulator.faces import Behaviour, parse_behaviour
 
 if TYPE_CHECKING:

@@ -23,11 +23,12 @@ from edge_fleet.releases.keys import KeyStore
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.releases.releases import Releases
 from edge_fleet.releases.repository import Repository
-from edge_fleet.rollout import evidence, machine
+from edge_fleet.rollout import machine
 from edge_fleet.rollout.controller import Controller
+from edge_fleet.rollout.evidence import evidence
+from edge_fleet.rollout.evidence.pooling import Pooled, together
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.plan import Plan
-from edge_fleet.rollout.pooling import Pooled, together
+from edge_fleet.rollout.plans.plan import Plan
 from edge_fleet.rollout.start import start
 from edge_fleet.rollout.store import Line, RolloutStore
 from edge_mqtt.address import BrokerAddress

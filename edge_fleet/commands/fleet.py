@@ -35,8 +35,8 @@ from edge_fleet.releases.migration import migrate
 from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout.controller import JUDGE_EVERY_S, Controller
 from edge_fleet.rollout.follow import Follower
-from edge_fleet.rollout.plan import DEFAULT, Plan
-from edge_fleet.rollout.plan_file import parse_plan
+from edge_fleet.rollout.plans.file import parse_plan
+from edge_fleet.rollout.plans.plan import DEFAULT, Plan
 from edge_fleet.rollout.serving import serving
 from edge_fleet.rollout.store import RolloutStore
 

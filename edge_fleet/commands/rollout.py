@@ -26,8 +26,8 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout import events, machine
 from edge_fleet.rollout.events import Event
 from edge_fleet.rollout.machine import Phase, State
-from edge_fleet.rollout.plan import DEFAULT, Plan
-from edge_fleet.rollout.plan_file import parse_plan, plan_as_toml, plan_of_options
+from edge_fleet.rollout.plans.file import parse_plan, plan_as_toml, plan_of_options
+from edge_fleet.rollout.plans.plan import DEFAULT, Plan
 from edge_fleet.rollout.report import Report, report
 from edge_fleet.rollout.serving import is_served
 from edge_fleet.rollout.start import start as start_rollout

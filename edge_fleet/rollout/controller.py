@@ -22,18 +22,20 @@ from edge_fleet.devices.view import Fleet
 from edge_fleet.link import Arrived
 from edge_fleet.releases.desired import Issued
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.rollout import events, evidence, machine, sighting
+from edge_fleet.rollout import events, machine
+from edge_fleet.rollout.devices import sighting
+from edge_fleet.rollout.devices.members import members
+from edge_fleet.rollout.devices.sighting import Sighting
 from edge_fleet.rollout.events import Assignment, Entry, Event
-from edge_fleet.rollout.evidence import Evidence
+from edge_fleet.rollout.evidence import evidence
+from edge_fleet.rollout.evidence.evidence import Evidence
+from edge_fleet.rollout.gates.verdict import Verdict
+from edge_fleet.rollout.gates.wave import judge_before
 from edge_fleet.rollout.intake import Intake
 from edge_fleet.rollout.judging import judge
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.members import members
-from edge_fleet.rollout.sighting import Sighting
 from edge_fleet.rollout.standings import standings
 from edge_fleet.rollout.store import RolloutStore
-from edge_fleet.rollout.verdict import Verdict
-from edge_fleet.rollout.wave_gate import judge_before
 
 JUDGE_EVERY_S: Final = 3.0
 _REPEATED: Final = 100

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from edge_contract.messages import ModelRef
 from edge_contract.wave import Wave
-from edge_fleet.rollout.verdict import Verdict
+from edge_fleet.rollout.gates.verdict import Verdict
 
 AUTOMATIC: Final = "edgewise"
 """Who acts, in the ledger, where no person does."""

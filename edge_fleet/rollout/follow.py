@@ -17,7 +17,7 @@ from edge_fleet.devices.view import Fleet
 from edge_fleet.registry.champion_watch import ChampionWatch, Look
 from edge_fleet.registry.mlflow import Version
 from edge_fleet.releases.publish import Publisher
-from edge_fleet.rollout.plan import Plan
+from edge_fleet.rollout.plans.plan import Plan
 from edge_fleet.rollout.precedence import check_free
 from edge_fleet.rollout.start import start
 from edge_fleet.rollout.store import Followed, RolloutStore

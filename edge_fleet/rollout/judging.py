@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from edge_fleet.rollout.evidence import Evidence
+from edge_fleet.rollout.evidence.evidence import Evidence
+from edge_fleet.rollout.gates.shadow import judge_shadow
+from edge_fleet.rollout.gates.verdict import Outcome, Verdict
+from edge_fleet.rollout.gates.wave import installed, judge_wave
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.shadow_gate import judge_shadow
 from edge_fleet.rollout.standings import Standings
-from edge_fleet.rollout.verdict import Outcome, Verdict
-from edge_fleet.rollout.wave_gate import installed, judge_wave
 
 
 def judge(state: State, position: int, found: Standings, evidence: Mapping[str, Evidence], now: float) -> Verdict:

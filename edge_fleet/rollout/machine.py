@@ -35,9 +35,9 @@ from edge_fleet.rollout.events import (
     Returned,
     Superseded,
 )
-from edge_fleet.rollout.plan import Plan
-from edge_fleet.rollout.verdict import Outcome, Verdict
-from edge_fleet.rollout.window import within
+from edge_fleet.rollout.gates.verdict import Outcome, Verdict
+from edge_fleet.rollout.plans.plan import Plan
+from edge_fleet.rollout.plans.window import within
 
 
 class Phase(enum.StrEnum):

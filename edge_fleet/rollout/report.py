@@ -8,11 +8,13 @@ from msgspec import to_builtins
 
 from edge_contract.trust import DesiredState
 from edge_fleet.devices.view import Device
-from edge_fleet.rollout import evidence, machine, sighting
+from edge_fleet.rollout import machine
+from edge_fleet.rollout.devices import sighting
+from edge_fleet.rollout.devices.members import members
+from edge_fleet.rollout.devices.standing import Standing
+from edge_fleet.rollout.evidence import evidence
+from edge_fleet.rollout.evidence.pooling import Pooled, together
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.members import members
-from edge_fleet.rollout.pooling import Pooled, together
-from edge_fleet.rollout.standing import Standing
 from edge_fleet.rollout.standings import standings
 from edge_fleet.rollout.store import RolloutStore
 

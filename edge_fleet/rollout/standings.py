@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from edge_contract.trust import DesiredState
 from edge_fleet.devices.view import Device
-from edge_fleet.rollout import machine, sighting
+from edge_fleet.rollout import machine
+from edge_fleet.rollout.devices import sighting
+from edge_fleet.rollout.devices.members import knows_waves, members
+from edge_fleet.rollout.devices.sighting import Sighting, Trial
+from edge_fleet.rollout.devices.standing import Standing
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.members import knows_waves, members
-from edge_fleet.rollout.sighting import Sighting, Trial
-from edge_fleet.rollout.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from edge_contract.visible import visible
 from edge_fleet.devices.view import Fleet
 from edge_fleet.releases.desired import DesiredStates
 from edge_fleet.releases.publish import Publisher
+from edge_fleet.rollout.devices.members import kind_of, knows_waves, members
 from edge_fleet.rollout.events import Assignment
+from edge_fleet.rollout.gates.wording import listed
+from edge_fleet.rollout.kind import Kind
 from edge_fleet.rollout.machine import Stage, State
-from edge_fleet.rollout.members import kind_of, knows_waves, members
-from edge_fleet.rollout.plan import Plan
+from edge_fleet.rollout.plans.plan import Plan
+from edge_fleet.rollout.plans.sizes import sizes
 from edge_fleet.rollout.precedence import check_free, give_way
-from edge_fleet.rollout.sizes import sizes
-from edge_fleet.rollout.standing import Kind
 from edge_fleet.rollout.store import RolloutStore
-from edge_fleet.rollout.wording import listed
 
 
 @dataclass(frozen=True, slots=True)

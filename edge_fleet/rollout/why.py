@@ -11,8 +11,8 @@ from edge_contract.visible import visible
 from edge_contract.wave import place
 from edge_fleet.devices.view import Device
 from edge_fleet.rollout import machine
+from edge_fleet.rollout.devices.members import assigned, followed_by
 from edge_fleet.rollout.machine import State
-from edge_fleet.rollout.members import assigned, followed_by
 
 
 def why(device: Device, states: Mapping[str, DesiredState], rollout: State | None, now: float) -> str:

@@ -6,9 +6,9 @@ import pytest
 from benchmarks.rollout import DEVICES, KIND_OF, Counts, edge, shadow
 from benchmarks.rollout_canary import canary
 from benchmarks.rollout_faces import LABELS, Fault, Looks, Room
-from edge_fleet.rollout.plan import DEFAULT
-from edge_fleet.rollout.shadow_gate import judge_shadow
-from edge_fleet.rollout.verdict import Outcome
+from edge_fleet.rollout.gates.shadow import judge_shadow
+from edge_fleet.rollout.gates.verdict import Outcome
+from edge_fleet.rollout.plans.plan import DEFAULT
 
 SLOW = np.arange(DEVICES) % 4 == 0
 

@@ -18,7 +18,7 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout import events
 from edge_fleet.rollout.controller import Controller
 from edge_fleet.rollout.machine import Phase
-from edge_fleet.rollout.plan import HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
+from edge_fleet.rollout.plans.plan import HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
 from edge_fleet.rollout.start import start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress

@@ -2,9 +2,9 @@
 
 from edge_contract.messages import ModelRef
 from edge_fleet.rollout.events import Assignment
+from edge_fleet.rollout.gates.verdict import Finding, Outcome, Verdict
 from edge_fleet.rollout.machine import Stage, State
-from edge_fleet.rollout.plan import Plan, WaveSize
-from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
+from edge_fleet.rollout.plans.plan import Plan, WaveSize
 
 OLD = ModelRef(name="emotion", release=5, digest="5" * 64)
 NEW = ModelRef(name="emotion", release=6, digest="6" * 64)

@@ -22,7 +22,7 @@ from edge_fleet.rollout import machine
 from edge_fleet.rollout.controller import Controller
 from edge_fleet.rollout.events import Aborted, Approved, Paused
 from edge_fleet.rollout.machine import Phase, State
-from edge_fleet.rollout.plan import BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
+from edge_fleet.rollout.plans.plan import BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
 from edge_fleet.rollout.start import Started, start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress

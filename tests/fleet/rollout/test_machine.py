@@ -20,9 +20,9 @@ from edge_fleet.rollout.events import (
     Returned,
     Superseded,
 )
+from edge_fleet.rollout.gates.verdict import Verdict
 from edge_fleet.rollout.machine import ENDED, Phase, State, due, is_open, is_own, judged_position, step, waits_for
-from edge_fleet.rollout.plan import Plan
-from edge_fleet.rollout.verdict import Verdict
+from edge_fleet.rollout.plans.plan import Plan
 from tests.fleet.rollout.rollouts import FAILED, NEW, OLD, OTHER, PASSED, STAGES, UNSURE, WAVES, rollout
 
 NOON = 12 * 3600.0

@@ -15,7 +15,7 @@ from edge_fleet.releases.publish import Publisher
 from edge_fleet.rollout import machine
 from edge_fleet.rollout.controller import Controller
 from edge_fleet.rollout.machine import Phase, State
-from edge_fleet.rollout.plan import HealthyGate, InstalledGate, Plan, WaveSize
+from edge_fleet.rollout.plans.plan import HealthyGate, InstalledGate, Plan, WaveSize
 from edge_fleet.rollout.start import start
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress

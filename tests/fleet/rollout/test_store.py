@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from edge_contract.errors import EdgewiseError, UsageError
+from edge_fleet.rollout.devices.sighting import Sighting, decode, encode
 from edge_fleet.rollout.events import Entry, Issued, Judged, Paused, Superseded
 from edge_fleet.rollout.machine import Phase, State, due
-from edge_fleet.rollout.sighting import Sighting, decode, encode
 from edge_fleet.rollout.store import FILE, RolloutStore
 from tests.fleet.rollout.rollouts import PASSED, rollout
 

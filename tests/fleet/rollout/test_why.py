@@ -10,12 +10,12 @@ from edge_contract.trust import DesiredState
 from edge_contract.update_state import UpdateState
 from edge_contract.wave import Wave, place
 from edge_fleet.devices.view import Device
+from edge_fleet.rollout.devices.members import followed_by
 from edge_fleet.rollout.machine import Phase, State
-from edge_fleet.rollout.members import followed_by
-from edge_fleet.rollout.plan import Plan
+from edge_fleet.rollout.plans.plan import Plan
 from edge_fleet.rollout.why import why
+from tests.fleet.rollout.devices.test_sighting import NOW, device
 from tests.fleet.rollout.rollouts import NEW, OLD, OTHER, WAVES, rollout
-from tests.fleet.rollout.test_sighting import NOW, device
 
 PLACE = place(NEW.digest, "cam-1")
 ALL = Wave(model=NEW, mode="active", share=1.0, salt=NEW.digest)

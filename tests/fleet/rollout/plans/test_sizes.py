@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from edge_contract.messages import ModelRef
 from edge_contract.wave import CANARIES, Wave, place
-from edge_fleet.rollout.plan import DEFAULT, Plan, WaveSize
-from edge_fleet.rollout.sizes import sizes
-from edge_fleet.rollout.standing import Kind
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import DEFAULT, Plan, WaveSize
+from edge_fleet.rollout.plans.sizes import sizes
 
 SALT = "5" * 64
 KINDS = [Kind(board=f"board-{number}", runtime="litert", camera="v4l2") for number in range(300)]

@@ -19,8 +19,8 @@ from edge_contract.rule_words import broken_rule
 from edge_contract.settings_file import LARGEST, nearest
 from edge_contract.visible import visible
 from edge_contract.wave import ShadowTerms
-from edge_fleet.rollout.plan import DEFAULT, BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
-from edge_fleet.rollout.plan_words import duration, in_words, share, shown, wave_size, window
+from edge_fleet.rollout.plans.plan import DEFAULT, BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
+from edge_fleet.rollout.plans.words import duration, in_words, share, shown, wave_size, window
 
 _SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "shadow": ShadowGate, "installed": InstalledGate, "healthy": HealthyGate, "behaves": BehavesGate,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from edge_fleet.rollout.bounds import (
+from edge_fleet.rollout.gates.bounds import (
     Interval,
     against_difference,
     against_share,
@@ -18,7 +18,7 @@ from edge_fleet.rollout.bounds import (
     errors_wide,
     share_interval,
 )
-from edge_fleet.rollout.verdict import Finding, Outcome
+from edge_fleet.rollout.gates.verdict import Finding, Outcome
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Final
 from edge_contract.errors import UsageError
 from edge_contract.visible import visible
 from edge_contract.wave import CANARIES
-from edge_fleet.rollout.plan import WaveSize
+from edge_fleet.rollout.plans.plan import WaveSize
 
 _UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,400})?)s)?", re.ASCII)

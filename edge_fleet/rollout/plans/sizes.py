@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from edge_contract.wave import CANARIES, place
-from edge_fleet.rollout.plan import Plan, WaveSize
-from edge_fleet.rollout.standing import Kind
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import Plan, WaveSize
 
 SHADOW: Final = 0
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from edge_fleet.rollout.evidence import Evidence, begin
-from edge_fleet.rollout.plan import DEFAULT, Plan, ShadowGate
-from edge_fleet.rollout.shadow_gate import families_of, judge_shadow
-from edge_fleet.rollout.standing import Kind
-from edge_fleet.rollout.verdict import Outcome, Verdict
+from edge_fleet.rollout.evidence.evidence import Evidence, begin
+from edge_fleet.rollout.gates.shadow import families_of, judge_shadow
+from edge_fleet.rollout.gates.verdict import Outcome, Verdict
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import DEFAULT, Plan, ShadowGate
 from tests.fleet.rollout.device_windows import NEW, Camera
 
 PI4, PI5 = (Kind(board=board, runtime="litert", camera="v4l2") for board in ("pi-4", "pi-5"))

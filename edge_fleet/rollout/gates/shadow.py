@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from edge_contract.visible import visible
-from edge_fleet.rollout import asked
-from edge_fleet.rollout.asked import Asked
-from edge_fleet.rollout.bounds import Interval
-from edge_fleet.rollout.evidence import Evidence
-from edge_fleet.rollout.plan import Plan, ShadowGate
-from edge_fleet.rollout.pooling import Pooled, alike, held, pooled
-from edge_fleet.rollout.standing import Kind
-from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
-from edge_fleet.rollout.wording import faults, listed, percent, points
+from edge_fleet.rollout.evidence.evidence import Evidence
+from edge_fleet.rollout.evidence.pooling import Pooled, alike, held, pooled
+from edge_fleet.rollout.gates import asked
+from edge_fleet.rollout.gates.asked import Asked
+from edge_fleet.rollout.gates.bounds import Interval
+from edge_fleet.rollout.gates.verdict import Finding, Outcome, Verdict
+from edge_fleet.rollout.gates.wording import faults, listed, percent, points
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import Plan, ShadowGate
 
 GATE: Final = "shadow"
 ROOM: Final = 0.1

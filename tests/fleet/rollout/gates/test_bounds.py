@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from scipy.stats import beta, betabinom, binom, t
 
-from edge_fleet.rollout.bounds import (
+from edge_fleet.rollout.gates.bounds import (
     against_difference,
     against_share,
     at_most,

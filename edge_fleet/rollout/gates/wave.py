@@ -12,16 +12,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from edge_contract.visible import visible
-from edge_fleet.rollout import asked
-from edge_fleet.rollout.asked import Asked
-from edge_fleet.rollout.bounds import Interval, against_share, at_most
-from edge_fleet.rollout.change import Change, Sides, changed, phases
-from edge_fleet.rollout.evidence import Evidence
-from edge_fleet.rollout.gains import LABELS
-from edge_fleet.rollout.plan import BehavesGate, Plan
-from edge_fleet.rollout.standing import Kind, Standing
-from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
-from edge_fleet.rollout.wording import faults, listed, minutes, points, whole_percent
+from edge_fleet.rollout.devices.standing import Standing
+from edge_fleet.rollout.evidence.evidence import Evidence
+from edge_fleet.rollout.evidence.gains import LABELS
+from edge_fleet.rollout.gates import asked
+from edge_fleet.rollout.gates.asked import Asked
+from edge_fleet.rollout.gates.bounds import Interval, against_share, at_most
+from edge_fleet.rollout.gates.change import Change, Sides, changed, phases
+from edge_fleet.rollout.gates.verdict import Finding, Outcome, Verdict
+from edge_fleet.rollout.gates.wording import faults, listed, minutes, points, whole_percent
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import BehavesGate, Plan
 
 _FAMILIES: Final = 4
 

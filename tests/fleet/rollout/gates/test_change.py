@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fleet.rollout.bounds import errors_wide
-from edge_fleet.rollout.change import Phases, changed
-from edge_fleet.rollout.stretches import Series
+from edge_fleet.rollout.evidence.stretches import Series
+from edge_fleet.rollout.gates.bounds import errors_wide
+from edge_fleet.rollout.gates.change import Phases, changed
 
 STRETCHES = st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1)), min_size=2, max_size=30)
 

@@ -4,11 +4,12 @@ import random
 
 import pytest
 
-from edge_fleet.rollout.evidence import Evidence, begin
-from edge_fleet.rollout.plan import DEFAULT, BehavesGate, Plan
-from edge_fleet.rollout.standing import Failure, Kind, Progress, Standing
-from edge_fleet.rollout.verdict import Finding, Outcome, Verdict
-from edge_fleet.rollout.wave_gate import judge_before, judge_wave
+from edge_fleet.rollout.devices.standing import Failure, Progress, Standing
+from edge_fleet.rollout.evidence.evidence import Evidence, begin
+from edge_fleet.rollout.gates.verdict import Finding, Outcome, Verdict
+from edge_fleet.rollout.gates.wave import judge_before, judge_wave
+from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.plans.plan import DEFAULT, BehavesGate, Plan
 from tests.fleet.rollout.device_windows import NEW, Camera
 
 PI4, PI5 = (Kind(board=board, runtime="litert", camera="v4l2") for board in ("pi-4", "pi-5"))

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from edge_contract.errors import MessageError
 from edge_contract.messages import Amount, Count, Key, Label, ModelRef, Seconds, Sha256, ShadowCounts, Telemetry
-from edge_fleet.rollout.gains import (
+from edge_fleet.rollout.evidence.gains import (
     LABELS,
     LONGEST_WINDOW_S,
     Fault,
@@ -33,7 +33,7 @@ from edge_fleet.rollout.gains import (
     shadow_gained,
     totals_of,
 )
-from edge_fleet.rollout.stretches import Series
+from edge_fleet.rollout.evidence.stretches import Series
 
 STRETCH_S: Final = 120.0
 """Of what a device answers. In two minutes a face comes and goes; shorter ones would be copies of one another."""

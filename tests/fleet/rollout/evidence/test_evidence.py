@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from edge_contract import messages
 from edge_contract.errors import MessageError
 from edge_contract.messages import LARGEST, Telemetry
-from edge_fleet.rollout.evidence import HEAVIEST, Evidence, begin, decode, encode, weights
+from edge_fleet.rollout.evidence.evidence import HEAVIEST, Evidence, begin, decode, encode, weights
 from tests.fleet.rollout.device_windows import NEW, OLD, OTHER, Camera
 
 AGREE, DIFFER = {("happy", "happy"): 9}, {("sad", "neutral"): 1}

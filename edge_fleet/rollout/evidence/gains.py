@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from edge_contract.messages import LARGEST, Amount, Count, Label, Sha256, ShadowCounts, Telemetry
 from edge_contract.metrics import DeviceCounter
-from edge_fleet.rollout.stretches import Series
+from edge_fleet.rollout.evidence.stretches import Series
 
 FASTEST: Final = 300.0
 """Faces a second that no board classifies."""

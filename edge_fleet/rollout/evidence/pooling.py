@@ -5,9 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from edge_fleet.rollout.evidence import Evidence, weights
-from edge_fleet.rollout.gains import LABELS
-from edge_fleet.rollout.standing import Kind
+from edge_fleet.rollout.evidence.evidence import Evidence, weights
+from edge_fleet.rollout.evidence.gains import LABELS
+from edge_fleet.rollout.kind import Kind
 
 ALIKE: Final = 2.0
 """For so many looks one is believed until the stretches tell."""

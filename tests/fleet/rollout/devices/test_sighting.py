@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from edge_contract.messages import Availability, Info, ModelRef, Reported
 from edge_contract.update_state import UpdateState
 from edge_fleet.devices.view import Device
-from edge_fleet.rollout.plan import HealthyGate, InstalledGate, Plan
-from edge_fleet.rollout.sighting import Sighting, Trial, decode, encode, gone_on, seen, standing
+from edge_fleet.rollout.devices.sighting import Sighting, Trial, decode, encode, gone_on, seen, standing
+from edge_fleet.rollout.plans.plan import HealthyGate, InstalledGate, Plan
 from tests.fleet.rollout.rollouts import NEW, OLD
 
 BEGAN, NOW = 10_000.0, 10_500.0

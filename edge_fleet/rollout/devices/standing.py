@@ -4,19 +4,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from edge_fleet.rollout.kind import Kind
+
 Progress = Literal["offline", "under way", "running", "failed"]
 Failure = Literal["", "rejected", "rolled back", "timed out", "silent since activation"]
-
-
-class Kind(Struct, frozen=True, kw_only=True, order=True):
-    """What makes devices alike where a model may behave differently; a rollout tries at least one of each."""
-
-    board: str
-    runtime: str
-    camera: str
-
-    def __str__(self) -> str:
-        return ", ".join(part for part in (self.board, self.runtime, self.camera) if part) or "unknown"
 
 
 class Standing(Struct, frozen=True, kw_only=True):

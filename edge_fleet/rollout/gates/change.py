@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Final, NamedTuple
 
-from edge_fleet.rollout.evidence import Answers, weights
-from edge_fleet.rollout.stretches import Series
+from edge_fleet.rollout.evidence.evidence import Answers, weights
+from edge_fleet.rollout.evidence.stretches import Series
 
 DRIFT_DEVICES: Final = 4
 """Degrees of freedom below which no drift can be told from scatter."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from edge_contract.visible import visible
-from edge_fleet.rollout.evidence import HEAVIEST, Evidence
+from edge_fleet.rollout.evidence.evidence import HEAVIEST, Evidence
 
 _NAMED: Final = 5
 

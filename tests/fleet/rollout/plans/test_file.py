@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from edge_contract.errors import UsageError
 from edge_contract.wave import ShadowTerms
-from edge_fleet.rollout.plan import DEFAULT, BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
-from edge_fleet.rollout.plan_file import parse_plan, plan_as_toml, plan_of_options
-from edge_fleet.rollout.plan_words import duration, in_words
+from edge_fleet.rollout.plans.file import parse_plan, plan_as_toml, plan_of_options
+from edge_fleet.rollout.plans.plan import DEFAULT, BehavesGate, HealthyGate, InstalledGate, Plan, ShadowGate, WaveSize
+from edge_fleet.rollout.plans.words import duration, in_words
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "rollout.example.toml"
+EXAMPLE = Path(__file__).parents[4] / "docs" / "rollout.example.toml"
 SHARES = st.floats(0, 1)
 LIMITS = st.floats(0, 1, exclude_min=True)
 SECONDS = st.one_of(st.integers(0, 30 * 86400).map(float), st.floats(0, 30 * 86400))

@@ -14,9 +14,9 @@ from edge_contract.messages import ModelRef, Reported, Seconds
 from edge_contract.update_state import REFUSED, UpdateState
 from edge_contract.wave import Mode
 from edge_fleet.devices.view import Device
-from edge_fleet.rollout.members import kind_of
-from edge_fleet.rollout.plan import Plan
-from edge_fleet.rollout.standing import Failure, Standing
+from edge_fleet.rollout.devices.members import kind_of
+from edge_fleet.rollout.devices.standing import Failure, Standing
+from edge_fleet.rollout.plans.plan import Plan
 
 _FAILURES: Final[dict[UpdateState, Literal["rejected", "rolled back"]]] = {
     UpdateState.REJECTED: "rejected",

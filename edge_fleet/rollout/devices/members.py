@@ -10,7 +10,7 @@ from edge_contract.messages import ModelRef
 from edge_contract.scope import Scope
 from edge_contract.trust import DesiredState
 from edge_fleet.devices.view import Device
-from edge_fleet.rollout.standing import Kind
+from edge_fleet.rollout.kind import Kind
 
 
 def followed_by(device: Device, states: Mapping[str, DesiredState]) -> DesiredState | None:

@@ -1,0 +1,1 @@
+"""Whose devices a rollout is about, and where each stands."""

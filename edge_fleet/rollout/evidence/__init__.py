@@ -1,0 +1,1 @@
+"""What devices counted of a release, checked, and put together."""

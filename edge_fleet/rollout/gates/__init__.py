@@ -1,0 +1,1 @@
+"""What a stage has to pass, and the verdict: pure."""
