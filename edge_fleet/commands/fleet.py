@@ -38,6 +38,7 @@ from edge_fleet.rollout.follow import Follower
 from edge_fleet.rollout.plans.file import parse_plan
 from edge_fleet.rollout.plans.plan import DEFAULT, Plan
 from edge_fleet.rollout.serving import serving
+from edge_fleet.rollout.status_board import StatusBoard
 from edge_fleet.rollout.store import RolloutStore
 
 app = typer.Typer(name="fleet", help="The devices, and the broker they meet on.", no_args_is_help=True)
@@ -164,6 +165,7 @@ def serve(
 
         healing = Healing(publisher, tell)
         controller = Controller(publisher, store, tell)
+        board = StatusBoard(publisher, store, controller, tell)
         tell(f"Published {healing.begin()} messages that the broker lacked; {len(store.open())} rollouts are open.")
         follower = None
         if following is not None:
@@ -173,6 +175,7 @@ def serve(
             healing.turn(0.5)
             if time.monotonic() - judged >= JUDGE_EVERY_S:
                 controller.turn()
+                board.turn()
                 judged = time.monotonic()
                 if follower is not None:
                     follower.turn()  # after what arrived was taken in

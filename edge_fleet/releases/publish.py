@@ -9,6 +9,7 @@ the later one's is what stays. Nothing is published over what is newer: see `ret
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +19,7 @@ from edge_contract.errors import TrustError
 from edge_contract.messages import Need, TrustIndex, decode
 from edge_contract.trust import Release, pieces
 from edge_fleet.link import Arrived, Link
-from edge_fleet.releases import retained
+from edge_fleet.releases import cards, retained
 from edge_fleet.releases.desired import DesiredStates, Issued
 from edge_fleet.releases.needs import Needs
 from edge_fleet.releases.releases import Releases
@@ -108,6 +109,8 @@ class Publisher:
             match = _VERSIONED.match(topic.rpartition("/")[2])
             if match and int(match[1]) not in {newest[match[2]], newest[match[2]] - 1}:
                 sent += self.link.publish([Arrived(topic, b"")])
+        listed = self.releases.listed()
+        sent += self.link.publish(cards.differing(listed, self.link.retained(cards.FILTER), time.time()))
         for digest, chunks in self.releases.orphans().items():
             sent += self.link.publish(Arrived(topics.blob(digest, number), b"") for number in range(chunks))
             self.releases.forget(digest)

@@ -185,7 +185,7 @@ class Controller:
         kept = self._rollouts[state.id]
         self._keep_evidence(state.id)
         found = standings(
-            state, position, self._fleet.devices.values(), self._states, kept.sightings, self._heard_of, now
+            state, position, self._fleet.devices.values(), self._states, kept.sightings, self.heard_of, now
         )
         kept.sightings |= found.sightings
         sightings = {device: sighting.encode(one) for device, one in found.sightings.items()}
@@ -206,7 +206,8 @@ class Controller:
         self._store.save_devices(rollout, "evidence", changed)
         kept.changed.clear()
 
-    def _heard_of(self, device: str) -> float:
+    def heard_of(self, device: str) -> float:
+        """When something of this device was heard, last; seconds since 1970. Before this side listened nobody was."""
         return max(self._heard.get(device, 0.0), self._listening_since)
 
     def _reconcile(self, rollout: str) -> State | None:

@@ -1,6 +1,6 @@
 """How a rollout stands, for people and scripts: its stages, its devices, what the gates say, what it waits for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +66,23 @@ class Report:
 
 
 def report(
-    state: State, store: RolloutStore, devices: Iterable[Device], states: Mapping[str, DesiredState], now: float
+    state: State,
+    store: RolloutStore,
+    devices: Iterable[Device],
+    states: Mapping[str, DesiredState],
+    now: float,
+    heard: Callable[[str], float] | None = None,
 ) -> Report:
-    """`devices`: as they report now. What only the controller hears, silence, is in its verdict and not here."""
+    """`devices`: as they report now. `heard`: when a device was, last; only who stays beside a broker can tell.
+
+    Without it no device counts as silent; the controller's verdict does.
+    """
     known = list(devices)
     following = [device.id for device in members(state.group, known, states)]
     planned = tuple(sum(map(machine.wave_of(state, stage).includes, following)) for stage in state.stages)
     found: list[Standing] = []
     if state.begun and state.phase not in machine.ENDED:
         sightings = store.devices(state.id, "sighting", sighting.decode)
-        found = standings(state, len(state.begun) - 1, known, states, sightings, lambda _: now, now).devices
+        found = standings(state, len(state.begun) - 1, known, states, sightings, heard or (lambda _: now), now).devices
     compared = together(store.devices(state.id, "evidence", evidence.decode))
     return Report(state, found, len(following) - len(found), planned, compared, machine.waits_for(state, now), now)

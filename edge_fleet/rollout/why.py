@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 from edge_contract.messages import ModelRef, Reported
 from edge_contract.scope import Scope
@@ -13,6 +14,8 @@ from edge_fleet.devices.view import Device
 from edge_fleet.rollout import machine
 from edge_fleet.rollout.devices.members import assigned, followed_by
 from edge_fleet.rollout.machine import State
+
+Kind = Literal["offline", "under way", "failed", "silent", "waits"]
 
 
 def why(device: Device, states: Mapping[str, DesiredState], rollout: State | None, now: float) -> str:
@@ -29,6 +32,33 @@ def why(device: Device, states: Mapping[str, DesiredState], rollout: State | Non
     if waits:
         return f"{runs} and {desired}; {waits}."
     return f"{runs}{_beside(shadows)}, as it is to, {_whose(state, device.id)}{_later(rollout, state, device.id, now)}."
+
+
+def behind(
+    device: Device, states: Mapping[str, DesiredState], rollout: State | None, now: float, *, silent: bool
+) -> list[tuple[Kind, str]]:
+    """The sentence of a device that does not run what it should, and what kind of trouble that is; empty otherwise.
+
+    `silent`: nothing was heard of it since it activated the release on trial.
+    """
+    state = followed_by(device, states)
+    if state is None:
+        return []
+    model, shadow = assigned(state, device.id), _shadows(state, device.id)
+    reported = device.reported
+    if not silent and _there(reported, state, model, shadow):
+        return []
+    kind: Kind = "under way"
+    if silent:
+        kind = "silent"
+    elif not device.online:
+        kind = "offline"
+    elif reported is not None and reported.target is not None and reported.target.digest == (shadow or model).digest:
+        if reported.state in REFUSED:
+            kind = "failed"
+        elif reported.state is UpdateState.STAGED:
+            kind = "waits"
+    return [(kind, why(device, states, rollout, now))]
 
 
 def followed(device: Device, states: Mapping[str, DesiredState]) -> str | None:
