@@ -60,7 +60,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class ModelRef(Struct, frozen=True, kw_only=True):
-    """Which model: the digest is the model, name and release only inform."""
+    """Which release: the digest is that of the model's file, and the release's manifest says what its answers mean."""
 
     name: Id
     release: Count

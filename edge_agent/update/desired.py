@@ -63,6 +63,6 @@ def target_of(state: DesiredState, device: str, proven: ModelRef | None) -> Targ
         return target
     if wave.mode == "active":
         return replace(target, model=wave.model)
-    if proven is None or proven.digest != model.digest:
+    if proven != model:
         return target
     return replace(target, model=wave.model, mode="shadow", shadow=wave.shadow)

@@ -227,8 +227,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 
 
 def _wanted(state: State, target: Target) -> tuple[State, tuple[Command, ...]]:
-    same_model = state.target is not None and state.target.model.digest == target.model.digest
-    if same_model and state.phase not in {Phase.IDLE, Phase.REJECTED, Phase.ROLLED_BACK}:
+    same_release = state.target is not None and state.target.model == target.model
+    if same_release and state.phase not in {Phase.IDLE, Phase.REJECTED, Phase.ROLLED_BACK}:
         return _wanted_again(state, target)
     after = replace(state, phase=Phase.OFFERED, target=target, trial=None, boots=0, reason="")
     return after, (*_switch(state, after), work_of(after))

@@ -201,10 +201,10 @@ class UpdateWork:
 
     def _do_with(self, work: Work, target: Target, metadata: TrustedMetadata) -> tuple[Event, ...]:
         if work is Work.ADMIT:
-            committed = self.active.manifest.digest if self.active is not None else None
+            running = self.active.manifest.ref if self.active is not None else None
             failure = self._store.failure(target.model.digest, self._settings.runtime)
             free = shutil.disk_usage(self._parts.parent).free
-            return (admission.admit(target, metadata, running=committed, failure=failure, free=free),)
+            return (admission.admit(target, metadata, running=running, failure=failure, free=free),)
         if work is Work.CONFIRM:
             return (admission.confirm(target, metadata),)
         try:

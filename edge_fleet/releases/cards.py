@@ -19,19 +19,22 @@ from edge_fleet.link import Arrived
 FILTER = f"{topics.PREFIX}/release/+"
 
 
-def differing(listed: Iterable[Release], held: Mapping[str, bytes], now: float) -> list[Arrived]:
-    """What to publish, so that the broker, which holds `held`, has a card of each listed release.
+def differing(
+    releases: Iterable[Release], listed: Iterable[str], held: Mapping[str, bytes], now: float
+) -> list[Arrived]:
+    """What to publish, so that the broker, which holds `held`, has a card of each release.
 
-    A card whose release is not listed any more stays, as withdrawn: devices may run it still. One that cannot be read
-    is cleared.
+    `listed`: digests of all that is listed, releases that cannot be read among them. A card of what is not listed any
+    more stays, as withdrawn: devices may run it still. A card that cannot be read is cleared.
     """
-    wanted = {topics.release_card(one.manifest.digest): one.manifest for one in listed}
+    wanted = {topics.release_card(one.manifest.digest): one.manifest for one in releases}
+    kept = wanted.keys() | {topics.release_card(digest) for digest in listed}
     found: list[Arrived] = []
     for topic, manifest in wanted.items():
         shown, card = _shown(manifest), _card(held.get(topic))
         if card is None or card.manifest != shown or card.withdrawn:
             found.append(Arrived(topic, encode(ReleaseCard(manifest=shown, time=now))))
-    for topic in held.keys() - wanted.keys():
+    for topic in held.keys() - kept:
         card = _card(held[topic])
         if card is None:
             found.append(Arrived(topic, b""))

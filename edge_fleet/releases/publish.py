@@ -109,8 +109,9 @@ class Publisher:
             match = _VERSIONED.match(topic.rpartition("/")[2])
             if match and int(match[1]) not in {newest[match[2]], newest[match[2]] - 1}:
                 sent += self.link.publish([Arrived(topic, b"")])
-        listed = self.releases.listed()
-        sent += self.link.publish(cards.differing(listed, self.link.retained(cards.FILTER), time.time()))
+        listed = {file.hashes["sha256"] for file in self.releases.repository.listed().values()}
+        held_cards = self.link.retained(cards.FILTER)
+        sent += self.link.publish(cards.differing(self.releases.readable(), listed, held_cards, time.time()))
         for digest, chunks in self.releases.orphans().items():
             sent += self.link.publish(Arrived(topics.blob(digest, number), b"") for number in range(chunks))
             self.releases.forget(digest)

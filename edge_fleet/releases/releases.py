@@ -4,6 +4,7 @@ Listing is what makes a model runnable anywhere; withdrawing is what ends that. 
 under `models/` by their digest, so that a broker that lost everything can be filled again.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -108,6 +109,14 @@ class Releases:
         targets = self.repository.listed()
         found = [self._read(path, targets) for path in targets if path.endswith(_MODEL)]
         return sorted(found, key=lambda release: (release.manifest.name, release.manifest.release))
+
+    def readable(self) -> list[Release]:
+        """As `listed`, without those whose release file is missing or damaged."""
+        targets, found = self.repository.listed(), list[Release]()
+        for path in sorted(path for path in targets if path.endswith(_MODEL)):
+            with contextlib.suppress(TrustError, UsageError):
+                found.append(self._read(path, targets))
+        return found
 
     def files(self, release: Release) -> dict[str, bytes]:
         """Both files of a listed release by digest, the release file first.

@@ -73,6 +73,22 @@ def test_a_pushed_release_runs_and_a_second_one_replaces_it(side: ReleaseSide, d
     assert links["previous"].startswith("tiny-1-")
 
 
+def test_a_release_of_the_same_file_with_corrected_labels_replaces_the_one_before(
+    side: ReleaseSide, device: Device
+) -> None:
+    """What the answers mean stands in the manifest: the file alone is not the release."""
+    first = side.push(tiny(1))
+    device.until("committed")
+    labels = tiny(1).manifest.labels[::-1]
+    corrected = tiny(1)._replace(manifest=replace(tiny(1).manifest, release=2, labels=labels))
+    second = side.push(corrected)
+    eventually(lambda: device.reported.active == second and device.reported.state == "committed", "the second")
+    assert first.digest == second.digest
+    active = device.updates.active()
+    assert active is not None
+    assert active.manifest.labels == labels
+
+
 def test_pushing_an_older_release_again_goes_back_to_it(side: ReleaseSide, device: Device) -> None:
     first = side.push(tiny(1))
     device.until("committed")

@@ -142,9 +142,11 @@ PLENTY = 2**40
 
 
 def test_who_is_admitted() -> None:
-    assert admit(TARGET, METADATA, running="0" * 64, failure=None, free=PLENTY) == Admitted()
+    assert admit(TARGET, METADATA, running=replace(REF, digest="0" * 64), failure=None, free=PLENTY) == Admitted()
     assert admit(TARGET, METADATA, running=None, failure=None, free=PLENTY) == Admitted()
-    assert admit(TARGET, METADATA, running=REF.digest, failure=None, free=0) == AlreadyRunning()
+    assert admit(TARGET, METADATA, running=REF, failure=None, free=0) == AlreadyRunning()
+    same_file = replace(REF, release=REF.release + 1)
+    assert admit(TARGET, METADATA, running=same_file, failure=None, free=PLENTY) == Admitted()
     assert confirm(TARGET, METADATA) == Confirmed()
 
 

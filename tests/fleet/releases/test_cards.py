@@ -26,7 +26,7 @@ class _Listed:
 
 
 def _differing(held: dict[str, bytes], *listed: ModelManifest) -> list[Arrived]:
-    return cards.differing([_Listed(one) for one in listed], held, 5.0)  # type: ignore[misc]
+    return cards.differing([_Listed(one) for one in listed], [], held, 5.0)  # type: ignore[misc]
 
 
 def test_a_card_is_the_manifest_without_its_goldens() -> None:
@@ -62,6 +62,11 @@ def test_a_release_of_very_many_labels_has_a_card_too() -> None:
     wide = replace(FIRST, labels=labels, reference=Reference(by_label=dict.fromkeys(labels, (9,) * 10)))
     ((_, payload),) = _differing({}, wide)
     assert decode(payload, ReleaseCard).manifest.labels == labels
+
+
+def test_a_release_whose_file_is_damaged_is_not_shown_as_withdrawn() -> None:
+    ((topic, payload),) = _differing({}, FIRST)
+    assert cards.differing([], [FIRST.digest], {topic: payload}, 5.0) == []
 
 
 def test_publishing_brings_cards_and_withdrawing_marks_them(tmp_path: Path, broker: Broker) -> None:
