@@ -40,7 +40,7 @@ class Device:
         reported = self.reported
         if reported is None or reported.revision < revision or reported.state not in ENDED:
             return "pending"
-        runs = reported.active is not None and reported.active.digest == model.digest
+        runs = reported.active == model
         return "done" if runs and reported.state is UpdateState.COMMITTED else "refused"
 
 

@@ -277,7 +277,7 @@ class Controller:
         """Whether a device of the group is known to run the release."""
         following = members(state.group, self._fleet.devices.values(), self._states)
         active = [device.reported.active for device in following if device.reported is not None]
-        return any(model is not None and model.digest == state.release.digest for model in active)
+        return state.release in active
 
     def _stepped(self, rollout: str, event: Event) -> State | None:
         before = self._store.get(rollout)

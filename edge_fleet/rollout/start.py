@@ -65,7 +65,7 @@ def start(
     repository.online_signer()
     with repository.locked():  # no push and no other start in between
         before = _before(publisher.desired, group)
-        if before.model.digest == found.manifest.digest:
+        if before.model == found.manifest.ref:
             raise UsageError(f"group {group} is to run {name} {release} already", remedy="name another release")
         states = {one.state.scope: one.state for one in publisher.desired.all()}
         following = members(group, fleet.devices.values(), states)

@@ -53,7 +53,7 @@ def behind(
         kind = "silent"
     elif not device.online:
         kind = "offline"
-    elif reported is not None and reported.target is not None and reported.target.digest == (shadow or model).digest:
+    elif reported is not None and reported.target == (shadow or model):
         if reported.state in REFUSED:
             kind = "failed"
         elif reported.state is UpdateState.STAGED:
@@ -107,7 +107,7 @@ def _waits(device: Device, state: DesiredState, model: ModelRef, shadow: ModelRe
     if reported is None:
         return "it is online and has not reported yet"
     trial = shadow or model
-    if reported.target is None or reported.target.digest != trial.digest:
+    if reported.target != trial:
         if reported.revision < state.revision:
             return f"it has not taken up revision {state.revision} yet (it knows {reported.revision})"
         return f"it works on {_model(reported.target)} ({_state(reported)})"
@@ -119,11 +119,10 @@ def _waits(device: Device, state: DesiredState, model: ModelRef, shadow: ModelRe
 
 
 def _there(reported: Reported | None, state: DesiredState, model: ModelRef, shadow: ModelRef | None) -> bool:
-    if reported is None or reported.active is None or reported.active.digest != model.digest:
+    if reported is None or reported.active != model:
         return False
     if shadow is not None:
-        same = reported.target is not None and reported.target.digest == shadow.digest
-        return same and reported.state is UpdateState.SHADOWING
+        return reported.target == shadow and reported.state is UpdateState.SHADOWING
     return reported.state is UpdateState.COMMITTED and reported.revision >= state.revision
 
 

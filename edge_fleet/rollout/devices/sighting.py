@@ -136,7 +136,7 @@ def _held(reported: Reported | None) -> bool:
 
 
 def _is_of(model: ModelRef | None, release: ModelRef) -> bool:
-    return model is not None and model.digest == release.digest
+    return model == release
 
 
 def _where(reported: Reported | None) -> str:
