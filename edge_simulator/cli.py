@@ -25,6 +25,7 @@ from edge_fleet.devices.watch import read_fleet
 from edge_fleet.rollout.machine import Phase
 from edge_fleet.rollout.plans.file import plan_of_options
 from edge_simulator.faces import Behaviour, parse_behaviour
+from edge_simulator.scenes import parse_scene
 
 if TYPE_CHECKING:
     from edge_simulator.fleet import SimulatedFleet
@@ -66,6 +67,13 @@ def devices(  # one a switch
             "swap:happy:sad:0.1, fails:0.1; DIGEST may be its beginning.",
         ),
     ] = None,
+    scene: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="SCENE:SHARE or SCENE:SHARE:AFTER, such as dark:5%:10m, what goes wrong before some cameras: dark, "
+            "bright, blurred, far, turned, covered, frozen, neutral (answers alone), hot, expiring, lagging.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same fleet.")] = 1,
     seconds: Annotated[float, typer.Option(min=0, help="End after so long; 0: on Ctrl-C.")] = 0.0,
     state: Annotated[
@@ -84,6 +92,7 @@ def devices(  # one a switch
     checked_id(f"{prefix}-{0:05}", "prefix")
     checked_id(group, "group")
     behaviours = _behaviours(behave or [])
+    scenes = tuple(map(parse_scene, scene or []))
     root = _root(directory)
     mix = USUAL
     if like_fleet:
@@ -91,7 +100,7 @@ def devices(  # one a switch
             mix = mix_of(read_fleet(link).devices.values())
         if not mix:
             raise UsageError("no device on this broker says what it is", remedy="leave --like-fleet out")
-    trouble = Trouble(offline=offline, slow=slow, kills=kills, loss=loss)
+    trouble = Trouble(offline=offline, slow=slow, kills=kills, loss=loss, scenes=scenes)
     chosen = sites(
         count, group, prefix=prefix, first=first, mix=mix, trouble=trouble, seed=seed, faces=faces, interval=interval
     )

@@ -20,7 +20,9 @@ from edge_contract.version import version
 from edge_simulator.camera import DrawnCamera
 from edge_simulator.clock import FastClock
 from edge_simulator.faces import Behaviour
+from edge_simulator.gauges import DrawnGauges
 from edge_simulator.impairment import ImpairedLink, Impairment
+from edge_simulator.scenes import Begins, Effect, effect_of
 from edge_simulator.schedule import Schedule
 from edge_simulator.verifier import VerifierInProcess
 
@@ -50,6 +52,8 @@ class Site:
     killed: bool = False
     """Loses its power once, in the middle of an update."""
     impairment: Impairment = field(default_factory=Impairment)
+    scenes: tuple[Begins, ...] = ()
+    """What goes wrong before its camera."""
 
 
 class _DrawnTest:
@@ -92,7 +96,8 @@ class SimulatedDevice:
         self.site, self._directory = site, directory
         self._broker, self._root, self._schedule, self._chance = broker, root, schedule, chance
         self._behaviours, self._verdict, self._on_report = behaviours, verdict, on_report
-        self._clock = clock
+        self._clock, self._first = clock, clock()
+        self._gauges = DrawnGauges(random.Random(chance.random()), site.board, self._first)  # noqa: S311
         self._running: _Running | None = None
 
     @property
@@ -153,7 +158,7 @@ class SimulatedDevice:
             store=store,
             session=session,
             link=link,
-            on_activate=lambda model: camera.activate(model.manifest.ref),
+            on_activate=lambda model: camera.activate(model.manifest),
             on_shadow=lambda challenger: camera.shadow(challenger),  # noqa: PLW0108
             report=report,
             verifier=VerifierInProcess(self._directory / "trust", self._root),
@@ -166,6 +171,9 @@ class SimulatedDevice:
             session=session,
             behaviours=self._behaviours,
             chance=self._chance,
+            gauges=self._gauges,
+            effect=self._effect,
+            faces_per_s=site.faces_per_s,
             now=self._clock,
             answered=updates.answered,
             failed=updates.model_failed,
@@ -196,6 +204,10 @@ class SimulatedDevice:
         """Between two windows, by our clock."""
         return self.site.interval_s / self._clock.speed
 
+    def _effect(self, now: float) -> Effect:
+        """What is wrong before the camera now."""
+        return effect_of(self.site.scenes, now - self._first)
+
     def _take_down(self) -> "_Running | None":
         running, self._running = self._running, None
         return running
@@ -218,8 +230,7 @@ class SimulatedDevice:
         """Draw the faces of a window and send it; on the schedule's thread."""
         if running is not self._running:
             return
-        expected = self.site.faces_per_s * self.site.interval_s
-        running.camera.look(max(0, round(self._chance.gauss(expected, expected**0.5))))
+        running.camera.watch()
         telemetry = encode(running.camera.window())
         running.link.publish(topics.device(self.site.id, "telemetry"), telemetry)
         self._schedule.after(self._interval_s, lambda: self._send(running))

@@ -69,12 +69,17 @@ def site_mix(chance: random.Random) -> tuple[float, ...]:
     return tuple(each / total for each in drawn)
 
 
-def draw(chance: random.Random, mix: Sequence[float]) -> Face:
-    """One face of a site."""
+def draw(chance: random.Random, mix: Sequence[float], *, harder: float = 0.0, neutral: float = 0.0) -> Face:
+    """One face of a site.
+
+    `harder`: what is added to its difficulty. `neutral`: share of the faces that are neutral beside the mix.
+    """
     (truth,) = chance.choices(range(len(LABELS)), mix)
+    if neutral and chance.random() < neutral:
+        truth = LABELS.index("neutral")
     usual = chance.random() < _USUAL_CONFUSION
     wrong = _CONFUSED_WITH[truth] if usual else chance.choice([other for other in range(len(LABELS)) if other != truth])
-    return Face(truth, chance.random(), wrong, chance.getrandbits(48))
+    return Face(truth, chance.random() + harder, wrong, chance.getrandbits(48))
 
 
 def answer(behaviour: Behaviour, face: Face, board: str, model: str) -> Answer | None:

@@ -1,13 +1,14 @@
 """What the simulated devices are: a usual mix of boards and cameras, or that of a fleet as it is now."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from edge_fleet.devices.view import Device
 from edge_simulator.device import Site
 from edge_simulator.impairment import Impairment
+from edge_simulator.scenes import Begins, Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ USUAL: Final[tuple[Sort, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What is wrong with a fleet; all are shares of its devices but the last two."""
+    """What is wrong with a fleet, mostly as shares of its devices."""
 
     offline: float = 0.0
     """Away at first."""
@@ -42,6 +43,8 @@ class Trouble:
     loss: float = 0.0
     """Share of the deliveries of QoS 0 that no device gets."""
     slow_bytes_per_s: float = 200_000.0
+    scenes: tuple[Spread, ...] = ()
+    """What goes wrong before some cameras."""
 
 
 SOUND: Final = Trouble()
@@ -78,9 +81,17 @@ def sites(
                 faces_per_s=faces,
                 interval_s=interval,
                 impairment=Impairment(loss=trouble.loss, bytes_per_s=trouble.slow_bytes_per_s if slow else 0.0),
+                scenes=tuple(_scenes(trouble.scenes, f"{seed}/{number}")),
             )
         )
     return made
+
+
+def _scenes(spreads: Iterable[Spread], device: str) -> Iterator[Begins]:
+    """Those of one device: drawn for each scene by itself, so that another scene beside it changes nothing."""
+    for spread in spreads:
+        if random.Random(f"{device}/{spread.scene}").random() < spread.share:  # noqa: S311
+            yield Begins(spread.scene, spread.after_s)
 
 
 def mix_of(devices: Iterable[Device]) -> tuple[Sort, ...]:

@@ -40,6 +40,7 @@ def test_devices_come_and_go_and_the_last_line_says_how_they_stood(tmp_path: Pat
         (("3", "--loss", "2"), "less than or equal to 1"),
         (("3", "--behave", "worse:0.1"), "--behave DIGEST="),
         (("3", "--behave", "abc=odd"), "no way for a model to behave"),
+        (("3", "--scene", "odd:5%"), "is no scene"),
         (("3", "--repository", "/nowhere"), "edgewise keys init"),
     ],
 )

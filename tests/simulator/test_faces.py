@@ -65,6 +65,27 @@ def test_a_model_is_slow_on_the_boards_that_are_named() -> None:
     assert sum(slow) / sum(usual) == pytest.approx(3.0)
 
 
+def test_a_harder_face_is_answered_wrongly_more_often_and_less_surely() -> None:
+    def of(harder: float) -> tuple[float, float]:
+        chance, mix = random.Random(5), site_mix(random.Random(1))  # noqa: S311
+        pairs = [
+            (face, answer(Behaviour(), face, BOARD, "a"))
+            for face in (draw(chance, mix, harder=harder) for _ in range(FACES))
+        ]
+        return right(pairs), sum(said.confidence for _, said in pairs if said) / FACES
+
+    assert of(0.2)[0] < of(0.0)[0] - 0.15
+    assert of(0.2)[1] < of(0.0)[1] - 0.05
+
+
+def test_neutral_faces_are_more_neutral_answers_as_sure_as_before() -> None:
+    chance, mix = random.Random(5), site_mix(random.Random(1))  # noqa: S311
+    shown = [draw(chance, mix, neutral=0.5) for _ in range(FACES)]
+    neutral = LABELS.index("neutral")
+    assert sum(face.truth == neutral for face in shown) / FACES == pytest.approx(0.5 + 0.5 * mix[neutral], abs=0.03)
+    assert sum(face.difficulty for face in shown) / FACES == pytest.approx(0.5, abs=0.02)
+
+
 def test_sites_have_mixes_of_their_own() -> None:
     mixes = [site_mix(random.Random(seed)) for seed in range(40)]  # noqa: S311
     assert all(sum(mix) == pytest.approx(1.0) for mix in mixes)
