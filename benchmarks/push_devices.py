@@ -17,7 +17,9 @@ from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract import topics
 from edge_contract.manifest import digest_of
-from edge_simulator import many_sockets
+from edge_simulator.loop import Loop, LoopWorker
+from edge_simulator.network import LoopNetwork
+from edge_simulator.open_files import allow_open_files
 
 BASE: Final = f"{topics.PREFIX}/benchmark"
 WHOLE: Final = f"{BASE}/whole"
@@ -74,12 +76,18 @@ def keep(path: Path, data: bytes, digest: str) -> None:
 def main() -> None:
     """Run one way."""
     way, count, first, port, digest, size, folder = sys.argv[1:]
-    many_sockets.allow()
+    allow_open_files(int(count))
+    loop = Loop()
+    loop.start()
     agent_link.LARGEST_INCOMING = 64 * 1024 * 1024  # type: ignore[misc]  # else the whole message is not handed out
     done = threading.Semaphore(0)
     links = [
-        Link(BrokerSettings(port=int(port)), f"peer-{int(first) + n}", clean_start=True) for n in range(int(count))
-    ]
+        Link(
+            BrokerSettings(port=int(port)), f"peer-{int(first) + n}", clean_start=True,
+            network=LoopNetwork(loop), worker=lambda _name, _longest: LoopWorker(loop),
+        )
+        for n in range(int(count))
+    ]  # fmt: skip
     devices: list[StopAndWait | Whole] = []
     for number, link in enumerate(links):
         name, path = f"peer-{int(first) + number}", Path(folder) / f"{way}-{int(first) + number}"
@@ -97,7 +105,7 @@ def main() -> None:
         done.acquire()
     print("done", flush=True)
     sys.stdin.readline()
-    os._exit(0)  # thousands of threads need not say goodbye
+    os._exit(0)  # nobody waits for a goodbye
 
 
 if __name__ == "__main__":

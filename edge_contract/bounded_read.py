@@ -16,6 +16,7 @@ from typing import Final
 PATIENCE: Final = 10.0
 """Seconds that a pipe or device may stay silent."""
 _PART: Final = 1 << 20
+_SMALLEST: Final = 4096  # under /proc are files that say they have no byte
 
 
 def read_file(path: Path, at_most: int) -> bytes:
@@ -30,7 +31,8 @@ def read_file(path: Path, at_most: int) -> bytes:
         regular = stat.S_ISREG(found.st_mode)
         if regular and found.st_size > at_most:
             raise _too_large(path, at_most)
-        return _read(descriptor, path, at_most, waits=not regular)
+        part = max(found.st_size + 1, _SMALLEST) if regular else _PART  # most files in one go, and in no more memory
+        return _read(descriptor, path, at_most, part, waits=not regular)
     finally:
         os.close(descriptor)
 
@@ -75,18 +77,20 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _read(descriptor: int, path: Path, at_most: int, *, waits: bool) -> bytes:
-    data = bytearray()
-    while len(data) <= at_most:
+def _read(descriptor: int, path: Path, at_most: int, largest: int, *, waits: bool) -> bytes:
+    parts: list[bytes] = []
+    left = at_most + 1
+    while left > 0:
         if waits and not _ready(descriptor):
             raise TimeoutError(errno.ETIMEDOUT, f"nothing came out of it in {PATIENCE:g} seconds", str(path))
         try:
-            part = os.read(descriptor, min(_PART, at_most + 1 - len(data)))
+            part = os.read(descriptor, min(largest, left))
         except BlockingIOError:  # another reader of the pipe was faster
             continue
         if not part:
-            return bytes(data)
-        data += part
+            return b"".join(parts)
+        parts.append(part)
+        left -= len(part)
     raise _too_large(path, at_most)
 
 

@@ -1,6 +1,7 @@
 """Numbers that JSON cannot hold: infinities and NaN would be written as `null` and read by no one as a number again."""
 
 import math
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,25 @@ def no_number(data: bytes, value: object) -> str:
 
     A number that is lost stands as `null`, so most messages are not walked through.
     """
-    return _no_number(msgspec.to_builtins(value), "") if b"null" in data else ""
+    if b"null" not in data or _all_finite(builtins := msgspec.to_builtins(value)):
+        return ""
+    return _no_number(builtins, "")
+
+
+def _all_finite(value: object) -> bool:
+    """Whether every number in it is; the usual answer, found without a name for each place."""
+    left: list[Any] = [value]
+    while left:
+        part = left.pop()
+        kind = type(part)
+        if kind is float:
+            if not math.isfinite(part):
+                return False
+        elif kind is dict:
+            left.extend(part.values())
+        elif kind is list or kind is tuple:
+            left.extend(part)
+    return True
 
 
 def _no_number(value: object, place: str) -> str:

@@ -1,11 +1,13 @@
 """Which Edgewise this is: all roles come from one distribution."""
 
+from functools import cache
 from importlib import metadata
 from typing import Final
 
 _DISTRIBUTION: Final = "edgewise-toolkit"
 
 
+@cache
 def version() -> str:
     """The installed version; `checkout` where the source runs without being installed."""
     try:

@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_contract.errors import EdgewiseError, MessageError
 from edge_mqtt import reasons, takeover
 from edge_mqtt.address import BrokerAddress
+from edge_mqtt.any_descriptor import SelectByPoll
 from edge_mqtt.granted import Granted
 from edge_mqtt.tls import tls_context
 
@@ -69,6 +70,7 @@ class Link:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"edgewise-{uuid.uuid4().hex[:12]}", protocol=mqtt.MQTTv5
         )
+        setattr(mqtt, "select", SelectByPoll)  # noqa: B010  # no typed way in
         client.connect_timeout = WAIT_S
         if address.username is not None:
             client.username_pw_set(address.username, address.password)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="simulate", help="Devices that are not there, to rehearse with.", no_args_is_help=True)
 
-_MOST: Final = 1000
+_MOST: Final = 5000
 _WINDOW_S: Final = 60.0  # of a rehearsal's telemetry: at sixty times the speed one a second and device
 
 
@@ -43,9 +43,7 @@ def _group() -> None:
 
 @app.command("devices")
 def devices(  # one a switch
-    count: Annotated[
-        int, typer.Argument(min=1, max=_MOST, help="How many; each has three threads, so some hundreds a process.")
-    ],
+    count: Annotated[int, typer.Argument(min=1, max=_MOST, help="How many; one thread carries all of a process.")],
     group: Annotated[str, typer.Option(help="The group that they are in.")] = "simulated",
     prefix: Annotated[str, typer.Option(help="Their ids begin with this.")] = "sim",
     first: Annotated[int, typer.Option(min=0, help="The number of the first, for several processes.")] = 0,
@@ -117,7 +115,7 @@ def devices(  # one a switch
     ):
         fleet.start()
         if back:
-            fleet.schedule.after(back, fleet.start_away)
+            fleet.loop.after(back, fleet.start_away)
         end = time.monotonic() + seconds if seconds else None
         try:
             while not ended and (end is None or time.monotonic() < end):

@@ -22,14 +22,14 @@ from edge_simulator.clock import FastClock
 from edge_simulator.faces import Behaviour
 from edge_simulator.gauges import DrawnGauges
 from edge_simulator.impairment import ImpairedLink, Impairment
+from edge_simulator.loop import Loop, LoopWorker
 from edge_simulator.scenes import Begins, Effect, effect_of
-from edge_simulator.schedule import Schedule
 from edge_simulator.verifier import VerifierInProcess
 
 PROBATION_ANSWERS: Final = 3
 """Drawn faces that prove a model: a simulated one is proven by what it is, not by how often it was asked."""
 _LOOK_S: Final = 0.1
-"""How often a device looks whether a model is on trial that it should answer for."""
+"""How often a device answers for a model on trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class SimulatedDevice:
         *,
         broker: BrokerSettings,
         root: bytes,
-        schedule: Schedule,
+        loop: Loop,
         chance: random.Random,
         behaviours: Mapping[str, Behaviour],
         clock: FastClock,
@@ -91,10 +91,10 @@ class SimulatedDevice:
     ) -> None:
         """`behaviours`: how models answer, by digest. `verdict`: of the self-test of a slot.
 
-        `on_report` gets each reported state, on the device's thread.
+        `on_report` gets each reported state, on the loop's thread.
         """
         self.site, self._directory = site, directory
-        self._broker, self._root, self._schedule, self._chance = broker, root, schedule, chance
+        self._broker, self._root, self._loop, self._chance = broker, root, loop, chance
         self._behaviours, self._verdict, self._on_report = behaviours, verdict, on_report
         self._clock, self._first = clock, clock()
         self._gauges = DrawnGauges(random.Random(chance.random()), site.board, self._first)  # noqa: S311
@@ -120,6 +120,7 @@ class SimulatedDevice:
         link = ImpairedLink(
             self._broker,
             id_,
+            loop=self._loop,
             impairment=site.impairment,
             chance=self._chance,
             will=availability(id_, "offline", session),
@@ -144,6 +145,8 @@ class SimulatedDevice:
         def report(reported: Reported) -> None:
             presence.report(reported)
             self._on_report(id_, reported)
+            if reported.state is UpdateState.PROBATION:
+                self._loop.soon(lambda: self._look(running))
 
         settings = UpdateSettings(
             device=id_,
@@ -164,6 +167,7 @@ class SimulatedDevice:
             verifier=VerifierInProcess(self._directory / "trust", self._root),
             start_test=self._start_test,
             now=self._clock,
+            worker=lambda _name, _longest: LoopWorker(self._loop),
         )
         camera = DrawnCamera(
             id_,
@@ -181,8 +185,7 @@ class SimulatedDevice:
         self._running = running = _Running(store, link, presence, updates, camera)
         updates.start()
         link.start()
-        self._look(running)
-        self._schedule.after(self._chance.random() * self._interval_s, lambda: self._send(running))
+        self._loop.after(self._chance.random() * self._interval_s, lambda: self._send(running))
 
     def stop(self) -> None:
         """Shut down in order: the broker hears `stopped`."""
@@ -214,26 +217,26 @@ class SimulatedDevice:
 
     def _start_test(self, slot: Path, ended: Callable[[Verdict], None]) -> _DrawnTest:
         test = _DrawnTest(ended, self._verdict(slot))
-        self._schedule.after(self.site.selftest_s, test.end)
+        self._loop.after(self.site.selftest_s, test.end)
         return test
 
     def _look(self, running: "_Running") -> None:
-        """Answer faces for a model on trial; on the schedule's thread, for as long as this start lasts."""
+        """Answer faces for a model on trial, for as long as it is; on the loop's thread."""
         if running is not self._running:
             return
         reported = running.updates.reported()
         if reported is not None and reported.state is UpdateState.PROBATION:
             running.camera.look(PROBATION_ANSWERS)
-        self._schedule.after(_LOOK_S, lambda: self._look(running))
+            self._loop.after(_LOOK_S, lambda: self._look(running))
 
     def _send(self, running: "_Running") -> None:
-        """Draw the faces of a window and send it; on the schedule's thread."""
+        """Draw the faces of a window and send it; on the loop's thread."""
         if running is not self._running:
             return
         running.camera.watch()
         telemetry = encode(running.camera.window())
         running.link.publish(topics.device(self.site.id, "telemetry"), telemetry)
-        self._schedule.after(self._interval_s, lambda: self._send(running))
+        self._loop.after(self._interval_s, lambda: self._send(running))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from edge_agent.models.selftest import Verdict
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_contract.messages import Reported
 from edge_contract.update_state import UpdateState
-from edge_simulator import many_sockets
 from edge_simulator.clock import FastClock
 from edge_simulator.device import SimulatedDevice, Site
 from edge_simulator.faces import Behaviour
-from edge_simulator.schedule import Schedule
+from edge_simulator.loop import Loop
+from edge_simulator.open_files import allow_open_files
 
-_AT_ONCE: Final = 16  # devices that are started or ended at the same time
+_AT_ONCE: Final = 16  # devices that are ended at the same time
 _KILLED_IN: Final = frozenset({UpdateState.DOWNLOADING, UpdateState.SELFTEST, UpdateState.PROBATION})
 _DARK_S: Final = 1.0  # from a power cut until the power is back
 
@@ -45,8 +45,8 @@ class SimulatedFleet:
 
         `clock`: what the devices' own clocks say; the system's by default.
         """
-        many_sockets.allow()
-        self.schedule = Schedule()
+        allow_open_files(len(sites))
+        self.loop = Loop()
         self._reports: dict[str, Reported] = {}
         self._news = threading.Condition()
         chance = random.Random(seed)  # noqa: S311  # a rehearsal, not a secret
@@ -56,7 +56,7 @@ class SimulatedFleet:
                 directory / site.id,
                 broker=broker,
                 root=root,
-                schedule=self.schedule,
+                loop=self.loop,
                 chance=random.Random(chance.random()),  # noqa: S311
                 behaviours=behaviours or {},
                 clock=clock or FastClock(),
@@ -66,7 +66,7 @@ class SimulatedFleet:
             for site in sites
         ]
         self._doomed = {device.site.id: device for device in self.devices if device.site.killed}
-        self.schedule.start()
+        self.loop.start()
 
     def start(self) -> None:
         """Power all on but those that are away at first."""
@@ -83,9 +83,9 @@ class SimulatedFleet:
 
     def stop(self) -> None:
         """Shut all down in order."""
-        self.schedule.stop()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(SimulatedDevice.stop, self.devices))
+        self.loop.stop()
 
     def states(self) -> Counter[str]:
         """How many devices reported each state."""
@@ -108,8 +108,8 @@ class SimulatedFleet:
             return iter(list(self._reports.items()))
 
     def _start(self, devices: Sequence[SimulatedDevice]) -> None:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(SimulatedDevice.start, devices))
+        for device in devices:
+            device.start()
 
     def _reported(self, device: str, reported: Reported) -> None:
         with self._news:
@@ -117,8 +117,8 @@ class SimulatedFleet:
             self._news.notify_all()
         if device in self._doomed and reported.state in _KILLED_IN:
             victim = self._doomed.pop(device)
-            self.schedule.after(0.0, victim.cut)
-            self.schedule.after(_DARK_S, victim.start)
+            self.loop.after(0.0, victim.cut)
+            self.loop.after(_DARK_S, victim.start)
 
     def __enter__(self) -> "SimulatedFleet":
         return self

@@ -1,7 +1,6 @@
 """A bad network: deliveries that get lost, and a line that carries so many bytes a second."""
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +8,8 @@ from typing import Literal
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.mqtt.subscriptions import Handler
+from edge_simulator.loop import Loop, LoopWorker
+from edge_simulator.network import LoopNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +23,30 @@ class Impairment:
 
 
 class ImpairedLink(Link):
-    """The agent's link behind a bad line."""
+    """The agent's link behind a bad line, on the loop."""
 
     def __init__(
         self,
         settings: BrokerSettings,
         client_id: str,
         *,
+        loop: Loop,
         impairment: Impairment,
         chance: random.Random,
         will: tuple[str, bytes],
         on_connect: Callable[[], None],
     ) -> None:
         """`chance` says which deliveries are lost; the rest is as for `Link`."""
-        super().__init__(settings, client_id, clean_start=False, will=will, on_connect=on_connect)
+        self._line = LoopNetwork(loop)
+        super().__init__(
+            settings,
+            client_id,
+            clean_start=False,
+            will=will,
+            on_connect=on_connect,
+            network=self._line,
+            worker=lambda _name, _longest: LoopWorker(loop),
+        )
         self._impairment, self._chance = impairment, chance
 
     def subscribe(self, topic_filter: str, handler: Handler, *, qos: Literal[0, 1] = 1) -> None:
@@ -44,7 +55,7 @@ class ImpairedLink(Link):
 
         def received(topic: str, payload: bytes) -> None:
             if speed:
-                time.sleep(len(payload) / speed)  # on the link's thread: TCP holds the broker back
+                self._line.hold(len(payload) / speed)
             if qos or self._chance.random() >= loss:
                 handler(topic, payload)
 

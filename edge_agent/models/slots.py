@@ -68,7 +68,8 @@ class Slots:
             OSError: the disk is full or broken; nothing is half there.
         """
         _check(read_file(file, limits.MODEL_BYTES), manifest)
-        slot = Slot(name=f"{manifest.name}-{manifest.release}-{digest_of(encode(manifest))[:12]}", model=manifest.ref)
+        encoded = encode(manifest)
+        slot = Slot(name=f"{manifest.name}-{manifest.release}-{digest_of(encoded)[:12]}", model=manifest.ref)
         with contextlib.suppress(TrustError):
             self.load(slot)
             return slot  # staged before the power went
@@ -76,7 +77,7 @@ class Slots:
         for leftover in (unfinished, self.path(slot)):
             shutil.rmtree(leftover, ignore_errors=True)
         unfinished.mkdir()
-        write_file(unfinished / _MANIFEST, encode(manifest))
+        write_file(unfinished / _MANIFEST, encoded)
         os.link(file, unfinished / _MODEL)  # the same bytes under a second name: no copy on a small disk
         sync_file(unfinished / _MODEL)
         sync_directory(unfinished)

@@ -6,6 +6,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.mqtt.settings import BrokerSettings
+from edge_mqtt.any_descriptor import SelectByPoll
 from edge_mqtt.tls import tls_context
 
 CONNECT_S: Final = 10.0
@@ -25,6 +26,7 @@ def make_client(settings: BrokerSettings, client_id: str, will: tuple[str, bytes
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
     )
+    setattr(mqtt, "select", SelectByPoll)  # noqa: B010  # no typed way in
     client.max_inflight_messages_set(IN_FLIGHT)
     client.max_queued_messages_set(OUTBOX)
     client.connect_timeout = CONNECT_S

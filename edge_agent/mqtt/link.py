@@ -1,8 +1,8 @@
-"""The device's connection to the broker: MQTT 5, kept up for ever. Only `client`, `subscriptions` and this know paho.
+"""The device's connection to the broker: MQTT 5, kept up for ever. In `mqtt` alone is paho known.
 
 Rules:
-- One thread of the link's own connects, waits and runs every handler, in the order messages came; paho's network thread
-  only fills a bounded inbox, so a handler may block (SQLite, fsync) without missing a keep-alive soon.
+- One thread of the link's own (its `Worker`) connects, waits and runs every handler, in the order messages came; paho's
+  network thread only fills its bounded inbox, so a handler may block (SQLite, fsync) without missing a keep-alive soon.
 - Nothing is queued while the broker is away: `publish` says False and the caller says it again after `on_connect`.
   What was in flight when a connection broke is sent again by paho (at least once, never silently lost).
 - Sizes are checked against the maximum that this broker announced: one disconnects for more, and paho would send again.
@@ -11,13 +11,11 @@ Not here: what is said (`agent`), and what survives a power cut (`spool`).
 
 import contextlib
 import logging
-import queue
 import random
 import socket
-import threading
 import time
-from collections.abc import Callable
-from typing import Final, Literal, assert_never
+from collections.abc import Callable, Generator
+from typing import Any, Final, Literal, assert_never
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -27,9 +25,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge_agent.mqtt.backoff import LinkState, failures_after, reconnect_wait
 from edge_agent.mqtt.client import CONNECT_S, IN_FLIGHT, make_client
 from edge_agent.mqtt.events import NOT_LOST, Arrived, Connected, Event, Lost, Subscribed
+from edge_agent.mqtt.network import Network, PahoThread
 from edge_agent.mqtt.refusals import Refusals
 from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.mqtt.subscriptions import NOTHING, Handler, Subscriptions, guarded
+from edge_agent.turns import Call, MakeWorker, Next, Pause, ThreadWorker, Turns, Worker
 from edge_contract import limits
 from edge_contract.errors import MessageError
 from edge_mqtt import reasons, takeover
@@ -57,19 +57,22 @@ class Link:
         will: tuple[str, bytes] | None = None,
         on_connect: Callable[[], None] = lambda: None,
         jitter: Callable[[], float] = random.random,
+        network: Network | None = None,
+        worker: MakeWorker = ThreadWorker,
     ) -> None:
         """`will` (topic, payload) is retained by the broker when the connection breaks without `stop`.
 
-        `on_connect` runs on the link's thread after every connect, when all subscriptions hold.
+        `on_connect` runs on the link's thread after every connect, when all subscriptions hold. `network`, `worker`:
+        others than threads of the link's own.
 
         Raises:
             UsageError: a certificate or key file of the settings cannot be used.
         """
         self._settings, self._clean_start = settings, clean_start
         self._on_connect, self._jitter = on_connect, jitter
-        self._inbox: queue.Queue[Event | None] = queue.Queue(INBOX)
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._network, self._make_worker = network or PahoThread(), worker
+        self._worker: Worker[Event] = worker("link", INBOX)
+        self._started = False
         self._last_sent: mqtt.MQTTMessageInfo | None = None
         self._refused: reasons.Reason | None = None  # why the broker does not admit this client
         self._rival = takeover.Rival()
@@ -101,43 +104,38 @@ class Link:
     @property
     def ended(self) -> str:
         """Why no connection will be made any more; empty while the link works, and after `stop`."""
-        ended = self._thread is not None and not self._thread.is_alive()
+        ended = self._started and not self._worker.alive
         return "the thread of the broker's connection ended: restart the agent." if ended else ""
 
     def start(self) -> None:
         """Connect and stay connected, in the background."""
-        if self._thread is not None:
+        if self._started:
             return
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
-        self._thread.start()
+        if self._worker.closed:
+            self._worker = self._make_worker("link", INBOX)
+        self._worker.start(self._turns)
+        self._started = True
 
     def stop(self) -> None:
         """Let what is in flight out, disconnect politely (no last will) and end; waits a few seconds at most."""
-        if self._thread is None:
+        if not self._started:
             return
         if self.connected and self._last_sent is not None:
             # Brokers acknowledge in the order they received, so the last one stands for all.
             with contextlib.suppress(ValueError, RuntimeError):
                 self._last_sent.wait_for_publish(STOP_S)
-        self._stopping.set()
-        with contextlib.suppress(queue.Full):
-            self._inbox.put_nowait(None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(STOP_S)
-        self._thread = None
+        self._started = False
+        self._worker.close()
+        self._worker.join(STOP_S)
 
     def cut(self) -> None:
         """End without a word, as when the power goes: the broker publishes the last will. For rehearsals."""
-        self._stopping.set()
+        self._started = False
         if (connection := self._client.socket()) is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a TCP or a TLS socket
-        with contextlib.suppress(queue.Full):
-            self._inbox.put_nowait(None)
-        if self._thread is not None:
-            self._thread.join(STOP_S)
-        self._thread = None
+        self._worker.close()  # not before, or it would still say goodbye
+        self._worker.join(STOP_S)
 
     def publish(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, retain: bool = False) -> bool:
         """Hand a message to the connection; False when the broker is away or too much is unacknowledged: say it again.
@@ -178,7 +176,7 @@ class Link:
         client.on_publish = self._puback
         return client
 
-    # What follows, up to `_run`, is called on paho's thread and must not block, except to hold the broker back.
+    # What follows, up to `_turns`, is called on paho's thread and must not block, except to hold the broker back.
 
     def _connack(
         self,
@@ -202,7 +200,7 @@ class Link:
             self.refusals.forget()
             client.drop_out_messages()  # one of them may be what this broker would disconnect us for, again and again
         self.largest_packet = largest
-        self._put(Connected(flags.session_present))
+        self._worker.put(Connected(flags.session_present))
 
     def _disconnected(
         self,
@@ -216,14 +214,14 @@ class Link:
         self.state, self._subscriptions.standing = LinkState.WAITING, False
         why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
         silent = admitted and reasons.stated(reason.value, said_by_broker=said) is None
-        self._put(Lost(why, said and reason.value == reasons.SESSION_TAKEN_OVER, silent))
+        self._worker.put(Lost(why, said and reason.value == reasons.SESSION_TAKEN_OVER, silent))
 
     def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         try:
             topic = message.topic
         except UnicodeDecodeError:
             return  # Edgewise's topics are UTF-8
-        self._put(Arrived(topic, bytes(message.payload)))
+        self._worker.put(Arrived(topic, bytes(message.payload)))
 
     def _suback(
         self,
@@ -233,26 +231,20 @@ class Link:
         answers: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
-        self._put(Subscribed(request, [answer.value for answer in answers]))
+        self._worker.put(Subscribed(request, [answer.value for answer in answers]))
 
     def _puback(
         self, _client: mqtt.Client, _userdata: object, number: int, answer: ReasonCode, _properties: Properties | None
     ) -> None:
         self.refusals.answered(number, answer.value)
 
-    def _put(self, event: Event) -> None:
-        while not self._stopping.is_set():
-            with contextlib.suppress(queue.Full):
-                self._inbox.put(event, timeout=0.2)
-                return
-
-    def _run(self) -> None:
+    def _turns(self) -> Turns:
         failures = 0
-        while not self._stopping.is_set():
-            held = self._one_connection()
+        while not self._worker.closed:
+            held = yield from self._one_connection()
             failures = failures_after(failures, held)
             self.state = LinkState.WAITING
-            self._stopping.wait(self._pause(held) or reconnect_wait(failures, self._jitter()))
+            yield Pause(self._pause(held) or reconnect_wait(failures, self._jitter()))
         self.state = LinkState.STOPPED
 
     def _pause(self, held: float) -> float:
@@ -264,36 +256,24 @@ class Link:
             _log.warning("%s; back in %g s", self.complaint, pause)
         return pause
 
-    def _one_connection(self) -> float:
+    def _one_connection(self) -> Generator[Next | Pause | Call, Any, float]:
         """Connect, serve until it breaks or `stop`, and return for how many seconds it stood."""
         self.state, self._refused, self._lost = LinkState.CONNECTING, None, NOT_LOST
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 0 if self._clean_start else self._settings.session_expiry_s
-        properties.MaximumPacketSize = LARGEST_INCOMING
         where = self._settings.where
-        try:
-            self._client.connect(
-                self._settings.host,
-                self._settings.port,
-                self._settings.keepalive_s,
-                clean_start=self._clean_start,
-                properties=properties,
-            )
-        except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
-            self.trouble, self.remedy = f"cannot be reached ({error})", ""
-            _log.warning("broker %s cannot be reached (%s); trying again", where, error)
+        if (failed := (yield Call(self._connect))) is not None:
+            self.trouble, self.remedy = f"cannot be reached ({failed})", ""
+            _log.warning("broker %s cannot be reached (%s); trying again", where, failed)
             return 0.0
-        self._client.loop_start()
+        self._network.begin(self._client)
         awaited, stood = None, None
-        while not self._stopping.is_set():
-            try:
-                event = self._inbox.get(timeout=None if stood is not None else CONNECT_S)
-            except queue.Empty:
-                self.trouble, self.remedy = f"does not answer within {CONNECT_S:g} s", ""
-                _log.warning("broker %s %s; trying again", where, self.trouble)
-                break
+        while not self._worker.closed:
+            event: Event | None = yield Next(None if stood is not None else CONNECT_S)
             match event:
+                case None if self._worker.closed:
+                    break
                 case None:
+                    self.trouble, self.remedy = f"does not answer within {CONNECT_S:g} s", ""
+                    _log.warning("broker %s %s; trying again", where, self.trouble)
                     break
                 case Connected(session_present):
                     _log.info("connected to broker %s%s", where, ", session resumed" if session_present else "")
@@ -315,6 +295,23 @@ class Link:
         self._hang_up()
         return 0.0 if stood is None else time.monotonic() - stood
 
+    def _connect(self) -> Exception | None:
+        """Open the connection, which may take seconds; what is in the way, or None."""
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 0 if self._clean_start else self._settings.session_expiry_s
+        properties.MaximumPacketSize = LARGEST_INCOMING
+        try:
+            self._client.connect(
+                self._settings.host,
+                self._settings.port,
+                self._settings.keepalive_s,
+                clean_start=self._clean_start,
+                properties=properties,
+            )
+        except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
+            return error
+        return None
+
     def _stand(self) -> float:
         """The subscriptions hold: from now on messages go out, and answers to them arrive. Returns when."""
         began = time.monotonic()
@@ -324,11 +321,9 @@ class Link:
         return began
 
     def _hang_up(self) -> None:
-        """End the connection and paho's thread; messages that already arrived still meet their handlers."""
+        """End the connection; messages that already arrived still meet their handlers."""
         self._client.disconnect()
-        self._client.loop_stop()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                event = self._inbox.get_nowait()
-                if isinstance(event, Arrived):
-                    self._subscriptions.dispatch(event.topic, event.payload)
+        self._network.end(self._client)
+        for event in self._worker.left():
+            if isinstance(event, Arrived):
+                self._subscriptions.dispatch(event.topic, event.payload)

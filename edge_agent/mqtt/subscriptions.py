@@ -56,7 +56,7 @@ class Subscriptions:
     def dispatch(self, topic: str, payload: bytes) -> None:
         """Hand a message to every handler whose filter matches."""
         with self._lock:
-            handlers = [h for f, (h, _) in self._handlers.items() if mqtt.topic_matches_sub(f, topic)]
+            handlers = [h for f, (h, _) in self._handlers.items() if f == topic or _matches(f, topic)]
         for handler in handlers:
             guarded(handler, topic, payload)
 
@@ -66,6 +66,11 @@ class Subscriptions:
         if number is not None:
             self._asked[number] = [topic for topic, _ in filters]
         return number
+
+
+def _matches(topic_filter: str, topic: str) -> bool:
+    """Whether a filter with a wildcard covers the topic; paho builds a tree for each question."""
+    return ("+" in topic_filter or "#" in topic_filter) and mqtt.topic_matches_sub(topic_filter, topic)
 
 
 def guarded(function: Callable[..., None], *arguments: str | bytes) -> None:

@@ -45,12 +45,13 @@ _RENEW: Final = {
 class _GivenFetcher(FetcherInterface):
     """Answers from the files that came with the question, and the timestamp from what was verified before."""
 
-    def __init__(self, given: Mapping[str, bytes], directory: Path) -> None:
-        self._given, self._directory = given, directory
+    def __init__(self, directory: Path) -> None:
+        self.given: Mapping[str, bytes] = {}
+        self._directory = directory
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         name = url.rpartition("/")[2]
-        data = self._given.get(name)
+        data = self.given.get(name)
         if data is None and name == "timestamp.json" and (kept := self._directory / name).is_file():
             data = read_file(kept, limits.METADATA_BYTES)
         if data is None:
@@ -69,6 +70,7 @@ class Trust:
             EdgewiseError: that root is not usable, or the disk does not take it.
         """
         self._directory, self._bootstrap = directory, root
+        self._fetcher = _GivenFetcher(directory)
         try:
             # Held until `close`: a child left over from an agent that was killed must not write an older file over a
             # newer one.
@@ -78,7 +80,9 @@ class Trust:
             try:
                 for kept in directory.rglob("*.json"):
                     check_file(kept, limits.METADATA_BYTES)  # TUF opens them by name, and reads whatever comes
-                self._root: Root = self._updater({})._trusted_set.root
+                updater = self._updater()
+                self._root: Root = updater._trusted_set.root
+                self._next: Updater | None = updater  # the first question's: the kept root is verified once
             except BaseException:
                 self.close()
                 raise
@@ -114,7 +118,8 @@ class Trust:
             TrustError: something does not verify, is older than what was seen, or has expired.
             EdgewiseError: something is not there.
         """
-        updater = self._updater(files)
+        self._fetcher.given = files
+        updater = self._next or self._updater()
         trusted = updater._trusted_set  # no public way to what was verified, nor to the time it is verified against
         try:
             updater._load_root()  # what `refresh` begins with, and finds done then: the time depends on it
@@ -138,6 +143,7 @@ class Trust:
         except OSError as error:
             raise _not_kept(error) from error
         finally:
+            self._next = None
             self._root = trusted.root  # new roots count even when what follows them does not
         self._keep()
         parts = (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets)
@@ -155,13 +161,12 @@ class Trust:
         result = self._root.get_verification_result(Timestamp.type, kept.signed_bytes, kept.signatures)
         return tuple(result.signed)
 
-    def _updater(self, files: Mapping[str, bytes]) -> Updater:
+    def _updater(self) -> Updater:
         limit = limits.METADATA_BYTES
         config = UpdaterConfig(
             root_max_length=limit, timestamp_max_length=limit, snapshot_max_length=limit, targets_max_length=limit
         )
-        fetcher = _GivenFetcher(files, self._directory)
-        return Updater(str(self._directory), _URL, fetcher=fetcher, config=config, bootstrap=self._bootstrap)
+        return Updater(str(self._directory), _URL, fetcher=self._fetcher, config=config, bootstrap=self._bootstrap)
 
     def _keep(self) -> None:
         """TUF renames without fsync; without it a power cut could undo what protects from older metadata."""

@@ -9,6 +9,7 @@ from edge_agent.update.machine import Phase, State
 from edge_contract.messages import ModelRef, Reported
 
 _PROGRESS: Final = 0.05  # of a download, from one report to the next
+_PROGRESS_S: Final = 1.0  # between two of them: of a file that comes in a moment nobody follows the parts
 _LONGEST_REASON: Final = 1024  # characters, as `messages.Text` has it
 
 
@@ -38,8 +39,12 @@ class UpdateReport:
         """
         last, target = self.last, state.target
         progress = {Phase.OFFERED: 0.0, Phase.DOWNLOADING: downloaded}.get(state.phase, 1.0)
-        if last is not None and last.state == state.phase and progress < min(last.progress + _PROGRESS, 1.0):
-            progress = last.progress  # too little for a message
+        if (
+            last is not None
+            and last.state == state.phase
+            and (progress < min(last.progress + _PROGRESS, 1.0) or abs(self._now() - last.time) < _PROGRESS_S)
+        ):
+            progress = last.progress  # too little for a message, or too soon
         reported = Reported(
             device=self._device,
             session=self._session,

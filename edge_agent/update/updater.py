@@ -1,4 +1,4 @@
-"""Model updates on the device: the thread that takes everything in order and keeps the state.
+"""Model updates on the device: takes everything in order, on a thread of its own (its `Worker`), and keeps the state.
 
 What the link, the verifier, the self-test, the commands and the clock bring becomes an event here (`runner` does the
 rest). Frames keep flowing: this thread meets the pipeline in `on_activate` alone.
@@ -6,9 +6,9 @@ rest). Frames keep flowing: this thread meets the pipeline in `on_activate` alon
 
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -17,9 +17,20 @@ from edge_agent.mqtt.link import Link
 from edge_agent.trust.clock import SignedTime, TrustedClock
 from edge_agent.trust.subscription import Subscription
 from edge_agent.trust.verifier import Answer, Sealed, UnansweredError, Verifier
+from edge_agent.turns import MakeWorker, Next, Pause, ThreadWorker, Turns
 from edge_agent.update.desired_tracker import Asked, DesiredTracker
 from edge_agent.update.events import Booted, Proven, Reconsidered, Refused, Retried, RollbackAsked, Stopped, Wanted
-from edge_agent.update.inbox import Chunk, Envelope, Inbox, Item, MetadataArrived, Tested, Timestamp, Verified
+from edge_agent.update.inbox import (
+    LONGEST,
+    Chunk,
+    Envelope,
+    Inbox,
+    Item,
+    MetadataArrived,
+    Tested,
+    Timestamp,
+    Verified,
+)
 from edge_agent.update.installation import UpdateSettings
 from edge_agent.update.machine import ON_TRIAL, SETTLED, Phase
 from edge_agent.update.patience import Patience
@@ -63,22 +74,22 @@ class ModelUpdates:
         monotonic: Callable[[], float] = time.monotonic,
         verifier: Verifier | None = None,
         start_test: StartTest | None = None,
+        worker: MakeWorker = ThreadWorker,
     ) -> None:
         """`store`: the open `state.db`, closed by its owner; `session`: its `next_session()`.
 
         `link`: the device's durable session, not started yet. `on_activate` is called for every model that is to run,
         the first of them in `start`, `on_shadow` for those that are to run beside it, and with None when none is any
         more; what they raise refuses the model. `report` gets this device's reported state whenever it changed;
-        publish it retained, and again (`reported`) on every connect. `verifier`, `start_test`: others than those of the
-        settings' commands, for the rehearsal of a fleet in one process.
+        publish it retained, and again (`reported`) on every connect. `verifier`, `start_test`, `worker`: others than
+        those of the settings' commands and a thread, for the rehearsal of a fleet in one process.
 
         Raises:
             EdgewiseError: the root metadata of the installation cannot be used.
         """
         self._settings, self._store, self._monotonic = settings, store, monotonic
-        self._inbox = Inbox()
-        self._failing = ""
-        self._thread: threading.Thread | None = None
+        self._inbox: Inbox = worker("updates", LONGEST)
+        self._failing, self._started = "", False
         self._verifier = verifier or Verifier(state_dir / "trust", settings.root, settings.verify_command)
         first, kept = self._verifier.first_keys, store.time()
         self._clock = TrustedClock(now, monotonic, SignedTime(kept.seconds, kept.signers or first))
@@ -110,7 +121,7 @@ class ModelUpdates:
             now=self._clock.now,
             waits_for=lambda state: patience.waits_for(state, self._clock.now()),
         )
-        self._time_kept = monotonic()
+        self._time_kept = self._ticked = monotonic()
         self._retry_at: float | None = None
         self._booted = False
         for scope in self._tracker.scopes:
@@ -125,8 +136,8 @@ class ModelUpdates:
             _log.error("the start cannot be written (%s): what proved itself runs; check the disk", error)
             self._failing = f"updates do not go on: the disk refused ({error})."
             self._runner.run_proven()
-        self._thread = threading.Thread(target=self._loop, name="updates", daemon=True)
-        self._thread.start()
+        self._inbox.start(self._turns)
+        self._started = True
 
     def stop(self, *, cleanly: bool = True) -> None:
         """End within seconds; what is under way goes on at the next start.
@@ -135,9 +146,8 @@ class ModelUpdates:
         """
         self._inbox.close()
         self._verifier.stop()
-        if self._thread is not None:
-            self._thread.join(10)
-        if cleanly and (self._thread is None or not self._thread.is_alive()):
+        self._inbox.join(10)
+        if cleanly and not self._inbox.alive:
             try:
                 self._runner.take(Stopped())
             except sqlite3.Error as error:  # the next start counts as one after a crash
@@ -148,7 +158,7 @@ class ModelUpdates:
     @property
     def trouble(self) -> str:
         """Why updates do not work any more; empty while they do."""
-        ended = self._thread is not None and not self._thread.is_alive() and not self._inbox.closed.is_set()
+        ended = self._started and not self._inbox.alive and not self._inbox.closed
         return "the thread of the updates ended: restart the agent." if ended else self._failing
 
     def active(self) -> ActiveModel | None:
@@ -203,9 +213,9 @@ class ModelUpdates:
         self._runner.take(Booted())
         self._runner.working = self._booted = True
 
-    def _loop(self) -> None:
+    def _turns(self) -> Turns:
         begun = False
-        while not self._inbox.closed.is_set():
+        while not self._inbox.closed:
             try:
                 if not begun:
                     if not self._booted:
@@ -213,23 +223,26 @@ class ModelUpdates:
                     begun = True
                     self._runner.resume()
                     self._follow_desired()
-                self._take(self._inbox.get(self._patience()))
-                self._tick()
+                self._take(item := (yield Next(self._patience())))
+                if not isinstance(item, Chunk) or self._monotonic() - self._ticked >= _TICK_S:
+                    self._tick()  # not after every chunk: they come by the dozen
                 self._failing = ""
             except sqlite3.Error as error:  # a full disk, or another program's lock: the thread outlives it
                 _log.error("the state of the update cannot be written (%s): nothing changed; check the disk", error)
-                self._begin_again(f"the disk refused ({error}).")
+                self._hold(f"the disk refused ({error}).")
                 begun = False
             except Exception as error:  # noqa: BLE001  # no thread, no memory, no process: all of that passes
                 _log.exception("an update step failed: nothing changed; trying again")
-                self._begin_again(f"an update step failed ({error}).")
+                self._hold(f"an update step failed ({error}).")
                 begun = False
+            if not begun:
+                yield Pause(_DISK_S)
 
-    def _begin_again(self, reason: str) -> None:
+    def _hold(self, reason: str) -> None:
+        """Stop what is under way, to begin with it again after a while."""
         self._failing = f"updates do not go on: {reason}"
         self._runner.abort()
         self._tracker.unanswered(reason)
-        self._inbox.closed.wait(_DISK_S)
 
     def _patience(self) -> float:
         if self._tracker.pending:
@@ -261,12 +274,12 @@ class ModelUpdates:
                 assert_never(item)
 
     def _tick(self) -> None:
-        now = self._monotonic()
+        now = self._ticked = self._monotonic()
         self._tracker.look_at_clock()
         if self._tracker.due and self._inbox.empty:  # messages come in bunches: take the bunch first
             asked = self._tracker.question(self._subscription)
             if asked is not None:
-                threading.Thread(target=self._verify, args=(asked,), name="verify", daemon=True).start()
+                self._inbox.aside(partial(self._verify, asked))
         self._work.tick()
         self._take_verdict()
         self._retry(now)

@@ -176,9 +176,9 @@ def test_a_thread_that_ended_is_named_by_the_health_check(
 ) -> None:
     """Each thread that serves the life of the process: nobody else would notice that it is gone."""
     loops = {
-        "link": (link.Link, "_run"),
+        "link": (link.Link, "_turns"),
         "delivery": (delivery.Delivery, "_run"),
-        "updates": (updater.ModelUpdates, "_loop"),
+        "updates": (updater.ModelUpdates, "_turns"),
         "commands": (receiver.Commands, "_run"),
         "preview": (ThreadingHTTPServer, "service_actions"),
     }

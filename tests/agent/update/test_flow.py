@@ -303,7 +303,7 @@ def test_a_board_that_starts_no_thread_for_a_while_goes_on_with_its_updates(
 
     def refusing(thread: threading.Thread) -> None:
         troubles.append(equipped.updates.trouble)
-        if thread.name in {"verify", "selftest"} and refused.count(thread.name) < 2:
+        if thread.name in {"updates-aside", "selftest"} and refused.count(thread.name) < 2:
             refused.append(thread.name)
             raise RuntimeError("can't start new thread")
         start(thread)
@@ -311,7 +311,7 @@ def test_a_board_that_starts_no_thread_for_a_while_goes_on_with_its_updates(
     monkeypatch.setattr(threading.Thread, "start", refusing)
     second = side.push(tiny(2))
     eventually(lambda: equipped.reported.active == second and equipped.reported.state == "committed", "it in the end")
-    assert refused.count("verify") == 2
+    assert refused.count("updates-aside") == 2
     assert any("can't start new thread" in each for each in troubles)
     eventually(lambda: equipped.updates.trouble == "", "no trouble any more")
 

@@ -1,14 +1,12 @@
-"""More connections than `select` can name: paho waits with it, and it knows no descriptor from 1,024 on.
+"""A `select` that knows every descriptor: paho waits with the real one, which knows none from 1,024 on.
 
-A device has one connection and never meets this. Here hundreds of them share a process, so paho is given a `select`
-that asks `poll`, which knows them all.
+A process that has more than that open, a bridge with many readers or a thousand simulated devices, would lose its
+connection to the broker at once, and every later one again.
 """
 
 import select
 from collections.abc import Sequence
 from typing import Final, Protocol
-
-from paho.mqtt import client as paho_client
 
 
 class _HasDescriptor(Protocol):
@@ -18,8 +16,8 @@ class _HasDescriptor(Protocol):
 _Waitable = int | _HasDescriptor
 
 
-class _SelectByPoll:
-    """What paho uses of the module `select`."""
+class SelectByPoll:
+    """What paho uses of the module `select`: give it to paho's client module in that one's place."""
 
     error: Final = select.error
 
@@ -43,11 +41,6 @@ class _SelectByPoll:
             [each for each in writing if ready.get(_descriptor(each), 0) & (select.POLLOUT | ended)],
             [],
         )
-
-
-def allow() -> None:
-    """Let paho, in this process, wait for any descriptor."""
-    setattr(paho_client, "select", _SelectByPoll)  # noqa: B010  # no typed way in
 
 
 def _descriptor(waitable: _Waitable) -> int:
