@@ -9,7 +9,7 @@ from typing import Final
 
 from edge_contract.errors import UsageError
 from edge_contract.visible import visible
-from edge_fleet.rollout.plan_words import duration, share
+from edge_fleet.rollout.plans.words import duration, share
 
 
 class Scene(enum.StrEnum):
