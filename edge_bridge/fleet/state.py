@@ -16,11 +16,12 @@ from typing import Final, NamedTuple, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.fleet import record
+from edge_bridge.fleet import announced, record
 from edge_bridge.fleet.histograms import merged, of_confidence, of_stage
 from edge_bridge.fleet.measured import measured
 from edge_bridge.fleet.record import OTHER, Device
 from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_contract.group_status import GroupStatus
 from edge_contract.messages import (
     STAGES,
     Availability,
@@ -30,6 +31,7 @@ from edge_contract.messages import (
     Reported,
     Telemetry,
 )
+from edge_contract.release_card import ReleaseCard
 
 EVERY_DEVICE: Final = "all"
 """The name in `metrics.per_device` that stands for every device."""
@@ -46,6 +48,8 @@ class Outcome(enum.Enum):
     REFUSED_DEVICE = "device-limit"
     REFUSED_SHAPE = "shape"
     """A histogram has not one count per bucket."""
+    REFUSED_GROUP = "group-limit"
+    REFUSED_CARD = "card-limit"
 
 
 class Sum(Struct, frozen=True):
@@ -82,6 +86,10 @@ class FleetState:
         self.lock = threading.Lock()
         self.devices: dict[str, Device] = {each.id: each for each in devices}
         self.sums: dict[Key, Sum] = dict(sums)
+        self.groups: dict[str, GroupStatus] = {}
+        """How each group stands, as the release side said last."""
+        self.cards: dict[str, ReleaseCard] = {}
+        """What each release is, by the model's digest."""
         self.passed: Counter[str] = Counter()
         """What passed a limit and was not kept, by what it is; `take_in` moves it into a metric."""
         self.restless: list[str] = []
@@ -143,6 +151,32 @@ class FleetState:
             self._left[device_id] = record.left(known)
             if len(self._left) > self._limits.devices:
                 del self._left[next(iter(self._left))]
+
+    def take_group(self, name: str, status: GroupStatus | None) -> Outcome:
+        """How the group of this name stands; None: it is no more."""
+        with self.lock:
+            if status is None:
+                self.groups.pop(name, None)
+            elif name not in self.groups and len(self.groups) >= announced.GROUPS:
+                return Outcome.REFUSED_GROUP
+            else:
+                self.groups[name] = status
+        return Outcome.APPLIED
+
+    def take_card(self, digest: str, card: ReleaseCard | None) -> Outcome:
+        """What the release with this digest is; None: the broker holds nothing of it any more."""
+        with self.lock:
+            if card is None:
+                self.cards.pop(digest, None)
+                return Outcome.APPLIED
+            if digest not in self.cards and len(self.cards) >= announced.CARDS:
+                needed = announced.named(self.devices.values(), self.groups.values())
+                oldest = announced.to_make_room(self.cards, needed)
+                if oldest is None:
+                    return Outcome.REFUSED_CARD
+                del self.cards[oldest]
+            self.cards[digest] = card
+        return Outcome.APPLIED
 
     def take_changes(self) -> Changes:
         """What changed since the last call; the caller stores all of it together, or returns it by `put_back`."""

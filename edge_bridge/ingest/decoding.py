@@ -1,14 +1,16 @@
 """From the bytes of one arrival to a message of the contract, or to the reason why it is refused. Pure."""
 
 import logging
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from edge_bridge.fleet.state import DeviceMessage
 from edge_contract import limits, topics
 from edge_contract.errors import MessageError
-from edge_contract.messages import Availability, Count, Info, Key, Prediction, Reported, Telemetry, decode
+from edge_contract.group_status import GroupStatus
+from edge_contract.messages import Availability, Count, Info, Key, Message, Prediction, Reported, Telemetry, decode
+from edge_contract.release_card import ReleaseCard
 
 KINDS: Final[dict[str, type[DeviceMessage]]] = {
     "availability": Availability,
@@ -20,12 +22,17 @@ KINDS: Final[dict[str, type[DeviceMessage]]] = {
 """What the bridge reads, by the topic's leaf."""
 RETAINED: Final = (Availability, Info, Reported)
 """What the broker holds, and what an empty message clears there."""
-FILTERS: Final = tuple(
-    topics.all_devices(leaf) for leaf in ("availability", "info", "reported", "telemetry", "prediction")
+FILTERS: Final = (
+    *(topics.all_devices(leaf) for leaf in ("availability", "info", "reported", "telemetry", "prediction")),
+    f"{topics.PREFIX}/group/+/status",
+    f"{topics.PREFIX}/release/+",
 )
 """What the bridge subscribes to."""
 
-Refusal = Literal["topic", "empty", "size", "malformed", "order", "device-mismatch", "device-limit", "shape"]
+Refusal = Literal[
+    "topic", "empty", "size", "malformed", "order", "device-mismatch", "device-limit", "shape",
+    "name-mismatch", "group-limit", "card-limit",
+]  # fmt: skip
 """Label values of a metric."""
 
 _log = logging.getLogger(__name__)
@@ -39,6 +46,9 @@ class Place(NamedTuple):
     """The oldest message that the device still held."""
 
 
+T = TypeVar("T", bound=Message)
+
+
 class _Keyed(msgspec.Struct):
     session: Count
     sequence: Count
@@ -47,13 +57,9 @@ class _Keyed(msgspec.Struct):
 
 def read(device: str, kind: type[DeviceMessage], payload: bytes) -> DeviceMessage | Refusal:
     """The message that a device sent on the topic of this kind."""
-    if len(payload) > limits.MESSAGE_BYTES:
-        return "size"
-    try:
-        message: DeviceMessage = decode(payload, kind)
-    except MessageError as error:
-        _log.debug("%s: %s", device, error)
-        return "malformed"
+    message: DeviceMessage | Literal["size", "malformed"] = _read(device, payload, kind)
+    if isinstance(message, str):
+        return message
     if getattr(message, "device", device) != device:
         return "device-mismatch"
     if isinstance(message, Prediction) and "\0" in message.label:  # PostgreSQL's text cannot hold it
@@ -61,6 +67,18 @@ def read(device: str, kind: type[DeviceMessage], payload: bytes) -> DeviceMessag
     if isinstance(message, Prediction | Telemetry) and not _ordered(message.sequence, message.oldest):
         return "order"
     return message
+
+
+def read_group(group: str, payload: bytes) -> GroupStatus | Refusal:
+    """How the group that the topic names stands."""
+    found = _read(group, payload, GroupStatus)
+    return "name-mismatch" if isinstance(found, GroupStatus) and found.group != group else found
+
+
+def read_card(digest: str, payload: bytes) -> ReleaseCard | Refusal:
+    """What the release is whose digest the topic names."""
+    found = _read(digest, payload, ReleaseCard)
+    return "name-mismatch" if isinstance(found, ReleaseCard) and found.manifest.digest != digest else found
 
 
 def place_of(message: Telemetry | Prediction) -> Place:
@@ -79,6 +97,16 @@ def place_in(payload: bytes) -> Place | None:
     # An `oldest` that cannot be says nothing of what was before: then only this one message is passed over.
     oldest = keyed.oldest if _ordered(keyed.sequence, keyed.oldest) else (0, 0)
     return Place((keyed.session, keyed.sequence), oldest)
+
+
+def _read(name: str, payload: bytes, kind: type[T]) -> T | Literal["size", "malformed"]:
+    if len(payload) > limits.MESSAGE_BYTES:
+        return "size"
+    try:
+        return decode(payload, kind)
+    except MessageError as error:
+        _log.debug("%s: %s", name, error)
+        return "malformed"
 
 
 def _ordered(sequence: int, oldest: Key) -> bool:

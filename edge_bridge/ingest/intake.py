@@ -91,11 +91,19 @@ class Intake:
         refused: Counter[str] = Counter()
         for topic, payload in arrivals:
             parsed = self._parse(topic)
-            if not isinstance(parsed, topics.DeviceTopic) or parsed.leaf not in KINDS:
-                refused["topic"] += 1
-                continue
-            refusal = self._one(parsed.device, KINDS[parsed.leaf], payload, now)
-            kinds[parsed.leaf] += 1
+            refusal: Refusal | None
+            match parsed:
+                case topics.DeviceTopic() if parsed.leaf in KINDS:
+                    kind: str = parsed.leaf
+                    refusal = self._one(parsed.device, KINDS[parsed.leaf], payload, now)
+                case topics.GroupStatusTopic():
+                    kind, refusal = "group-status", self._group(parsed.group, payload)
+                case topics.ReleaseCardTopic():
+                    kind, refusal = "release-card", self._card(parsed.sha256, payload)
+                case _:
+                    refused["topic"] += 1
+                    continue
+            kinds[kind] += 1
             if refusal is not None:
                 refused[refusal] += 1
         for kind, count in kinds.items():
@@ -134,6 +142,18 @@ class Intake:
         if isinstance(message, Prediction | Telemetry):
             self._commits.arrived(device, decoding.place_of(message))
         return "shape" if outcome is Outcome.REFUSED_SHAPE else None
+
+    def _group(self, group: str, payload: bytes) -> Refusal | None:
+        status = decoding.read_group(group, payload) if payload else None
+        if isinstance(status, str):
+            return status
+        return "group-limit" if self._fleet.take_group(group, status) is Outcome.REFUSED_GROUP else None
+
+    def _card(self, digest: str, payload: bytes) -> Refusal | None:
+        card = decoding.read_card(digest, payload) if payload else None
+        if isinstance(card, str):
+            return card
+        return "card-limit" if self._fleet.take_card(digest, card) is Outcome.REFUSED_CARD else None
 
     def _pass_over(self, device: str, payload: bytes) -> None:
         """Acknowledge a refused message if its key can be read, else its device would repeat it for ever."""
