@@ -14,7 +14,7 @@ from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.decoding import Place
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LogSettings
-from edge_bridge.storage.store import Batch, LoggedPrediction, Store, StoreError
+from edge_bridge.storage.store import DELETE_ROWS, Batch, LoggedPrediction, Store, StoreError
 from edge_contract import topics
 from edge_contract.messages import Ack, encode
 
@@ -25,7 +25,7 @@ RETRY_S: Final = 1.0
 PROBE_S: Final = 5.0
 """An idle bridge writes something small this often, so that readiness is a fact and not a memory."""
 RETENTION_S: Final = 60.0
-"""Between two retention steps."""
+"""Between two retention steps that found little to delete."""
 
 _log = logging.getLogger(__name__)
 
@@ -115,9 +115,12 @@ class Commits:
                 self._store.touch(now)
                 self._succeeded()
             if self.writable and steady >= self._forget_at:
-                self._forget_at = steady + RETENTION_S
-                before = now - self._settings.retention_days * 86400
-                self._metrics.forgotten.inc(self._store.forget(before, self._settings.retention_rows))
+                kept = self._settings
+                most = kept.retention_mb * 1_000_000 if kept.retention_mb is not None else None
+                gone = self._store.forget(now - kept.retention_days * 86400, kept.retention_rows, most)
+                self._metrics.forgotten.inc(gone)
+                # A full step was not the last: more may come in than one a minute deletes.
+                self._forget_at = steady + (RETENTION_S if gone < DELETE_ROWS else PROBE_S)
         except StoreError as error:
             self._failed(error)
 

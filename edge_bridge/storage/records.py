@@ -12,7 +12,7 @@ from edge_bridge.fleet.histograms import of_confidence, of_stage
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
 from edge_contract.errors import UsageError
-from edge_contract.messages import STAGES, Histogram, Prediction
+from edge_contract.messages import STAGES, Histogram, Prediction, Seconds
 from edge_contract.topics import checked_id
 
 T = TypeVar("T")
@@ -70,6 +70,14 @@ def prediction(fields: dict[str, object], probabilities: object, box: object) ->
         return msgspec.convert(fields | lists, Prediction)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedError(str(error)) from error
+
+
+def received(value: object) -> float:
+    """When a logged prediction was received, seconds since 1970."""
+    try:
+        return msgspec.convert(value, Seconds)
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"when it was received: {error}") from error
 
 
 def _check_stages(stages: dict[str, Histogram]) -> None:

@@ -10,36 +10,36 @@ SQL is here alone. Calls block; the intake's thread makes them, never the event 
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.engine import Connection
 
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
-from edge_bridge.storage import records
+from edge_bridge.storage import records, size
+from edge_bridge.storage.engine import Database, StoreError
 from edge_bridge.storage.records import DamagedError
-from edge_bridge.storage.tables import SCHEMA, damaged, devices, marks, metadata, predictions, schema, sums
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_bridge.storage.tables import (
+    SCHEMA,
+    damaged,
+    devices,
+    make_indexes,
+    marks,
+    metadata,
+    predictions,
+    schema,
+    sums,
+)
 from edge_contract.messages import Prediction
-from edge_contract.public_url import public_url, without_secrets
 
-LOCK_S: Final = 10
-"""Seconds a statement waits for a lock of another process: a backup, a shell."""
+__all__ = ["DELETE_ROWS", "Batch", "LoggedPrediction", "Remembered", "Store", "StoreError", "logged"]
+
 DELETE_ROWS: Final = 20_000
 """Rows one retention step deletes, so that a step never holds the writer for long."""
-
-_DAMAGED_FILE: Final = ("malformed", "not a database")
-"""What SQLite says of a file whose pages are damaged."""
-
-
-class StoreError(EdgewiseError):
-    """The database could not be written or read; the text names the database, without its password."""
 
 
 class LoggedPrediction(NamedTuple):
@@ -77,20 +77,10 @@ class Store:
         Raises:
             UsageError: the driver for this database is not installed.
         """
-        self._url = make_url(url)
-        if self._url.drivername == "postgresql":
-            self._url = self._url.set(drivername="postgresql+psycopg")
-        self.name = public_url(url)
-        try:
-            self._engine = _engine(self._url)
-        except (ModuleNotFoundError, NoSuchModuleError) as error:
-            raise UsageError(
-                f"{self.name} needs a driver that is not installed ({error})",
-                remedy="run: pip install 'psycopg[binary]'",
-            ) from error
-        insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        self._database = Database(url)
+        self.name, self._engine = self._database.name, self._database.engine
+        insert: Any = sqlite.insert if self._database.is_sqlite else postgresql.insert
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
-        self._file = _file(self._url)
         self._opened: tuple[int, int] | None = None
         self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, damaged, schema)}
 
@@ -103,6 +93,7 @@ class Store:
         self._opened = None
         with self._transaction() as connection:
             metadata.create_all(connection)
+            make_indexes(connection)
             newest = connection.execute(sa.select(sa.func.max(schema.c.version))).scalar()
             if newest is not None and newest > SCHEMA:
                 problem = f"{self.name} was written by a newer bridge (schema {newest})"
@@ -182,17 +173,23 @@ class Store:
         found = []
         for row in rows:
             with contextlib.suppress(DamagedError):
-                found.append(_logged(row))
+                found.append(logged(row))
         return found
 
-    def forget(self, before: float, keep_rows: int) -> int:
-        """Delete at most `DELETE_ROWS` predictions received before `before` or past the newest `keep_rows`.
+    def forget(self, before: float, keep_rows: int, keep_bytes: int | None = None) -> int:
+        """Delete at most `DELETE_ROWS` predictions: received before `before`, or past the newest that may be kept.
+
+        `keep_bytes` bounds what predictions and their indexes take (`size`). The database uses the room again; it does
+        not give it back to the disk.
 
         Raises:
             StoreError: nothing was deleted.
         """
         with self._transaction() as connection:
-            excess = connection.execute(sa.select(sa.func.count()).select_from(predictions)).scalar_one() - keep_rows
+            count = connection.execute(sa.select(sa.func.count()).select_from(predictions)).scalar_one()
+            if keep_bytes is not None and count:
+                keep_rows = min(keep_rows, int(keep_bytes / size.bytes_per_row(connection, count)))
+            excess = count - keep_rows
             oldest = sa.select(predictions.c.received).order_by(predictions.c.received)
             if excess > 0:
                 cut = connection.execute(oldest.offset(min(excess, DELETE_ROWS) - 1).limit(1)).scalar_one()
@@ -203,7 +200,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        self._database.close()
 
     @contextlib.contextmanager
     def _aside(
@@ -226,7 +223,7 @@ class Store:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = self._file.stat() if self._file is not None else None
+            found = self._database.file.stat() if self._database.file is not None else None
         except OSError:
             found = None
         return None if found is None else (found.st_dev, found.st_ino)
@@ -244,42 +241,11 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        try:
+        with self._database.errors_named():
             self._check_file()
             with self._engine.begin() as connection:
                 yield connection
             self._check_file()  # else what was written is in a file without a name, and gone with this process
-        except SQLAlchemyError as error:
-            cause = str(error.orig).strip() if isinstance(error, DBAPIError) else str(error)
-            cause = without_secrets(cause, [self._url.render_as_string(hide_password=False)])
-            whole = not any(text in cause for text in _DAMAGED_FILE)
-            remedy = "make it reachable and writable" if whole else "restore it from a backup, or move it away"
-            raise StoreError(f"database {self.name}: {cause}", remedy=remedy) from error
-
-
-def _file(url: sa.URL) -> Path | None:
-    """The file of a SQLite database that is one."""
-    named = url.get_backend_name() == "sqlite" and url.database not in {None, "", ":memory:"}
-    return Path(str(url.database)).absolute() if named and not str(url.database).startswith("file:") else None
-
-
-def _engine(url: sa.URL) -> Engine:
-    if url.get_backend_name() == "postgresql":
-        # Durable by default: synchronous_commit is on unless it is turned off for the whole server.
-        options = f"-c lock_timeout={LOCK_S * 1000} -c statement_timeout={LOCK_S * 6000}"
-        return sa.create_engine(
-            url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": LOCK_S}, pool_size=2
-        )
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_S, "check_same_thread": False})
-
-    def prepare(connection: Any, _record: object) -> None:
-        connection.text_factory = lambda text: text.decode("utf-8", "replace")  # one damaged text fails no other row
-        # FULL: with NORMAL a power cut may take back a commit that was already acknowledged to a device.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    sa.event.listen(engine, "connect", prepare)
-    return engine
 
 
 def _upsert(insert: Any, table: sa.Table) -> Any:
@@ -310,7 +276,12 @@ def _row(logged: LoggedPrediction) -> dict[str, Any]:
     }
 
 
-def _logged(row: Any) -> LoggedPrediction:
+def logged(row: Any) -> LoggedPrediction:
+    """A row of the table `predictions`.
+
+    Raises:
+        DamagedError: it is not what a bridge writes.
+    """
     fields: dict[str, object] = {
         "device": row.device,
         "site": row.site,
@@ -324,7 +295,8 @@ def _logged(row: Any) -> LoggedPrediction:
         "model": {"name": row.model, "release": row.release, "digest": row.digest},
         "latency": row.latency,
     }
-    return LoggedPrediction(records.prediction(fields, row.probabilities, row.box), row.received)
+    message = records.prediction(fields, row.probabilities, row.box)
+    return LoggedPrediction(message, records.received(row.received))
 
 
 def _as_it_is(column: sa.Column[Any]) -> Any:

@@ -58,9 +58,20 @@ damaged = sa.Table(  # older bridges do not look for it
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("found", sa.Double, nullable=False, comment="when it was put aside, seconds since 1970"),
 )
+predictions_device_time = sa.Index("predictions_device_time", predictions.c.device, predictions.c.time)
+"""What one camera answered between two times. An older bridge does not know of it, and the database keeps it."""
 schema = sa.Table(
     "edgewise_schema",
     metadata,
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("written", sa.Double, nullable=False, comment="when this bridge last proved it can write"),
 )
+
+
+def make_indexes(connection: sa.Connection) -> None:
+    """Make the index that a database of an earlier bridge lacks; minutes where it holds tens of millions of rows."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    predictions_device_time.create(connection, checkfirst=True)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout TO DEFAULT")
