@@ -61,8 +61,9 @@ class LogSettings:
     retention_days: Annotated[float, Meta(gt=0, le=36500)] = 30.0
     retention_rows: Annotated[int, Meta(ge=1000, le=10**12)] = 5_000_000
     """The oldest go first; about 400 bytes each on SQLite."""
-    retention_mb: Annotated[int, Meta(ge=1, le=10**9)] | None = None
-    """Megabytes that predictions and their indexes may take. Room of those deleted is used again, not given back."""
+    retention_mb: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    """Megabytes that predictions and their indexes may take, 0 for any. The database uses the room of those deleted
+    again, and gives none back to the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

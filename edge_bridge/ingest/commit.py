@@ -116,7 +116,7 @@ class Commits:
                 self._succeeded()
             if self.writable and steady >= self._forget_at:
                 kept = self._settings
-                most = kept.retention_mb * 1_000_000 if kept.retention_mb is not None else None
+                most = kept.retention_mb * 1_000_000 or None
                 gone = self._store.forget(now - kept.retention_days * 86400, kept.retention_rows, most)
                 self._metrics.forgotten.inc(gone)
                 # A full step was not the last: more may come in than one a minute deletes.

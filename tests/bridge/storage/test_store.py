@@ -220,3 +220,59 @@ def test_every_column_that_is_not_a_number_is_bounded_on_the_wire() -> None:
     lengths = {each.name: each.type.length for each in predictions.columns if isinstance(each.type, sa.String)}
     bounded = {name: length for name, length in lengths.items() if length is not None}
     assert bounded == {"device": 64, "site": 64, "label": 64, "model": 64, "digest": 64}
+
+
+@pytest.mark.parametrize("label", ["sad", "x" * 64])
+def test_retention_by_size_keeps_what_fits_and_the_room_is_used_again(database: str, label: str) -> None:
+    store, rows, kept = _opened(database), 6000, 2000
+
+    def fill(first: int) -> None:
+        made = [prediction("cam", (5, first + n), label=label, time=float(first + n)) for n in range(rows)]
+        store.write(Batch([LoggedPrediction(each, each.time) for each in made], {}, {"cam": Device(id="cam")}, {}))
+
+    fill(1)
+    whole = _taken(store)
+    bound = whole * kept // rows
+    gone = store.forget(before=0.0, keep_rows=10**9, keep_bytes=bound)
+    assert rows - gone == pytest.approx(kept, rel=0.15)  # as measured, beside what the database says it takes
+    again = store.forget(before=0.0, keep_rows=10**9, keep_bytes=bound)
+    assert again <= 0.05 * rows  # what was deleted is not counted for what is left
+    for turn in range(1, 4):
+        _settle(store)
+        fill(1 + turn * rows)
+        store.forget(before=0.0, keep_rows=10**9, keep_bytes=bound)
+    assert _taken(store) <= 1.6 * whole  # a bound of a third and one filling: not four fillings
+    store.close()
+
+
+def _taken(store: Store) -> int:
+    """Bytes that the log takes, by the database itself."""
+    with store._engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            pages, size = (
+                connection.exec_driver_sql(f"PRAGMA {each}").scalar_one() for each in ("page_count", "page_size")
+            )
+            return int(pages * size)
+        return int(connection.exec_driver_sql("SELECT pg_total_relation_size('predictions')").scalar_one())
+
+
+def _settle(store: Store) -> None:
+    """What autovacuum does in time."""
+    if store._engine.dialect.name == "postgresql":
+        with store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM predictions")
+
+
+def test_a_database_of_an_earlier_bridge_gets_the_index_and_an_earlier_bridge_still_opens_it(database: str) -> None:
+    store = _opened(database)
+    store.write(_batch(1))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX predictions_device_time")
+    store.open(2.0)
+    with store._engine.begin() as connection:
+        names = {each["name"] for each in sa.inspect(connection).get_indexes("predictions")}
+        assert connection.execute(sa.select(sa.func.max(schema.c.version))).scalar() == 1  # what that one accepts
+    assert names == {"predictions_received", "predictions_device_time"}
+    store.write(_batch(2))
+    assert len(store.recent(10)) == 2
+    store.close()
