@@ -17,7 +17,9 @@ from edge_bridge.ingest.commit import Clock, Commits
 from edge_bridge.ingest.decoding import FILTERS
 from edge_bridge.ingest.intake import RECENT, Intake
 from edge_bridge.link import Arrival, Link
+from edge_bridge.metrics.expiry import Expiring
 from edge_bridge.metrics.own import BridgeMetrics
+from edge_bridge.metrics.page import Page
 from edge_bridge.settings import BridgeSettings
 from edge_bridge.storage.store import Store
 from edge_bridge.web import app
@@ -49,6 +51,7 @@ class Bridge:
         self.fleet = FleetState(settings.limits, settings.metrics, remembered.devices, remembered.sums.items())
         self.history = History(settings.metrics.silent_after_s)
         self.metrics = BridgeMetrics(CollectorRegistry())
+        self.expiring = Expiring(settings.metrics.expiring, clock.steady)
         self.link = Link(settings.broker, FILTERS, self._deliver)
         self.commits = Commits(
             self.fleet,
@@ -91,7 +94,7 @@ class Bridge:
             writable=lambda: self.commits.writable,
         )
         silent_after = self.settings.metrics.silent_after_s
-        made = app.make_app(self.fleet, self.metrics, health, unix, silent_after)
+        made = app.make_app(Page(self.fleet, self.metrics, self.expiring, silent_after), health, unix)
         source = page.Source(
             fleet=self.fleet,
             history=self.history,

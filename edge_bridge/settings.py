@@ -72,6 +72,8 @@ class MetricSettings:
 
     per_device: tuple[Id, ...] = ()
     """Devices whose latency histograms are shown one by one: 120 series each. `all` names every device."""
+    expiring: Annotated[tuple[Path, ...], Meta(max_length=64)] = ()
+    """PEM files of certificates and revocation lists on this machine, whose ends are shown by their names."""
     silent_after_s: Annotated[float, Meta(ge=10, le=86400)] = 180.0
     """An online device that has sent nothing for so long is not up."""
 

@@ -14,6 +14,8 @@ from edge_contract.messages import Seconds
 HOUR_S: Final = 3600.0
 MODELS: Final = 4
 """Models that a device may name again for nothing, and that its record counts by: one that was dropped is paid for."""
+OTHER: Final = "other"
+"""The label of what passed a limit."""
 _ROUNDING_S: Final = 1e-3
 
 

@@ -9,13 +9,14 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from edge_bridge.fleet import clock_skew, shadow, tracks
 from edge_bridge.fleet.histograms import merged
-from edge_bridge.fleet.label_budget import MODELS, with_models
-from edge_bridge.fleet.record import OTHER, Device, at, ended, is_over, key_of, received, short
+from edge_bridge.fleet.label_budget import MODELS, OTHER, LabelBudget, with_models
+from edge_bridge.fleet.record import Device, at, ended, is_over, key_of, received, short
 from edge_bridge.fleet.totals import added_by_name
 from edge_bridge.fleet.window import Difference, Window, difference, window_of
 from edge_bridge.settings import LimitSettings
-from edge_contract.messages import STAGES, Histogram, Telemetry
+from edge_contract.messages import STAGES, Histogram, ModelRef, Telemetry
 from edge_contract.metrics import DeviceGauge
 
 _GAUGES: Final = frozenset(DeviceGauge)
@@ -32,6 +33,8 @@ class Measured(NamedTuple):
     """Where the window was cut, or `other`."""
     model: str
     """Its model (short name), or `other`."""
+    tracked: str
+    """The model of the tracks it gained, in the same way; empty without any."""
     passed: dict[str, int]
     """Names that were too many, by what they were."""
 
@@ -51,11 +54,8 @@ def measured(
     superseded = message.session < device.session  # of an earlier run, delivered late by the spool
     device = _with_window(received(device, message.session, now), window_of(message))
     gained = difference(previous, message)
-    labels = device.labels
-    if message.model is not None:
-        labels = with_models(labels, (key_of(message.model),), now, limits.label_changes) or labels
-    known = message.model is None or key_of(message.model) in labels.models
-    model = short(message.model) if known else OTHER
+    labels, model = _label(device.labels, message.model, now, limits)
+    known = model != OTHER
     here = at(device, message.site, limits.sites)
     counters, many_counters = added_by_name(device.counters, gained.counters, limits.counters)
     emotions, many_emotions = added_by_name(device.emotions.get(model, {}), gained.emotions, limits.emotions, OTHER)
@@ -68,7 +68,17 @@ def measured(
         labels=labels,
         restless=device.restless if known else now,
     )
-    many_gauges = 0
+    many_gauges, tracked = 0, ""
+    if gained.tracks is not None:
+        labels, tracked = _label(labels, gained.tracks.model, now, limits)
+        total, many = tracks.with_gain(device.tracks.get(tracked, tracks.Tracks()), gained.tracks, limits.emotions)
+        device = replace(device, tracks=_last(device.tracks, tracked, total), labels=labels)
+        many_emotions += many
+    if gained.shadow is not None and message.shadow is not None:
+        labels, champion = _label(labels, message.shadow.champion, now, limits)
+        labels, challenger = _label(labels, message.shadow.challenger, now, limits)
+        pair = replace(gained.shadow, champion=champion, challenger=challenger)
+        device = replace(device, shadow=shadow.with_gain(device.shadow, pair), labels=labels)
     if histograms:
         device = replace(device, stages=_stages_by_model(device.stages, model, gained.stages))
     if not superseded:
@@ -81,6 +91,7 @@ def measured(
             gauges=gauges,
             readings=readings,
             latency=whole.counts if whole is not None else (),
+            clock=clock_skew.observed(device.clock, message, now),
         )
     passed = {
         "counters": many_counters,
@@ -89,7 +100,15 @@ def measured(
         "sites": int(here.site != message.site),
         "labels": int(not known),
     }
-    return Measured(device, gained, here.site, model, passed)
+    return Measured(device, gained, here.site, model, tracked, passed)
+
+
+def _label(labels: LabelBudget, model: ModelRef | None, now: float, limits: LimitSettings) -> tuple[LabelBudget, str]:
+    """The budget after this model was named, and the model as a label: `other` where there was no room for it."""
+    if model is None:
+        return labels, short(None)
+    paid = with_models(labels, (key_of(model),), now, limits.label_changes)
+    return (paid, short(model)) if paid is not None else (labels, OTHER)
 
 
 def _with_window(device: Device, window: Window) -> Device:

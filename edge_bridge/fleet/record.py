@@ -16,7 +16,10 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.fleet.label_budget import HOUR_S, LabelBudget, spent, with_models
+from edge_bridge.fleet import clock_skew
+from edge_bridge.fleet.label_budget import HOUR_S, OTHER, LabelBudget, spent, with_models
+from edge_bridge.fleet.shadow import Pair
+from edge_bridge.fleet.tracks import Tracks
 from edge_bridge.fleet.window import Window
 from edge_bridge.settings import LimitSettings
 from edge_contract import shared_id
@@ -34,8 +37,6 @@ from edge_contract.messages import (
 
 SESSIONS: Final = 16
 """Superseded sessions a record remembers, the highest, to know an old message from a wiped device."""
-OTHER: Final = "other"
-"""The label of what passed a limit."""
 
 Presence = Literal["online", "offline", "stopped", "unknown"]
 
@@ -78,6 +79,17 @@ class Device(Struct, frozen=True, kw_only=True):
     """Names of gauges it sent that are not in the table, up to its limit."""
     latency: tuple[Count, ...] = ()
     """Frames of the newest window by bucket of `STAGE_BOUNDS`, stage `whole`."""
+    tracks: dict[str, Tracks] = {}
+    """Face tracks by model (short name); the model used last stands last."""
+    shadow: tuple[Pair, ...] = ()
+    """What was compared by pair of models (short names), the newest last."""
+    clock: tuple[Reading, ...] = ()
+    """Its clock less the bridge's at the last arrivals; see `clock_skew`."""
+
+    @property
+    def clock_skew(self) -> float | None:
+        """Seconds that its clock is ahead of the bridge's; None where it cannot be told."""
+        return clock_skew.skew(self.clock)
 
     @property
     def active(self) -> ModelRef | None:
@@ -116,6 +128,7 @@ def left(device: Device) -> Device:
         counters=dict.fromkeys(device.counters, 0),
         emotions={model: dict.fromkeys(counts, 0) for model, counts in device.emotions.items()},
         readings=device.readings,
+        tracks={model: Tracks(dict.fromkeys(counts.answers, 0)) for model, counts in device.tracks.items()},
     )
 
 

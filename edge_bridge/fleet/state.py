@@ -10,16 +10,17 @@ counted. That is what keeps a rate over them straight.
 import enum
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.fleet import announced, record
+from edge_bridge.fleet import announced, record, tracks
 from edge_bridge.fleet.histograms import merged, of_confidence, of_stage
+from edge_bridge.fleet.label_budget import OTHER
 from edge_bridge.fleet.measured import measured
-from edge_bridge.fleet.record import OTHER, Device
+from edge_bridge.fleet.record import Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.group_status import GroupStatus
 from edge_contract.messages import (
@@ -57,6 +58,8 @@ class Sum(Struct, frozen=True):
 
     stages: dict[str, Histogram] = {}
     confidence: Histogram | None = None
+    tracks: dict[str, Histogram] = {}
+    """Confidence of face tracks, by label."""
 
 
 class Key(NamedTuple):
@@ -86,6 +89,8 @@ class FleetState:
         self.lock = threading.Lock()
         self.devices: dict[str, Device] = {each.id: each for each in devices}
         self.sums: dict[Key, Sum] = dict(sums)
+        self.newest: dict[Key, tuple[Prediction, float]] = {}
+        """The newest prediction of each site and model that has a sum, and when it came."""
         self.groups: dict[str, GroupStatus] = {}
         """How each group stands, as the release side said last."""
         self.cards: dict[str, ReleaseCard] = {}
@@ -119,6 +124,9 @@ class FleetState:
                     known.site,
                 )
                 self._keep(changed, stored=stored)
+                key = Key(message.site, record.short(message.model))
+                if key in self.sums:
+                    self.newest[key] = (message, now)
                 return Outcome.APPLIED
             case Telemetry():
                 return self._measure(known, message, now)
@@ -218,27 +226,40 @@ class FleetState:
         changed, difference = record.caught_up(window.device, now, self._limits), window.gained
         self._note_restless(known, changed, now)
         self.passed.update(window.passed)
-        key = Key(window.site, window.model)
-        if key not in self.sums and key != (OTHER, OTHER):
-            if len(self.sums) >= self._limits.series_groups or changed.groups >= self._limits.groups_per_device:
-                key = Key(OTHER, OTHER)
-                self.passed["groups"] += 1
-            else:
-                changed = replace(changed, groups=changed.groups + 1)
+        changed, key = self._sum_of(changed, Key(window.site, window.model))
         before = self.sums.get(key, Sum())
         stages = dict(before.stages)
         for stage, gain in difference.stages.items():
             if stage in STAGES:
                 stages[stage] = merged(stages.get(stage), gain)
-        total = Sum(stages, merged(before.confidence, difference.confidence))
+        totals = {key: replace(before, stages=stages, confidence=merged(before.confidence, difference.confidence))}
+        if difference.tracks is not None:
+            changed, key = self._sum_of(changed, Key(window.site, window.tracked), totals)
+            before = totals.get(key) or self.sums.get(key, Sum())
+            confidence = tracks.confidence_with(before.tracks, difference.tracks, self._limits.emotions)
+            totals[key] = replace(before, tracks=confidence)
         with self.lock:
             self.devices[changed.id] = changed
-            self.sums[key] = total
+            self.sums.update(totals)
         self._changed_devices.add(changed.id)
-        self._changed_sums.add(key)
+        self._changed_sums |= totals.keys()
         return Outcome.APPLIED
+
+    def _sum_of(self, device: Device, key: Key, besides: Mapping[Key, Sum] = {}) -> tuple[Device, Key]:
+        """The sum to which something of this site and model is added, (other, other) where there is no room for it."""
+        if key in self.sums or key in besides or key == (OTHER, OTHER):
+            return device, key
+        if (
+            len(self.sums) + len(besides) >= self._limits.series_groups
+            or device.groups >= self._limits.groups_per_device
+        ):
+            self.passed["groups"] += 1
+            return device, Key(OTHER, OTHER)
+        return replace(device, groups=device.groups + 1), key
 
 
 def _fits(message: Telemetry) -> bool:
     """Whether every histogram has one count per bound and one more."""
-    return of_confidence(message.confidence) and all(map(of_stage, message.stages.values()))
+    answers = message.tracks.answers.values() if message.tracks is not None else ()
+    confidence = all(map(of_confidence, (message.confidence, *answers)))
+    return confidence and all(map(of_stage, message.stages.values()))

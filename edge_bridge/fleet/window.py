@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from edge_bridge.fleet import histograms
-from edge_contract.messages import Count, Histogram, Seconds, Telemetry
+from edge_bridge.fleet import histograms, shadow, tracks
+from edge_bridge.fleet.shadow import Pair
+from edge_bridge.fleet.tracks import TrackGain
+from edge_contract.messages import Count, Histogram, Seconds, Telemetry, TrackCounts
 
 
 class Window(Struct, frozen=True):
@@ -19,6 +21,9 @@ class Window(Struct, frozen=True):
     emotions: dict[str, Count]
     stages: dict[str, Histogram]
     confidence: Histogram
+    tracks: TrackCounts | None = None
+    shadow: Pair | None = None
+    """Of the two models by their digests."""
 
 
 class Difference(NamedTuple):
@@ -28,6 +33,8 @@ class Difference(NamedTuple):
     emotions: dict[str, int]
     stages: dict[str, Histogram]
     confidence: Histogram
+    tracks: TrackGain | None = None
+    shadow: Pair | None = None
 
 
 def window_of(message: Telemetry) -> Window:
@@ -40,18 +47,24 @@ def window_of(message: Telemetry) -> Window:
         emotions=message.emotions,
         stages=message.stages,
         confidence=message.confidence,
+        tracks=message.tracks,
+        shadow=shadow.pair_of(message.shadow),
     )
 
 
 def difference(previous: Window | None, message: Telemetry) -> Difference:
     """What happened since `previous`; without one, all that the message counts."""
+    compared = shadow.pair_of(message.shadow)
     if previous is None:
-        return Difference(message.counters, message.emotions, message.stages, message.confidence)
+        ended = tracks.gained(None, message.tracks)
+        return Difference(message.counters, message.emotions, message.stages, message.confidence, ended, compared)
     return Difference(
         _grown(previous.counters, message.counters),
         _grown(previous.emotions, message.emotions),
         {stage: histograms.growth(previous.stages.get(stage), now) for stage, now in message.stages.items()},
         histograms.growth(previous.confidence, message.confidence),
+        tracks.gained(previous.tracks, message.tracks),
+        shadow.gained(previous.shadow, compared),
     )
 
 

@@ -1,74 +1,91 @@
-"""The fleet in Prometheus' text format 0.0.4, written directly: a client library takes ten times longer.
+"""The devices of the fleet, and sums over them, as samples.
 
-Devices count and the bridge only carries, so these series are not the bridge's own counters. Label values come from
-the wire and are escaped; metric names never do. A device that is not up keeps `edgewise_up 0` and its last-seen
-time; its other series end, so that Prometheus marks them stale and no panel shows a frozen value.
+Devices count and the bridge only carries, so these series are not the bridge's own counters. A device that is not up
+keeps `edgewise_up 0` and its last-seen time; its other series end, so that Prometheus marks them stale and no panel
+shows a frozen value.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal
 
 from edge_bridge.fleet import record
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
-from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram
+from edge_bridge.metrics.text import Bounds, Example, Family, Text, escape
+from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Prediction
 from edge_contract.metrics import DeviceCounter, DeviceGauge
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class _Family(NamedTuple):
-    name: str
-    help: str
-
-
-_OTHER_COUNTERS: Final = _Family(
+_OTHER_COUNTERS: Final = Family(
     "edgewise_device_events_total", "Errors by kind, and what else a device counts that has no metric of its own."
 )
-_OTHER_GAUGES: Final = _Family("edgewise_device_reading", "What a device measures that has no metric of its own.")
-_UP: Final = _Family("edgewise_up", "1 while a device is connected and sent something lately.")
-_SEEN: Final = _Family("edgewise_last_seen_timestamp_seconds", "When the bridge last received something of a device.")
-_SHARED: Final = _Family(
+_OTHER_GAUGES: Final = Family("edgewise_device_reading", "What a device measures that has no metric of its own.")
+_UP: Final = Family("edgewise_up", "1 while a device is connected and sent something lately.")
+_SEEN: Final = Family("edgewise_last_seen_timestamp_seconds", "When the bridge last received something of a device.")
+_SHARED: Final = Family(
     "edgewise_device_id_shared", "1 where two devices connect with this id in turn: give each its own device.id."
 )
-_INFO: Final = _Family("edgewise_device_info", "Inventory of a device.")
-_MODEL: Final = _Family("edgewise_device_model_info", "The model a device runs.")
-_STATE: Final = _Family("edgewise_device_update_info", "How far the model that a device is to run has come.")
-_PROGRESS: Final = _Family(
+_INFO: Final = Family("edgewise_device_info", "Inventory of a device.")
+_MODEL: Final = Family("edgewise_device_model_info", "The model a device runs.")
+_STATE: Final = Family("edgewise_device_update_info", "How far the model that a device is to run has come.")
+_PROGRESS: Final = Family(
     "edgewise_device_update_progress_ratio", "Share of the bytes of the desired model that a device holds."
 )
-_EMOTIONS: Final = _Family("edgewise_classified_faces_total", "Faces classified, by the model's answer.")
-_STAGE: Final = _Family("edgewise_stage_duration_seconds", "Time per frame by stage, over the devices of a site.")
-_DEVICE_STAGE: Final = _Family("edgewise_device_stage_duration_seconds", "Time per frame by stage, device by device.")
-_CONFIDENCE: Final = _Family(
+_EMOTIONS: Final = Family("edgewise_classified_faces_total", "Faces classified, by the model's answer.")
+_STAGE: Final = Family("edgewise_stage_duration_seconds", "Time per frame by stage, over the devices of a site.")
+_DEVICE_STAGE: Final = Family("edgewise_device_stage_duration_seconds", "Time per frame by stage, device by device.")
+_CONFIDENCE: Final = Family(
     "edgewise_confidence_ratio", "Probability of the winning label, over the devices of a site."
 )
 
-_STAGE_LE: Final = (*(f'le="{bound}"' for bound in STAGE_BOUNDS), 'le="+Inf"')
-_CONFIDENCE_LE: Final = (*(f'le="{bound}"' for bound in CONFIDENCE_BOUNDS), 'le="+Inf"')
+_TRACKS: Final = Family("edgewise_tracks_total", "Face tracks, each counted once, by the model's answer.")
+_SURE: Final = Family(
+    "edgewise_tracks_sure_total", "Face tracks whose confidence was at least what the release's reference says."
+)
+_TRACK_CONFIDENCE: Final = Family(
+    "edgewise_track_confidence_ratio",
+    "Confidence of a face track's answer, by that answer, over the devices of a site.",
+)
+_SHADOW: Final = (
+    (Family("edgewise_shadow_looks_total", "Looks at which the release in shadow answered too."), "looks"),
+    (Family("edgewise_shadow_agreed_total", "Looks at which both models named the same label."), "agreed"),
+    (Family("edgewise_shadow_failures_total", "Looks at which the release in shadow gave no answer."), "failures"),
+    (Family("edgewise_shadow_skipped_total", "Looks left out because the board had no time for them."), "skipped"),
+)
+_SKEW: Final = Family(
+    "edgewise_clock_skew_seconds", "A device's clock less the bridge's, where messages come at once and it can be told."
+)
+
+_STAGES: Final = Bounds.of(STAGE_BOUNDS)
+_SHARES: Final = Bounds.of(CONFIDENCE_BOUNDS)
 
 
-def escape(value: str) -> str:
-    """A label value as the text format wants it."""
-    if "\\" in value or '"' in value or "\n" in value:
-        return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-    return value
+def write(
+    devices: Sequence[Device],
+    sums: Mapping[Key, Sum],
+    now: float,
+    silent_after: float,
+    *,
+    newest: Mapping[Key, tuple[Prediction, float]] | None = None,
+    openmetrics: bool = False,
+) -> str:
+    """The fleet's whole exposition at unix time `now`; `silent_after` as in the settings.
 
-
-def write(devices: Sequence[Device], sums: Mapping[Key, Sum], now: float, silent_after: float) -> str:
-    """The fleet's whole exposition at unix time `now`; `silent_after` as in the settings."""
+    `newest`: the newest prediction of each site and model and when it came, which OpenMetrics shows as examples.
+    """
     labelled = [(each, f'site="{escape(each.site)}",device="{each.id}"') for each in sorted(devices, key=_id)]
     present = [(each, labels) for each, labels in labelled if record.up(each, now, silent_after)]
     present_ids = {each.id for each, _ in present}
-    out: list[str] = []
-    _simple(out, _UP, "gauge", ((labels, int(each.id in present_ids)) for each, labels in labelled))
-    _simple(out, _SEEN, "gauge", ((labels, each.last_seen) for each, labels in labelled if each.last_seen))
+    out = Text(openmetrics=openmetrics)
+    out.family(_UP, "gauge", ((labels, int(each.id in present_ids)) for each, labels in labelled))
+    out.family(_SEEN, "gauge", ((labels, each.last_seen) for each, labels in labelled if each.last_seen))
     shared = ((labels, 1) for each, labels in labelled if record.is_shared(each, now))
-    _simple(out, _SHARED, "gauge", shared)
-    _simple(out, _INFO, "gauge", ((f"{labels},{_inventory(each)}", 1) for each, labels in present if each.info))
-    _simple(out, _MODEL, "gauge", ((f"{labels},{_model(each)}", 1) for each, labels in present if each.active))
-    _simple(out, _STATE, "gauge", ((f"{labels},{_update(each)}", 1) for each, labels in present if each.reported))
-    _simple(out, _PROGRESS, "gauge", ((labels, each.reported.progress) for each, labels in present if each.reported))
+    out.family(_SHARED, "gauge", shared)
+    out.family(_INFO, "gauge", ((f"{labels},{_inventory(each)}", 1) for each, labels in present if each.info))
+    out.family(_MODEL, "gauge", ((f"{labels},{_model(each)}", 1) for each, labels in present if each.active))
+    out.family(_STATE, "gauge", ((f"{labels},{_update(each)}", 1) for each, labels in present if each.reported))
+    out.family(_PROGRESS, "gauge", ((labels, each.reported.progress) for each, labels in present if each.reported))
+    skews = ((labels, each.clock_skew) for each, labels in present)
+    out.family(_SKEW, "gauge", ((labels, round(skew, 3)) for labels, skew in skews if skew is not None))
     counters, gauges = (
         [(each.counters, labels) for each, labels in present],
         [(each.gauges, labels) for each, labels in present],
@@ -76,9 +93,11 @@ def write(devices: Sequence[Device], sums: Mapping[Key, Sum], now: float, silent
     _named(out, DeviceCounter, _OTHER_COUNTERS, "counter", "event", counters)
     _named(out, DeviceGauge, _OTHER_GAUGES, "gauge", "reading", gauges)
     _emotions(out, present)
+    _tracks(out, present)
+    _shadow(out, present)
     _device_stages(out, present)
-    _sums(out, sums)
-    return "".join(out)
+    _sums(out, sums, newest or {})
+    return str(out)
 
 
 def _id(device: Device) -> str:
@@ -103,22 +122,11 @@ def _update(device: Device) -> str:
     return f'state="{reported.state}",target="{record.short(reported.target)}"'
 
 
-def _head(out: list[str], family: _Family, kind: str) -> None:
-    out.append(f"# HELP {family.name} {family.help}\n# TYPE {family.name} {kind}\n")
-
-
-def _simple(out: list[str], family: _Family, kind: str, samples: Iterable[tuple[str, float]]) -> None:
-    lines = [f"{family.name}{{{labels}}} {value}\n" for labels, value in samples]
-    if lines:
-        _head(out, family, kind)
-        out += lines
-
-
 def _named(
-    out: list[str],
+    out: Text,
     known: Iterable[DeviceCounter] | Iterable[DeviceGauge],
-    other: _Family,
-    kind: str,
+    other: Family,
+    kind: Literal["counter", "gauge"],
     label: str,
     devices: Sequence[tuple[Mapping[str, float], str]],
 ) -> None:
@@ -129,56 +137,87 @@ def _named(
     named = {metric for metric in known if metric.series}
     for metric in known:
         if metric in named:
-            family = _Family(metric.series, metric.help)
-            _simple(out, family, kind, ((labels, values[metric]) for values, labels in devices if metric in values))
+            family = Family(metric.series, metric.help)
+            out.family(family, kind, ((labels, values[metric]) for values, labels in devices if metric in values))
     rest = (
         (f'{labels},{label}="{escape(name)}"', value)
         for values, labels in devices
         for name, value in values.items()
         if name not in named
     )
-    _simple(out, other, kind, rest)
+    out.family(other, kind, rest)
 
 
-def _emotions(out: list[str], present: Sequence[tuple[Device, str]]) -> None:
+def _emotions(out: Text, present: Sequence[tuple[Device, str]]) -> None:
     name = _EMOTIONS.name
-    _head(out, _EMOTIONS, "counter")
+    out.head(_EMOTIONS, "counter")
     for each, labels in present:
         for model, counts in each.emotions.items():
             prefix = f'{name}{{{labels},model="{escape(model)}",emotion="'
-            out += [f'{prefix}{escape(emotion)}"}} {count}\n' for emotion, count in counts.items()]
+            out.lines += [f'{prefix}{escape(emotion)}"}} {count}\n' for emotion, count in counts.items()]
 
 
-def _device_stages(out: list[str], present: Sequence[tuple[Device, str]]) -> None:
+def _tracks(out: Text, present: Sequence[tuple[Device, str]]) -> None:
+    tracked = [
+        (f'{labels},model="{escape(model)}"', tracks)
+        for each, labels in present
+        for model, tracks in each.tracks.items()
+    ]
+    answers = (
+        (f'{labels},label="{escape(label)}"', count)
+        for labels, tracks in tracked
+        for label, count in tracks.answers.items()
+    )
+    out.family(_TRACKS, "counter", answers)
+    out.family(_SURE, "counter", ((labels, tracks.sure) for labels, tracks in tracked))
+
+
+def _shadow(out: Text, present: Sequence[tuple[Device, str]]) -> None:
+    pairs = [
+        (f'{labels},champion="{escape(pair.champion)}",challenger="{escape(pair.challenger)}"', pair)
+        for each, labels in present
+        for pair in each.shadow
+    ]
+    for family, name in _SHADOW:
+        out.family(family, "counter", ((labels, getattr(pair, name)) for labels, pair in pairs))
+
+
+def _device_stages(out: Text, present: Sequence[tuple[Device, str]]) -> None:
     shown = [(each, labels) for each, labels in present if each.stages]
     if not shown:
         return
-    _head(out, _DEVICE_STAGE, "histogram")
+    out.head(_DEVICE_STAGE, "histogram")
     for each, labels in shown:
         for model, stages in each.stages.items():
             for stage, histogram in stages.items():
                 text = f'{labels},model="{escape(model)}",stage="{escape(stage)}"'
-                _histogram(out, _DEVICE_STAGE.name, text, histogram, _STAGE_LE)
+                out.histogram(_DEVICE_STAGE.name, text, histogram, _STAGES)
 
 
-def _sums(out: list[str], sums: Mapping[Key, Sum]) -> None:
-    ordered = sorted(sums.items())
-    _head(out, _STAGE, "histogram")
-    for (site, model), total in ordered:
+def _sums(out: Text, sums: Mapping[Key, Sum], newest: Mapping[Key, tuple[Prediction, float]]) -> None:
+    ordered = [
+        (key, f'site="{escape(key.site)}",model="{escape(key.model)}"', total, newest.get(key))
+        for key, total in sorted(sums.items())
+    ]
+    out.head(_STAGE, "histogram")
+    for _, labels, total, seen in ordered:
         for stage, histogram in total.stages.items():
-            text = f'site="{escape(site)}",model="{escape(model)}",stage="{stage}"'
-            _histogram(out, _STAGE.name, text, histogram, _STAGE_LE)
-    _head(out, _CONFIDENCE, "histogram")
-    for (site, model), total in ordered:
+            # A prediction says how long it took from the frame to the answer, and no stage of that.
+            example = _example(seen, seen[0].latency) if seen is not None and stage == "whole" else None
+            out.histogram(_STAGE.name, f'{labels},stage="{stage}"', histogram, _STAGES, example)
+    out.head(_CONFIDENCE, "histogram")
+    for _, labels, total, seen in ordered:
         if total.confidence is not None:
-            text = f'site="{escape(site)}",model="{escape(model)}"'
-            _histogram(out, _CONFIDENCE.name, text, total.confidence, _CONFIDENCE_LE)
+            example = _example(seen, seen[0].confidence) if seen is not None else None
+            out.histogram(_CONFIDENCE.name, labels, total.confidence, _SHARES, example)
+    tracked = [(labels, total, seen) for _, labels, total, seen in ordered if total.tracks]
+    if tracked:
+        out.head(_TRACK_CONFIDENCE, "histogram")
+    for labels, total, seen in tracked:
+        for label, histogram in total.tracks.items():
+            example = _example(seen, seen[0].confidence) if seen is not None and seen[0].label == label else None
+            out.histogram(_TRACK_CONFIDENCE.name, f'{labels},label="{escape(label)}"', histogram, _SHARES, example)
 
 
-def _histogram(out: list[str], name: str, labels: str, histogram: Histogram, bounds: Sequence[str]) -> None:
-    total = 0
-    prefix = f"{name}_bucket{{{labels},"
-    for bound, count in zip(bounds, histogram.counts, strict=True):
-        total += count
-        out.append(f"{prefix}{bound}}} {total}\n")
-    out.append(f"{name}_sum{{{labels}}} {histogram.sum}\n{name}_count{{{labels}}} {total}\n")
+def _example(seen: tuple[Prediction, float], value: float) -> Example:
+    return Example(seen[0].model.digest, value, seen[1])

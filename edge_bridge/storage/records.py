@@ -33,7 +33,11 @@ def device(name: object, record: object) -> Device:
         raise DamagedError(f"it is of {found.id}")
     for stages in (*found.stages.values(), *(each.stages for each in found.windows)):
         _check_stages(stages)
-    if not all(of_confidence(each.confidence) for each in found.windows):
+    confidence = [each.confidence for each in found.windows]
+    confidence += [
+        answer for each in found.windows if each.tracks is not None for answer in each.tracks.answers.values()
+    ]
+    if not all(map(of_confidence, confidence)):
         raise DamagedError("a histogram of confidence has not one count per bucket")
     return found
 
@@ -58,7 +62,8 @@ def total(record: object) -> Sum:
     _check_stages(found.stages)
     if not found.stages.keys() <= set(STAGES):
         raise DamagedError("it counts a stage that there is not")
-    if found.confidence is not None and not of_confidence(found.confidence):
+    confidence = [*found.tracks.values(), *((found.confidence,) if found.confidence is not None else ())]
+    if not all(map(of_confidence, confidence)):
         raise DamagedError("its histogram of confidence has not one count per bucket")
     return found
 

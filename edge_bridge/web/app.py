@@ -9,11 +9,8 @@ from typing import NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import generate_latest
 
-from edge_bridge.fleet.state import FleetState
-from edge_bridge.metrics import exposition
-from edge_bridge.metrics.own import BridgeMetrics
+from edge_bridge.metrics.page import Page
 
 
 class Health(NamedTuple):
@@ -25,20 +22,15 @@ class Health(NamedTuple):
     writable: Callable[[], bool]
 
 
-def make_app(
-    fleet: FleetState, metrics: BridgeMetrics, health: Health, clock: Callable[[], float], silent_after: float
-) -> FastAPI:
+def make_app(page: Page, health: Health, clock: Callable[[], float]) -> FastAPI:
     """The application without its dashboard. `clock` gives seconds since 1970."""
     app = FastAPI(title="Edgewise bridge", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/metrics")
-    def read_metrics() -> Response:
-        metrics.connected.set(health.connected())
-        with metrics.scrape.time():
-            with fleet.lock:
-                devices, sums = list(fleet.devices.values()), dict(fleet.sums)
-            text = exposition.write(devices, sums, clock(), silent_after)
-        return Response(text.encode() + generate_latest(metrics.registry), media_type=exposition.CONTENT_TYPE)
+    def read_metrics(request: Request) -> Response:
+        page.own.connected.set(health.connected())
+        text, content_type = page.render(request.headers.get("accept", ""), clock())
+        return Response(text, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     @app.get("/-/healthy")
     async def healthy() -> Response:

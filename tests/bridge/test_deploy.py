@@ -19,7 +19,7 @@ from edge_simulator.broker import free_port
 from tests.bridge.certificates import Authority
 from tests.bridge.conftest import Standing
 from tests.bridge.process import REPOSITORY, BridgeProcess
-from tests.bridge.publisher import Publisher, prediction, telemetry
+from tests.bridge.publisher import MODEL, Publisher, prediction, telemetry
 
 DEPLOY = REPOSITORY / "deploy"
 _INSTALLED = "/etc/mosquitto/edgewise"
@@ -150,9 +150,11 @@ def test_prometheus_scrapes_the_bridge_with_the_sample_configuration(standing: S
     (tmp_path / "prometheus.yml").write_text(text.replace("timeout: 8s", "timeout: 1s"))
     port = free_port()
     arguments = [f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"]
+    arguments += ["--enable-feature=exemplar-storage"]
     with Publisher(standing.broker.port, "cam-scraped", 1000) as device, (tmp_path / "log").open("wb") as log:
         device.say_hello()
         device.send(telemetry("cam-scraped", (1000, 1), 150, site="scraped"), "telemetry")
+        device.send(prediction("cam-scraped", (1000, 2), oldest=(1000, 1), site="scraped"), "prediction")
         server = subprocess.Popen(
             ["prometheus", *arguments, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=subprocess.STDOUT
         )
@@ -163,6 +165,12 @@ def test_prometheus_scrapes_the_bridge_with_the_sample_configuration(standing: S
             whole = "edgewise_stage_duration_seconds_bucket{site='scraped',stage='whole'}"
             ((_, p50),) = _asked(port, f"histogram_quantile(0.5, sum by (le) ({whole}))")
             assert float(p50) == pytest.approx(0.004)
+            confidence = urllib.request.quote("edgewise_confidence_ratio_bucket{site='scraped'}")
+            url = f"http://127.0.0.1:{port}/api/v1/query_exemplars?query={confidence}&start=0&end={time.time() + 60}"
+            with urllib.request.urlopen(url, timeout=5) as response:
+                (found,) = json.load(response)["data"]
+            assert found["exemplars"][0]["labels"] == {"digest": MODEL.digest}
+            assert float(found["exemplars"][0]["value"]) == 0.93
         finally:
             server.terminate()
             server.wait(20)
