@@ -55,11 +55,12 @@ CONFIDENCE_BOUNDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Upper bounds of the confidence buckets; one more bucket counts up to 1."""
 
 
-class Message(Struct, frozen=True, kw_only=True):
+# `gc=False` throughout: what is frozen and comes from JSON has no circles, and a bridge holds a million of these.
+class Message(Struct, frozen=True, kw_only=True, gc=False):
     """What every message has in common."""
 
 
-class ModelRef(Struct, frozen=True, kw_only=True):
+class ModelRef(Struct, frozen=True, kw_only=True, gc=False):
     """Which release: the digest is that of the model's file, and the release's manifest says what its answers mean."""
 
     name: Id
@@ -114,14 +115,14 @@ class Reported(Message, frozen=True, kw_only=True):
     time: Seconds
 
 
-class Histogram(Struct, frozen=True, kw_only=True):
+class Histogram(Struct, frozen=True, kw_only=True, gc=False):
     """Counts since the session began, one per bucket (not summed up), and the sum of all observed values."""
 
     counts: Annotated[tuple[Count, ...], Meta(max_length=64)]
     sum: Amount
 
 
-class ShadowCounts(Struct, frozen=True, kw_only=True):
+class ShadowCounts(Struct, frozen=True, kw_only=True, gc=False):
     """Two models on the same crops of faces: counts since the session began, or since this pair was first compared.
 
     Looks at one face are spaced by the wave's terms. There is no field an image would fit in.
@@ -159,7 +160,7 @@ class ShadowCounts(Struct, frozen=True, kw_only=True):
     """Of these, by the same label, looks at which the challenger named another one."""
 
 
-class TrackCounts(Struct, frozen=True, kw_only=True):
+class TrackCounts(Struct, frozen=True, kw_only=True, gc=False):
     """Face tracks, each counted once, when it is over or has lasted: what a person was called, not what each frame was.
 
     Counts since the session began, or since this model took over. Frames of one face are so alike that a test over

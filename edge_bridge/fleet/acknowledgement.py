@@ -23,7 +23,7 @@ AHEAD: Final = 4096
 """Messages remembered past a gap for one device; what comes further ahead is stored but has to be repeated."""
 
 
-class Progress(Struct, frozen=True):
+class Progress(Struct, frozen=True, gc=False):
     """Up to and including `mark`, all that a device sent is stored or will never come."""
 
     mark: Key = (0, 0)

@@ -1,5 +1,8 @@
 """Histograms of a device, as arithmetic: what one gained, two added up, and the quantile of one."""
 
+from collections.abc import Mapping, Sequence
+from operator import sub
+
 from edge_bridge.fleet.totals import added_each, added_sum
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram
 
@@ -14,12 +17,32 @@ def of_confidence(histogram: Histogram) -> bool:
     return len(histogram.counts) == len(CONFIDENCE_BOUNDS) + 1
 
 
+def growths(before: Mapping[str, Histogram], now: Mapping[str, Histogram]) -> dict[str, Histogram]:
+    """What each of several cumulative histograms gained, without those that gained nothing."""
+    found = {}
+    for name, each in now.items():
+        old = before.get(name)
+        if old is None or old.counts != each.counts:
+            found[name] = growth(old, each)
+    return found
+
+
 def growth(before: Histogram | None, now: Histogram) -> Histogram:
     """What a cumulative histogram gained; one that fell in any bucket was reset, so all it shows is gain."""
     if before is None or len(before.counts) != len(now.counts):
         return now
-    counts = tuple(map(int.__sub__, now.counts, before.counts))
-    return now if min(counts, default=0) < 0 else Histogram(counts=counts, sum=max(0.0, now.sum - before.sum))
+    counts, observed = tuple(map(sub, now.counts, before.counts)), now.sum - before.sum
+    return now if min(counts, default=0) < 0 else Histogram(counts=counts, sum=observed if observed > 0.0 else 0.0)
+
+
+def merged_all(left: Histogram | None, gains: Sequence[Histogram]) -> Histogram:
+    """A total with several gains of the same bounds, which cost less together."""
+    if len(gains) == 1:
+        return merged(left, gains[0])
+    together = Histogram(
+        counts=tuple(map(sum, zip(*(each.counts for each in gains), strict=True))), sum=sum(each.sum for each in gains)
+    )
+    return merged(left or Histogram(counts=(0,) * len(together.counts), sum=0.0), together)
 
 
 def merged(left: Histogram | None, right: Histogram) -> Histogram:

@@ -19,7 +19,7 @@ OTHER: Final = "other"
 _ROUNDING_S: Final = 1e-3
 
 
-class LabelBudget(Struct, frozen=True):
+class LabelBudget(Struct, frozen=True, gc=False):
     """What one device has used; a new one has used nothing."""
 
     full_at: Seconds = 0.0

@@ -5,8 +5,9 @@ over restarts, over lost windows, over windows of an earlier run that the spool 
 """
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from edge_bridge.fleet import clock_skew, shadow, tracks
@@ -14,7 +15,7 @@ from edge_bridge.fleet.histograms import merged
 from edge_bridge.fleet.label_budget import MODELS, OTHER, LabelBudget, with_models
 from edge_bridge.fleet.record import Device, at, ended, is_over, key_of, received, short
 from edge_bridge.fleet.totals import added_by_name
-from edge_bridge.fleet.window import Difference, Window, difference, window_of
+from edge_bridge.fleet.window import Difference, Window, difference, held, window_of
 from edge_bridge.settings import LimitSettings
 from edge_contract.messages import STAGES, Histogram, ModelRef, Telemetry
 from edge_contract.metrics import DeviceGauge
@@ -46,61 +47,63 @@ def measured(
 
     `histograms` keeps latency by stage for this device.
     """
-    previous = next((each for each in device.windows if each.session == message.session), None)
+    windows = device.windows
+    previous = next((each for each in windows if each.session == message.session), None)
     if previous is not None and message.sequence <= previous.sequence:
         return None
     if previous is None and is_over(device, message.session):
         return None  # its baseline is gone, and counting it again would bend a rate
     superseded = message.session < device.session  # of an earlier run, delivered late by the spool
-    device = _with_window(received(device, message.session, now), window_of(message))
+    device = received(device, message.session, now)
+    device, kept = _kept(device, windows, window_of(message))
     gained = difference(previous, message)
+    passed: dict[str, int] = {}
     labels, model = _label(device.labels, message.model, now, limits)
     known = model != OTHER
     here = at(device, message.site, limits.sites)
-    counters, many_counters = added_by_name(device.counters, gained.counters, limits.counters)
-    emotions, many_emotions = added_by_name(device.emotions.get(model, {}), gained.emotions, limits.emotions, OTHER)
+    counters, passed["counters"] = added_by_name(device.counters, gained.counters, limits.counters)
+    emotions, passed["emotions"] = added_by_name(
+        device.emotions.get(model, {}), gained.emotions, limits.emotions, OTHER
+    )
+    changed: dict[str, Any] = {}
+    tracked = ""
+    if gained.tracks is not None:
+        labels, tracked = _label(labels, gained.tracks.model, now, limits)
+        total, many = tracks.with_gain(device.tracks.get(tracked, tracks.Tracks()), gained.tracks, limits.emotions)
+        changed["tracks"] = _last(device.tracks, tracked, total)
+        passed["emotions"] += many
+    if gained.shadow is not None and message.shadow is not None:
+        labels, champion = _label(labels, message.shadow.champion, now, limits)
+        labels, challenger = _label(labels, message.shadow.challenger, now, limits)
+        pair = replace(gained.shadow, champion=champion, challenger=challenger)
+        changed["shadow"] = shadow.with_gain(device.shadow, pair)
+    if histograms:
+        changed["stages"] = _stages_by_model(device.stages, model, gained.stages)
+    if not superseded:
+        whole = gained.stages.get("whole")
+        gauges, readings = _shown(device.readings, message.gauges, limits.counters)
+        passed["gauges"] = len(message.gauges) - len(gauges)
+        changed |= {
+            "model": message.model if known else device.model,
+            "gauges": gauges,
+            "readings": readings,
+            "latency": whole.counts if whole is not None else (),
+            "clock": clock_skew.observed(device.clock, message, now),
+        }
     device = replace(
         device,
+        held=kept,
         site=device.site if superseded and device.site else here.site,
         sites=here.sites,
         counters=counters,
         emotions=_last(device.emotions, model, emotions),
         labels=labels,
         restless=device.restless if known else now,
+        **changed,
     )
-    many_gauges, tracked = 0, ""
-    if gained.tracks is not None:
-        labels, tracked = _label(labels, gained.tracks.model, now, limits)
-        total, many = tracks.with_gain(device.tracks.get(tracked, tracks.Tracks()), gained.tracks, limits.emotions)
-        device = replace(device, tracks=_last(device.tracks, tracked, total), labels=labels)
-        many_emotions += many
-    if gained.shadow is not None and message.shadow is not None:
-        labels, champion = _label(labels, message.shadow.champion, now, limits)
-        labels, challenger = _label(labels, message.shadow.challenger, now, limits)
-        pair = replace(gained.shadow, champion=champion, challenger=challenger)
-        device = replace(device, shadow=shadow.with_gain(device.shadow, pair), labels=labels)
-    if histograms:
-        device = replace(device, stages=_stages_by_model(device.stages, model, gained.stages))
-    if not superseded:
-        whole = gained.stages.get("whole")
-        gauges, readings = _shown(device.readings, message.gauges, limits.counters)
-        many_gauges = len(message.gauges) - len(gauges)
-        device = replace(
-            device,
-            model=message.model if known else device.model,
-            gauges=gauges,
-            readings=readings,
-            latency=whole.counts if whole is not None else (),
-            clock=clock_skew.observed(device.clock, message, now),
-        )
-    passed = {
-        "counters": many_counters,
-        "emotions": many_emotions,
-        "gauges": many_gauges,
-        "sites": int(here.site != message.site),
-        "labels": int(not known),
-    }
-    return Measured(device, gained, here.site, model, tracked, passed)
+    passed["sites"] = int(here.site != message.site)
+    passed["labels"] = int(not known)
+    return Measured(device, gained, here.site, model, tracked, {what: many for what, many in passed.items() if many})
 
 
 def _label(labels: LabelBudget, model: ModelRef | None, now: float, limits: LimitSettings) -> tuple[LabelBudget, str]:
@@ -111,17 +114,19 @@ def _label(labels: LabelBudget, model: ModelRef | None, now: float, limits: Limi
     return (paid, short(model)) if paid is not None else (labels, OTHER)
 
 
-def _with_window(device: Device, window: Window) -> Device:
-    """The device with the window that the next of its session is compared with.
+def _kept(device: Device, windows: tuple[Window, ...], window: Window) -> tuple[Device, tuple[Raw, ...]]:
+    """The windows with which the next of their sessions are compared.
 
     Two are kept, always that of the session which is on. The session whose window has to go is over: without it, its
     next window would be counted from nothing.
     """
-    windows = (window, *(each for each in device.windows if each.session != window.session))
-    first, *others = sorted(windows, key=lambda each: each.session != device.session)
+    others = [each for each in windows if each.session != window.session]
+    if not others:
+        return device, (held(window),)
+    first, *others = sorted((window, *others), key=lambda each: each.session != device.session)
     for each in others[1:]:
         device = ended(device, each.session)
-    return replace(device, windows=(first, *others[:1]))
+    return device, (held(first), *map(held, others[:1]))
 
 
 def _shown(

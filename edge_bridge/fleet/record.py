@@ -13,10 +13,10 @@ acknowledged (`acknowledgement`).
 
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
-from edge_bridge.fleet import clock_skew
+from edge_bridge.fleet import clock_skew, window
 from edge_bridge.fleet.label_budget import HOUR_S, OTHER, LabelBudget, spent, with_models
 from edge_bridge.fleet.shadow import Pair
 from edge_bridge.fleet.tracks import Tracks
@@ -41,7 +41,7 @@ SESSIONS: Final = 16
 Presence = Literal["online", "offline", "stopped", "unknown"]
 
 
-class Device(Struct, frozen=True, kw_only=True):
+class Device(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of one device; a bridge that restarts goes on from here."""
 
     id: Id
@@ -67,8 +67,8 @@ class Device(Struct, frozen=True, kw_only=True):
     """When it last changed its labels too often. 0 for never."""
     model: ModelRef | None = None
     """Of the newest window."""
-    windows: tuple[Window, ...] = ()
-    """The newest window of its session, and of the other session that sent one last."""
+    held: tuple[Raw, ...] = field(default=(), name="windows")
+    """The newest window of its session, and of the other session that sent one last; see `windows`."""
     counters: dict[str, Count] = {}
     emotions: dict[str, dict[str, Count]] = {}
     """By model (short name), by label; the model used last stands last."""
@@ -85,6 +85,11 @@ class Device(Struct, frozen=True, kw_only=True):
     """What was compared by pair of models (short names), the newest last."""
     clock: tuple[Reading, ...] = ()
     """Its clock less the bridge's at the last arrivals; see `clock_skew`."""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The newest window of its session, and of the other session that sent one last."""
+        return tuple(map(window.read, self.held))
 
     @property
     def clock_skew(self) -> float | None:

@@ -15,7 +15,7 @@ from edge_contract.messages import Count, ShadowCounts
 _COUNTS: Final = ("looks", "agreed", "failures", "skipped")
 
 
-class Pair(Struct, frozen=True, kw_only=True):
+class Pair(Struct, frozen=True, kw_only=True, gc=False):
     """Looks of one device at which two models were compared."""
 
     champion: str

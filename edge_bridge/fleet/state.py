@@ -7,17 +7,18 @@ The sums stand by themselves and never shrink: a device that goes away, restarts
 counted. That is what keeps a rate over them straight.
 """
 
+import contextlib
 import enum
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.fleet import announced, record, tracks
-from edge_bridge.fleet.histograms import merged, of_confidence, of_stage
+from edge_bridge.fleet import announced, record
+from edge_bridge.fleet.histograms import merged_all, of_confidence, of_stage
 from edge_bridge.fleet.label_budget import OTHER
 from edge_bridge.fleet.measured import measured
 from edge_bridge.fleet.record import Device
@@ -53,7 +54,7 @@ class Outcome(enum.Enum):
     REFUSED_CARD = "card-limit"
 
 
-class Sum(Struct, frozen=True):
+class Sum(Struct, frozen=True, gc=False):
     """Latency by stage and confidence, added up over the devices of one site that ran one model."""
 
     stages: dict[str, Histogram] = {}
@@ -101,6 +102,8 @@ class FleetState:
         """Devices that began to change their labels too often; `take_in` names them in the log."""
         self._left: dict[str, Device] = {}
         self._limits, self._metrics = limits, metrics
+        self._gains: defaultdict[Key, _Gains] = defaultdict(_Gains)
+        self._together = False
         self._changed_devices: set[str] = set()
         self._changed_sums: set[Key] = set()
 
@@ -226,36 +229,71 @@ class FleetState:
         changed, difference = record.caught_up(window.device, now, self._limits), window.gained
         self._note_restless(known, changed, now)
         self.passed.update(window.passed)
-        changed, key = self._sum_of(changed, Key(window.site, window.model))
-        before = self.sums.get(key, Sum())
-        stages = dict(before.stages)
+        changed, gains = self._gains_of(changed, Key(window.site, window.model))
         for stage, gain in difference.stages.items():
             if stage in STAGES:
-                stages[stage] = merged(stages.get(stage), gain)
-        totals = {key: replace(before, stages=stages, confidence=merged(before.confidence, difference.confidence))}
+                gains.stages[stage].append(gain)
+        gains.confidence.append(difference.confidence)
         if difference.tracks is not None:
-            changed, key = self._sum_of(changed, Key(window.site, window.tracked), totals)
-            before = totals.get(key) or self.sums.get(key, Sum())
-            confidence = tracks.confidence_with(before.tracks, difference.tracks, self._limits.emotions)
-            totals[key] = replace(before, tracks=confidence)
+            changed, gains = self._gains_of(changed, Key(window.site, window.tracked))
+            for label, gain in difference.tracks.answers.items():
+                gains.tracks[label].append(gain)
         with self.lock:
             self.devices[changed.id] = changed
-            self.sums.update(totals)
         self._changed_devices.add(changed.id)
-        self._changed_sums |= totals.keys()
+        if not self._together:
+            self._add_up()
         return Outcome.APPLIED
 
-    def _sum_of(self, device: Device, key: Key, besides: Mapping[Key, Sum] = {}) -> tuple[Device, Key]:
-        """The sum to which something of this site and model is added, (other, other) where there is no room for it."""
-        if key in self.sums or key in besides or key == (OTHER, OTHER):
-            return device, key
-        if (
-            len(self.sums) + len(besides) >= self._limits.series_groups
-            or device.groups >= self._limits.groups_per_device
-        ):
-            self.passed["groups"] += 1
-            return device, Key(OTHER, OTHER)
-        return replace(device, groups=device.groups + 1), key
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Messages of this block are added to the sums at its end: of many together each costs less."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self._add_up()
+
+    def _gains_of(self, device: Device, key: Key) -> tuple[Device, "_Gains"]:
+        """Where what this site and model gain is gathered: (other, other) where there is no room for it."""
+        if key not in self.sums and key not in self._gains and key != (OTHER, OTHER):
+            many = len(self.sums.keys() | self._gains.keys())
+            if many >= self._limits.series_groups or device.groups >= self._limits.groups_per_device:
+                self.passed["groups"] += 1
+                key = Key(OTHER, OTHER)
+            else:
+                device = replace(device, groups=device.groups + 1)
+        return device, self._gains[key]
+
+    def _add_up(self) -> None:
+        totals = {key: gains.added_to(self.sums.get(key, Sum()), self._limits) for key, gains in self._gains.items()}
+        self._gains.clear()
+        self._changed_sums |= totals.keys()
+        with self.lock:
+            self.sums.update(totals)
+
+
+class _Gains:
+    """What the devices of one site and model gained and is not in their sum yet."""
+
+    __slots__ = ("confidence", "stages", "tracks")
+
+    def __init__(self) -> None:
+        self.stages: defaultdict[str, list[Histogram]] = defaultdict(list)
+        self.confidence: list[Histogram] = []
+        self.tracks: defaultdict[str, list[Histogram]] = defaultdict(list)
+
+    def added_to(self, total: Sum, limits: LimitSettings) -> Sum:
+        """The sum with them; of tracks, labels past `limits.emotions` count as `other`."""
+        stages, answers = dict(total.stages), dict(total.tracks)
+        for stage, gains in self.stages.items():
+            stages[stage] = merged_all(stages.get(stage), gains)
+        for label, gains in self.tracks.items():
+            name = label if label in answers or len(answers) < limits.emotions else OTHER
+            answers[name] = merged_all(answers.get(name), gains)
+        confidence = merged_all(total.confidence, self.confidence) if self.confidence else total.confidence
+        return Sum(stages, confidence, answers)
 
 
 def _fits(message: Telemetry) -> bool:

@@ -5,6 +5,7 @@ largest numbers of the contract would otherwise make totals that no database and
 """
 
 from collections.abc import Iterable, Mapping
+from operator import add
 from typing import Final
 
 from edge_contract.messages import LARGEST
@@ -20,7 +21,7 @@ def added(left: int, right: int) -> int:
 
 def added_each(left: Iterable[int], right: Iterable[int]) -> tuple[int, ...]:
     """Counts side by side, each pair together: the hundreds of buckets that a window brings, so in few calls."""
-    counts = tuple(map(int.__add__, left, right))
+    counts = tuple(map(add, left, right))
     return counts if max(counts, default=0) <= LARGEST else tuple(min(count, LARGEST) for count in counts)
 
 

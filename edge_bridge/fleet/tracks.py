@@ -3,18 +3,17 @@
 A device counts since its session began, or since its model took over; another model or another session begins anew.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
 
-from edge_bridge.fleet.histograms import growth, merged
+from edge_bridge.fleet.histograms import growths
 from edge_bridge.fleet.label_budget import OTHER
 from edge_bridge.fleet.totals import added, added_by_name
 from edge_contract.messages import Count, Histogram, ModelRef, TrackCounts
 
 
-class Tracks(Struct, frozen=True):
+class Tracks(Struct, frozen=True, gc=False):
     """Tracks of one device under one model, over all its sessions."""
 
     answers: dict[str, Count] = {}
@@ -38,8 +37,7 @@ def gained(before: TrackCounts | None, now: TrackCounts | None) -> TrackGain | N
         return None
     if before is None or before.model.digest != now.model.digest:
         before = TrackCounts(model=now.model, answers={})
-    answers = {label: growth(before.answers.get(label), each) for label, each in now.answers.items()}
-    answers = {label: each for label, each in answers.items() if any(each.counts)}
+    answers = growths(before.answers, now.answers)
     sure = now.sure - before.sure if now.sure >= before.sure else now.sure
     return TrackGain(now.model, answers, sure) if answers or sure else None
 
@@ -49,12 +47,3 @@ def with_gain(total: Tracks, gain: TrackGain, limit: int) -> tuple[Tracks, int]:
     counts = {label: sum(each.counts) for label, each in gain.answers.items()}
     answers, refused = added_by_name(total.answers, counts, limit, OTHER)
     return Tracks(answers, added(total.sure, gain.sure)), refused
-
-
-def confidence_with(total: Mapping[str, Histogram], gain: TrackGain, limit: int) -> dict[str, Histogram]:
-    """Confidence by label with what was gained; labels past `limit` count as `other`."""
-    summed = dict(total)
-    for label, each in gain.answers.items():
-        name = label if label in summed or len(summed) < limit else OTHER
-        summed[name] = merged(summed.get(name), each)
-    return summed

@@ -5,7 +5,6 @@ state, `commit`). No message, whatever its bytes, ends the thread.
 """
 
 import contextlib
-import functools
 import logging
 import queue
 import threading
@@ -31,6 +30,8 @@ GATHER_S: Final = 0.1
 """How long the first message of a transaction waits for company: an fsync shared by many costs each little."""
 RECENT: Final = 100
 """Predictions kept in memory for the dashboard."""
+
+_DEVICE: Final = f"{topics.PREFIX}/device/"
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,6 @@ class Intake:
         self._queue: queue.Queue[list[Arrival]] = queue.Queue(QUEUE_BURSTS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
-        self._parse = functools.lru_cache(maxsize=65_536)(topics.parse)
         self.recent: deque[LoggedPrediction] = deque(maxlen=RECENT)
         """The newest predictions, newest last; they may not be committed yet."""
 
@@ -89,23 +89,13 @@ class Intake:
         now = self._clock.unix()
         kinds: Counter[str] = Counter()
         refused: Counter[str] = Counter()
-        for topic, payload in arrivals:
-            parsed = self._parse(topic)
-            refusal: Refusal | None
-            match parsed:
-                case topics.DeviceTopic() if parsed.leaf in KINDS:
-                    kind: str = parsed.leaf
-                    refusal = self._one(parsed.device, KINDS[parsed.leaf], payload, now)
-                case topics.GroupStatusTopic():
-                    kind, refusal = "group-status", self._group(parsed.group, payload)
-                case topics.ReleaseCardTopic():
-                    kind, refusal = "release-card", self._card(parsed.sha256, payload)
-                case _:
-                    refused["topic"] += 1
-                    continue
-            kinds[kind] += 1
-            if refusal is not None:
-                refused[refusal] += 1
+        with self._fleet.together():
+            for topic, payload in arrivals:
+                kind, refusal = self._take(topic, payload, now)
+                kinds[kind] += 1
+                if refusal is not None:
+                    refused[refusal] += 1
+        del kinds[""]
         for kind, count in kinds.items():
             self._metrics.messages.labels(kind).inc(count)
         for reason, count in refused.items():
@@ -121,6 +111,22 @@ class Intake:
                 device,
             )
         self._fleet.restless.clear()
+
+    def _take(self, topic: str, payload: bytes, now: float) -> tuple[str, Refusal | None]:
+        """What kind of message it is, empty for none of ours, and why it is refused."""
+        beginning, _, leaf = topic.rpartition("/")
+        if (
+            leaf in KINDS and (name := beginning.removeprefix(_DEVICE)) in self._fleet.devices
+        ):  # known: no need to parse
+            return leaf, self._one(name, KINDS[leaf], payload, now)
+        match topics.parse(topic):
+            case topics.DeviceTopic(device, kind) if kind in KINDS:
+                return kind, self._one(device, KINDS[kind], payload, now)
+            case topics.GroupStatusTopic(group):
+                return "group-status", self._group(group, payload)
+            case topics.ReleaseCardTopic(digest):
+                return "release-card", self._card(digest, payload)
+        return "", "topic"
 
     def _one(self, device: str, kind: type[DeviceMessage], payload: bytes, now: float) -> Refusal | None:
         if not payload:

@@ -31,12 +31,14 @@ def device(name: object, record: object) -> Device:
     found = _decoded(record, Device)
     if found.id != name:
         raise DamagedError(f"it is of {found.id}")
-    for stages in (*found.stages.values(), *(each.stages for each in found.windows)):
+    try:
+        windows = found.windows
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DamagedError(f"a window: {error}") from error
+    for stages in (*found.stages.values(), *(each.stages for each in windows)):
         _check_stages(stages)
-    confidence = [each.confidence for each in found.windows]
-    confidence += [
-        answer for each in found.windows if each.tracks is not None for answer in each.tracks.answers.values()
-    ]
+    confidence = [each.confidence for each in windows]
+    confidence += [answer for each in windows if each.tracks is not None for answer in each.tracks.answers.values()]
     if not all(map(of_confidence, confidence)):
         raise DamagedError("a histogram of confidence has not one count per bucket")
     return found

@@ -123,7 +123,8 @@ def test_a_field_that_may_be_empty_and_a_text_that_says_null_are_sent() -> None:
 def test_no_message_has_a_field_that_holds_bytes() -> None:
     """A picture cannot leave the device by accident: nothing on the wire takes bytes."""
     kinds = [*messages.Message.__subclasses__(), messages.Telemetry, messages.Prediction]
-    assert len(kinds) == len(SAMPLES) + 2  # the bodies of the last two
+    of_devices = [each for each in kinds if each.__module__ == messages.__name__]  # others may be imported by now
+    assert len(of_devices) == len(SAMPLES) + 2  # the bodies of the last two
     for kind in kinds:
         for field in msgspec.structs.fields(kind):
             assert "bytes" not in str(field.type), f"{kind.__name__}.{field.name}"
