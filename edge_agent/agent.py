@@ -24,6 +24,7 @@ from edge_agent.inference.shadow import Shadow
 from edge_agent.model_source import open_models
 from edge_agent.models.slots import ActiveModel
 from edge_agent.mqtt import home_assistant
+from edge_agent.mqtt.certificate import CertificateEnd
 from edge_agent.mqtt.complaint_file import ComplaintFile
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.presence import Presence, availability
@@ -36,6 +37,7 @@ from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
+from edge_agent.telemetry.scene_meter import SceneMeter
 from edge_agent.telemetry.shadow_meter import ShadowMeter
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.summary import RunSummary, summarize
@@ -103,6 +105,7 @@ class Agent:
         self._store = StateStore(state_dir / "state.db")
         session = self._store.next_session(now)
         self._meter, self._shadow_meter, self._board = Meter(), ShadowMeter(), Board(monotonic=clock)
+        self._scene, self._certificate = SceneMeter(), CertificateEnd(settings.broker)
         self._ran: list[str] = []
         # Plain flags: a signal handler sets them, and it may have interrupted `Event.wait` while that holds its lock.
         self._ending = self._reload = False
@@ -159,6 +162,7 @@ class Agent:
             clock=clock,
             observer=self._observer,
             evidence=self._models,
+            scene=self._scene,
             chance=random.Random(),  # noqa: S311  # jitter, not a secret
             preview=self._preview,
         )
@@ -284,8 +288,17 @@ class Agent:
         active = self._models.active()
         model = None if active is None else active.manifest.ref
         counters = {**self._delivery.counters(), DeviceCounter.CONNECTS: self._link.connects}
-        gauges = {**self._board.gauges(), **self._delivery.gauges()}
-        self._delivery.send(self._windows.cut(self._now(), model, counters, gauges, self._shadow_meter.read()))
+        gauges = {**self._board.gauges(), **self._delivery.gauges(), **self._scene.gauges(), **self._ends()}
+        shadow, tracks = self._shadow_meter.read(), self._scene.tracks()
+        self._delivery.send(self._windows.cut(self._now(), model, counters, gauges, shadow, tracks))
+
+    def _ends(self) -> dict[DeviceGauge, float]:
+        """When what this device is admitted and trusts by ends; of what it has none, nothing."""
+        ends = {
+            DeviceGauge.CERTIFICATE_EXPIRES: self._certificate.read(),
+            DeviceGauge.TRUST_EXPIRES: self._models.trust_expires,
+        }
+        return {gauge: end for gauge, end in ends.items() if end is not None}
 
     def _apply_reload(self) -> None:
         if self._file is None:

@@ -36,6 +36,10 @@ class Models(Protocol):
         """The model that runs; None while there is none."""
 
     @property
+    def trust_expires(self) -> float | None:
+        """When the first of the signed lists held ends, seconds since 1970; None where none is held."""
+
+    @property
     def trouble(self) -> str:
         """Why updates do not work any more; empty while they do."""
 

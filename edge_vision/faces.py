@@ -36,6 +36,10 @@ class Face(NamedTuple):
     box: Box
     score: float
     """The detector's confidence, 0 to 1; Haar knows none and says 0.5."""
+    roll: float | None = None
+    """How far it leans to the side, degrees, -180 to 180: clockwise in the picture is positive. None where the detector
+    finds no eyes, as Haar. YuNet puts eyes nearer to level than they are: of FER2013 faces turned by 20 degrees, 121 to
+    one side and 124 to the other, it says 15 and -9 on average, of those not turned 2."""
 
 
 class FaceDetector(Protocol):
@@ -99,7 +103,7 @@ class YuNetDetector:
         if found is None:
             return []
         faces = [
-            Face(Box(*(float(value) * scale for value in row[:4])), float(min(1.0, max(0.0, row[14]))))
+            Face(Box(*(float(value) * scale for value in row[:4])), float(min(1.0, max(0.0, row[14]))), _roll(row))
             for row in found
             if _is_plausible(row, size)
         ]
@@ -148,6 +152,14 @@ def _is_plausible(row: Sequence[float], size: tuple[int, int]) -> bool:
     middle = (left + width / 2, top + height / 2)
     inside = all(0 <= at <= side for at, side in zip(middle, size, strict=True))
     return inside and all(0 < length <= 2 * max(size) for length in (width, height)) and math.isfinite(row[14])
+
+
+def _roll(row: Sequence[float]) -> float | None:
+    """The angle of the line through the eyes, degrees; columns 4 to 7 are the eye on the picture's left, then right."""
+    across, down = float(row[6]) - float(row[4]), float(row[7]) - float(row[5])
+    if not math.isfinite(across) or not math.isfinite(down) or across == down == 0:
+        return None
+    return math.degrees(math.atan2(down, across))
 
 
 def open_detector(path: Path | None, sha256: str = YUNET_SHA256) -> FaceDetector:

@@ -55,6 +55,7 @@ class Capture:
         self._state: reconnect.State = Waiting(clock())
         self._reader: Reader | None = None
         self._abandoned: list[Reader] = []
+        self._sameness = Sameness()
 
     @property
     def failure(self) -> str:
@@ -103,13 +104,14 @@ class Capture:
             case None:
                 return
             case Connect():
-                self._reader = Reader(self._source, self._mailbox, self._clock, lambda: self.gray)
+                self._reader = Reader(self._source, self._mailbox, self._clock, lambda: self.gray, self._sameness)
                 self._reader.thread.start()
             case Abandon(reason):
                 self._on_error("source", f"{self._source.traits.name}: {reason}")
                 if camera:
                     self._on_reconnect()
                 if self._reader is not None:  # it is; the type cannot say so
+                    self._sameness = self._reader.sameness  # a camera that froze is frozen still when it comes back
                     self._reader.abandoned.set()
                     self._abandoned.append(self._reader)
                     self._reader = None
@@ -128,11 +130,32 @@ class Damaged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """Which picture a camera gave last, and since when it gives that one."""
+
+    sample: int = -1
+    """Its checksum."""
+    since: float = 0.0
+
+    def then(self, sample: int, now: float) -> "Sameness":
+        """After a picture of this checksum."""
+        return self if sample == self.sample else Sameness(sample, now)
+
+
 class Reader:
     """One connection and its thread."""
 
-    def __init__(self, source: Source, mailbox: Mailbox, clock: Callable[[], float], gray: Callable[[], bool]) -> None:
-        """`gray` is asked before each frame whether to decode it to grey."""
+    def __init__(
+        self,
+        source: Source,
+        mailbox: Mailbox,
+        clock: Callable[[], float],
+        gray: Callable[[], bool],
+        sameness: Sameness,
+    ) -> None:
+        """`gray` is asked before each frame whether to decode it to grey. `sameness`: of the connection before."""
+        self.sameness = sameness
         self.events: queue.SimpleQueue[Arrived | Lost | Finished | Damaged] = queue.SimpleQueue()
         self.abandoned = threading.Event()
         self.busy_since: float | None = clock()
@@ -161,7 +184,7 @@ class Reader:
 
     def _read(self, stream: Stream) -> None:
         traits = self._source.traits
-        damaged, last, count = 0, -1, 0
+        damaged, count, first = 0, 0, True
         timed = stream if isinstance(stream, Timed) else None
         while not self.abandoned.is_set():
             self.busy_since = self._clock()
@@ -187,14 +210,17 @@ class Reader:
             if self.abandoned.is_set():
                 return
             place = timed.moment if timed is not None else count / stream.fps
-            frame = Frame(picture, captured, now - captured, captured if traits.live else place, gray)
+            changed, unchanged = True, None
+            if traits.camera:
+                before, self.sameness = self.sameness, self.sameness.then(_sample(picture), captured)
+                changed, unchanged = first or self.sameness is not before, captured - self.sameness.since
+                first = False
+            frame = Frame(picture, captured, now - captured, captured if traits.live else place, gray, unchanged)
             if traits.live:
                 self._mailbox.put(frame)
             else:
                 self._mailbox.hand_over(frame, self.abandoned)
-            sample = _sample(picture) if traits.camera else last + 1
-            self.events.put(Arrived(now, changed=sample != last))
-            last = sample
+            self.events.put(Arrived(now, changed=changed))
 
 
 def _sample(picture: Pixels) -> int:

@@ -23,6 +23,9 @@ class Frame:
     """When it was in the scene: as `captured` for a camera, the place in the clip for a file played fast; seconds."""
     gray: bool
     """It was decoded to grey: a model that takes colours cannot be shown it."""
+    unchanged: float | None = None
+    """For how long the camera has given the very same picture, seconds, through lost connections; 0 where it changes.
+    None of what is no camera."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What the pipeline reports, and to whom.
 
-`PipelineObserver` gets counts, durations and predictions: nothing an image would fit in. `ModelEvidence` gets what a
-model itself did, `ShadowObserver` how two of them compare. Pictures go to a `Preview` only, which never leaves this
-machine.
+`PipelineObserver` gets counts, durations and predictions: nothing an image would fit in. `SceneObserver` gets what is
+before the camera, in numbers; `ModelEvidence` what a model itself did, `ShadowObserver` how two of them compare.
+Pictures go to a `Preview` only, which never leaves this machine.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Protocol
 from edge_contract.messages import ModelRef, Stage
 from edge_contract.metrics import ErrorKind
 from edge_vision.picture import Box, Pixels
+from edge_vision.quality import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,47 @@ class PipelineObserver(Protocol):
 
     def reconnect(self) -> None:
         """The camera was lost; another connection will be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceLook:
+    """One face as the model was shown it."""
+
+    quality: Quality
+    """Of the model's input, in grey."""
+    side: int
+    """Of the square that was cut out, pixels of the picture."""
+    roll: float | None
+    """How far the face leans to the side, degrees; see `edge_vision.faces.Face`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedTrack:
+    """One face track, counted once for one model; see `track_count`."""
+
+    model: ModelRef
+    label: str
+    """Of its consensus."""
+    confidence: float
+    """Consensus probability of `label`, 0 to 1."""
+    sure: bool
+    """It reaches the manifest's `reference.sure_above`."""
+
+
+class SceneObserver(Protocol):
+    """Adds up what is before the camera, on the pipeline's thread; as for the observer, these must not fail."""
+
+    def seen(self, faces: int | None, unchanged: float | None) -> None:
+        """A frame with so many faces, None where nothing is searched. `unchanged`: see `Frame`."""
+
+    def picture(self, quality: Quality) -> None:
+        """Of a sample of frames: the small grey copy that faces are searched in."""
+
+    def face(self, look: FaceLook) -> None:
+        """Of a sample of those that were answered."""
+
+    def counted(self, track: CountedTrack) -> None:
+        """A face track is over, or has lasted."""
 
 
 class ModelEvidence(Protocol):

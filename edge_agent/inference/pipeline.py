@@ -2,7 +2,8 @@
 
 Locate the faces, recognize each, tell the observer. A frame that fails is counted and the next one is taken: the loop
 ends only with its source or when told to. A new model takes over between two frames. Nothing here publishes, and
-nothing here blocks but the wait for a frame. A model in shadow looks at what was answered when all that is done.
+nothing here blocks but the wait for a frame. A model in shadow looks at what was answered when all that is done, and
+so is the picture measured, of one frame in a second.
 """
 
 import random
@@ -18,15 +19,28 @@ from edge_agent.camera.mailbox import Frame, Mailbox, Taken
 from edge_agent.camera.source import Source, SourceError
 from edge_agent.inference.comparable import incomparable
 from edge_agent.inference.consensus import Announcement
-from edge_agent.inference.events import ModelEvidence, PipelineObserver, PredictionEvent, Preview, ShownFace
+from edge_agent.inference.events import (
+    CountedTrack,
+    FaceLook,
+    ModelEvidence,
+    PipelineObserver,
+    PredictionEvent,
+    Preview,
+    SceneObserver,
+    ShownFace,
+)
 from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Located
 from edge_agent.inference.recognize import Recognizer
+from edge_agent.inference.sampling import Sampling
 from edge_agent.inference.settings import ConsensusSettings, PipelineSettings
 from edge_agent.inference.shadow import Answered, Shadow
+from edge_agent.inference.tracks import Track
 from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier, ModelFailedError
+from edge_vision.crop import face_square
 from edge_vision.faces import FaceDetector
 from edge_vision.picture import Box, Pixels, central_square
+from edge_vision.quality import quality_of, quality_of_tensor
 from edge_vision.recognition import search_copy
 
 _POLL: Final = 0.25
@@ -47,6 +61,7 @@ class Pipeline:
         observer: PipelineObserver,
         chance: random.Random,
         evidence: ModelEvidence | None = None,
+        scene: SceneObserver | None = None,
         preview: Preview | None = None,
     ) -> None:
         """`classifier` None: faces are found and counted until `swap` brings one. `clock`: seconds, only growing.
@@ -57,6 +72,8 @@ class Pipeline:
         self._clock = clock
         self._observer = observer
         self._evidence = evidence
+        self._scene = scene
+        self._pictures, self._looks = Sampling(), Sampling()
         self._preview = preview
         self._traits = source.traits
         self._mailbox = Mailbox()
@@ -73,6 +90,7 @@ class Pipeline:
         self._locator = FaceLocator(detector, settings.locate, clock, fps=traits.fps, continuous=traits.continuous)
         self._recognizer: Recognizer | None = None
         self._captured: float | None = None
+        self._moment = 0.0
         self._swap = threading.Lock()
         self._next: Classifier | None = classifier
         self._shadow: Shadow | None = None
@@ -118,6 +136,7 @@ class Pipeline:
         left = self._mailbox.take(0.0)
         if left is not None:
             self._work_on(left)
+        self._end_tracks()
         if self._capture.failure:
             raise SourceError(f"{self._traits.name} cannot be read: {self._capture.failure}")
 
@@ -140,9 +159,20 @@ class Pipeline:
             if self._next is None or (frame.gray and not _takes_gray(self._next)):
                 return
             classifier, self._next = self._next, None
+        self._end_tracks()
         self._recognizer = Recognizer(
             classifier, self._settings.consensus, self._clock, continuous=self._traits.continuous
         )
+
+    def _end_tracks(self) -> None:
+        """For the model that answered until now, every track is over."""
+        if self._recognizer is not None:
+            self._count(self._recognizer.forget_all_but(frozenset(), self._moment))
+
+    def _count(self, tracks: list[CountedTrack]) -> None:
+        if self._scene is not None:
+            for track in tracks:
+                self._scene.counted(track)
 
     def _interval(self, taken: Taken) -> float:
         """Seconds between two frames of the camera, dropped ones counted; the nominal value for other sources."""
@@ -159,7 +189,8 @@ class Pipeline:
         located = locate(copy.pixels, frame.moment)
         tracks = located.faces[: self._settings.max_faces]
         boxes = (central_square(frame.picture) if around == "frame" else copy.in_picture(track.box) for track in tracks)
-        faces = [(track.number, box) for track, box in zip(tracks, boxes, strict=True)]
+        faces = list(zip(tracks, boxes, strict=True))
+        self._moment = frame.moment
         self._observer.faces(len(faces))
         # A grey frame may yet be on its way to a model of colours when two models replace one another in between.
         recognizer, answered = self._recognizer, list[Answered]()
@@ -167,8 +198,13 @@ class Pipeline:
             answered = self._recognize(recognizer, frame, faces, located, shadow)
         self._observer.stage("whole", self._clock() - frame.captured)
         if self._preview is not None and self._preview.watched:
-            shown = (ShownFace(number, box, *self._label(number)) for number, box in faces)
+            shown = (ShownFace(track.number, box, *self._label(track.number)) for track, box in faces)
             self._preview.show(frame.picture, tuple(shown))
+        if self._scene is not None:
+            self._scene.seen(None if around == "frame" else len(faces), frame.unchanged)
+            if self._pictures.due(frame.moment):
+                self._pictures.taken(frame.moment)
+                self._scene.picture(quality_of(copy.pixels))
         refreshed = self._locator.refresh(copy.pixels, frame.moment)
         detecting = refreshed if located.detecting is None else located.detecting
         if detecting is not None:
@@ -185,13 +221,17 @@ class Pipeline:
         self,
         recognizer: Recognizer,
         frame: Frame,
-        faces: list[tuple[int, Box]],
+        faces: list[tuple[Track, Box]],
         located: Located,
         shadow: Shadow | None,
     ) -> list[Answered]:
-        recognizer.forget_all_but(located.known)
+        self._count(recognizer.forget_all_but(located.known, frame.moment))
         answered, meter = [], _unmeasured if shadow is None else shadow.meter
-        for number, box in faces:
+        # Of whole pictures `picture` says the same.
+        measured = recognizer.manifest.crop.around == "face" and self._looks.due(frame.moment)
+        sampled = self._scene if measured else None
+        for track, box in faces:
+            number = track.number
             if not recognizer.wants(number, moved=located.moved, moment=frame.moment):
                 continue
             model = recognizer.manifest.ref
@@ -210,6 +250,11 @@ class Pipeline:
             if seen.announcement is not None:
                 self._observer.prediction(_event(seen.announcement, number, box, frame, recognizer.manifest))
             answered.append(Answered(number, box, seen.label, seen.confidence, seen.cost))
+            if sampled is not None:
+                side = face_square(box, recognizer.manifest.crop).side
+                sampled.face(FaceLook(quality_of_tensor(recognizer.shown), side, track.roll))
+        if answered and sampled is not None:
+            self._looks.taken(frame.moment)
         return answered
 
     def _label(self, track: int) -> tuple[str, float]:

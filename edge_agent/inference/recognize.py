@@ -1,11 +1,14 @@
 """Which answer a face gets over time: the model's, weighed by consensus. A new model gets a new `Recognizer`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edge_agent.inference import consensus
+from edge_agent.inference import consensus, track_count
 from edge_agent.inference.consensus import Announcement, Consensus
+from edge_agent.inference.events import CountedTrack
 from edge_agent.inference.settings import ConsensusSettings
+from edge_agent.inference.track_count import Tally
 from edge_vision.classifier import Classifier
 from edge_vision.picture import Box, Pixels
 from edge_vision.recognition import answer
@@ -46,15 +49,35 @@ class Recognizer:
         self.configure(settings)
         self._clock = clock
         self._faces: dict[int, Consensus] = {}
+        self._tally, self._count_at = Tally(), math.inf
+
+    @property
+    def shown(self) -> Pixels:
+        """What the model was shown last: uint8 [1, height, width, channels]."""
+        return self._classifier.input
 
     def configure(self, settings: ConsensusSettings) -> None:
         """Weigh by these settings from now on; what was seen so far is kept."""
         self._settings = settings if self._continuous else replace(settings, window=0.0, evidence=1, threshold=0.0)
 
-    def forget_all_but(self, known: frozenset[int]) -> None:
-        """Drop the consensus of faces that are gone."""
-        if not known.issuperset(self._faces):
+    def forget_all_but(self, known: frozenset[int], moment: float) -> list[CountedTrack]:
+        """Drop the consensus of faces that are gone; which tracks to count now, of those and of the others.
+
+        `moment`: of the frame whose tracks are `known`, in its scene, seconds.
+        """
+        gone = not known.issuperset(self._faces)
+        if not gone and moment < self._count_at:
+            return []
+        labelled = {number for number, state in self._faces.items() if state.label is not None}
+        endless = self.manifest.crop.around == "frame"
+        self._tally, numbers = track_count.step(
+            self._tally, labelled=labelled, known=known, moment=moment, endless=endless
+        )
+        self._count_at = self._tally.next
+        counted = [self._counted(number) for number in numbers]
+        if gone:
             self._faces = {number: state for number, state in self._faces.items() if number in known}
+        return counted
 
     def wants(self, track: int, *, moved: bool, moment: float) -> bool:
         """Whether another look is worth its cost: at a settled face only now and then, and not while nothing moves."""
@@ -76,9 +99,10 @@ class Recognizer:
         probabilities, cropping, invoking = answer(self._classifier, picture, box, self._clock)
         cost = meter() - began
         best = int(probabilities.argmax())
-        self._faces[track], announcement = consensus.step(
-            self._faces.get(track, Consensus()), probabilities, moment, self._settings
-        )
+        before = self._faces.get(track, Consensus())
+        self._faces[track], announcement = consensus.step(before, probabilities, moment, self._settings)
+        if announcement is not None and before.label is None:
+            self._count_at = -math.inf  # the next frame takes it into the tally
         label, confidence = self.manifest.labels[best], float(probabilities[best])
         return Recognition(label, confidence, cropping, invoking, announcement, cost)
 
@@ -88,3 +112,9 @@ class Recognizer:
         if state is None or state.label is None or state.mean is None:
             return "", 0.0
         return self.manifest.labels[state.label], float(state.mean[state.label])
+
+    def _counted(self, track: int) -> CountedTrack:
+        label, probability = self.label(track)
+        confidence = min(1.0, probability)
+        sure = self.manifest.reference.sure_above
+        return CountedTrack(self.manifest.ref, label, confidence, sure is not None and confidence >= sure)

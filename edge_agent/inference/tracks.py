@@ -33,6 +33,8 @@ class Track:
     sightings: int = 1
     misses: int = 0
     """Detections in a row that did not find it."""
+    roll: float | None = None
+    """How far it leaned at the last sighting; see `Face`."""
 
     @property
     def confirmed(self) -> bool:
@@ -134,11 +136,12 @@ def _detected(state: Tracks, faces: Sequence[Face]) -> Tracks:
                 known.append(replace(track, misses=track.misses + 1))
         else:
             face = faces[found]
-            known.append(replace(track, box=face.box, score=face.score, sightings=track.sightings + 1, misses=0))
+            sightings = track.sightings + 1
+            known.append(replace(track, box=face.box, score=face.score, sightings=sightings, misses=0, roll=face.roll))
     number = state.next_number
     for index, face in enumerate(faces):
         if index not in face_of.values():
-            known.append(Track(number, face.box, face.score))
+            known.append(Track(number, face.box, face.score, roll=face.roll))
             number += 1
     known.sort(key=lambda track: track.box.width * track.box.height, reverse=True)
     return Tracks(tuple(known), number)

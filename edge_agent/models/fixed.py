@@ -57,6 +57,11 @@ class FixedModel:
         return self._active
 
     @property
+    def trust_expires(self) -> float | None:
+        """None: nothing signed is held."""
+        return None
+
+    @property
     def trouble(self) -> str:
         """None: there is no thread."""
         return ""

@@ -75,6 +75,7 @@ class Delivery:
         self._dropped = 0
         self._connection = 0  # the connection this window belongs to: a new one begins with `connected`
         self._cleaned = clock()
+        self._waiting_since: float | None = None
         self._failing = ""
         self._failed = threading.Event()  # set: wait no longer after a failure
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -121,10 +122,12 @@ class Delivery:
         }
 
     def gauges(self) -> Mapping[DeviceGauge, float]:
-        """The size of the spool now."""
+        """The size of the spool now, and for how long its oldest message has waited."""
+        since = self._waiting_since
         return {
             DeviceGauge.SPOOL_BYTES: float(self._spool.bytes),
             DeviceGauge.SPOOL_ROWS: float(self._spool.rows),
+            DeviceGauge.ACK_LAG_SECONDS: 0.0 if since is None else max(0.0, self._clock() - since),
         }
 
     def _acknowledged(self, _topic: str, payload: bytes) -> None:
@@ -152,6 +155,7 @@ class Delivery:
         try:
             self._take(event)
             self._pump()
+            self._waiting_since = self._spool.waiting_since()
             if not isinstance(event, _Stop):
                 self._keep_house()
         except Exception as error:  # noqa: BLE001  # the thread must not end: nothing would be delivered any more

@@ -165,6 +165,20 @@ class Spool:
         row = self._database.execute("SELECT session, sequence FROM message ORDER BY sequence LIMIT 1").fetchone()
         return (0, 0) if row is None else (row[0], row[1])
 
+    def waiting_since(self) -> float | None:
+        """Since when the oldest message waits, by `monotonic`; None in an empty spool.
+
+        What an earlier run stored waits since this run began: no clock says for how long the board was off.
+        """
+        self._follow_clock()
+        row = self._database.execute("SELECT sequence, created FROM message ORDER BY sequence LIMIT 1").fetchone()
+        if row is None:
+            return None
+        sequence, created = row
+        if sequence < self._first or not isinstance(created, float):
+            return self._opened
+        return max(self._opened, self._passed - max(0.0, self._wall - created))
+
     def count_up_to(self, sequence: int) -> int:
         """How many messages with this or a lower sequence are still held."""
         (count,) = self._database.execute("SELECT count(*) FROM message WHERE sequence <= ?", (sequence,)).fetchone()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from edge_agent.telemetry.meter import Meter
-from edge_contract.messages import ModelRef, ShadowCounts, TelemetryBody
+from edge_contract.messages import ModelRef, ShadowCounts, TelemetryBody, TrackCounts
 from edge_contract.metrics import DeviceCounter, DeviceGauge
 
 
@@ -23,10 +23,11 @@ class Windows:
         extra: Mapping[DeviceCounter, int],
         gauges: Mapping[DeviceGauge, float],
         shadow: ShadowCounts | None = None,
+        tracks: TrackCounts | None = None,
     ) -> TelemetryBody:
         """The window from the last cut to `now`. `extra`: counters kept elsewhere; `fps` is added to the gauges.
 
-        `shadow`: of a model in shadow, where there is one.
+        `shadow`: of a model in shadow, where there is one. `tracks`: once one was counted.
         """
         counts = self._meter.read()
         frames = counts.counters[DeviceCounter.FRAMES]
@@ -44,6 +45,7 @@ class Windows:
             confidence=counts.confidence,
             gauges=dict([(DeviceGauge.FPS, fps), *gauges.items()]),
             shadow=shadow,
+            tracks=tracks,
         )
         self._start, self._frames = body.end, frames
         return body

@@ -99,6 +99,11 @@ class DesiredTracker:
         return self._metadata
 
     @property
+    def metadata_end(self) -> float | None:
+        """When the first of the metadata that held last in this run ends, or ended, seconds since 1970."""
+        return None if self._metadata is None else self._metadata.expires
+
+    @property
     def revision(self) -> int:
         """The highest revision accepted of any scope of this device."""
         return max((state.revision for scope, state in self._accepted.items() if scope in self.scopes), default=0)

@@ -165,6 +165,11 @@ class ModelUpdates:
         """The model that runs; None while there is none."""
         return self._work.active
 
+    @property
+    def trust_expires(self) -> float | None:
+        """When the first of the signed lists held ends, or ended, seconds since 1970; None before any held."""
+        return self._tracker.metadata_end
+
     def reported(self) -> Reported | None:
         """What `report` got last."""
         return self._report.last

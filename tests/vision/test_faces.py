@@ -1,5 +1,6 @@
 """Finding a real face, with both detectors, in every form of picture; and no detector before its digest holds."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import numpy as np
 import pytest
 
 from edge_contract.errors import TrustError, UsageError
-from edge_vision.faces import FaceDetector, HaarDetector, YuNetDetector, _is_plausible, open_detector, working_copy
+from edge_vision.faces import (
+    FaceDetector,
+    HaarDetector,
+    YuNetDetector,
+    _is_plausible,
+    _roll,
+    open_detector,
+    working_copy,
+)
 from edge_vision.picture import Box
 
 FACE = Box(179, 63, 90, 112)
@@ -44,6 +53,30 @@ def test_boxes_are_in_the_pictures_own_pixels_whatever_its_size(detector: FaceDe
     for side in (256, 640, 2048):
         (face,) = detector.detect(cv2.resize(portrait, (side, side)))
         assert near(face.box, Box(*(value * side / 512 for value in FACE)))
+
+
+def test_a_face_that_leans_is_told_so_by_the_detector_that_finds_eyes(shared_data: Path, portrait: np.ndarray) -> None:
+    yunet = YuNetDetector(shared_data / "face_detection_yunet_2023mar.onnx")
+    rolls = []
+    for degrees in (-20.0, 0.0, 20.0):  # clockwise
+        turn = cv2.getRotationMatrix2D((224, 119), -degrees, 1.0)
+        (leaning,) = yunet.detect(cv2.warpAffine(portrait, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE))
+        assert leaning.roll is not None
+        rolls.append(leaning.roll)
+    assert rolls == sorted(rolls)
+    assert rolls[2] - rolls[0] > 5.0
+    assert [face.roll for face in HaarDetector().detect(portrait)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("left_eye", "right_eye", "roll"),
+    [((10, 10), (30, 10), 0.0), ((10, 10), (30, 30), 45.0), ((10, 30), (30, 10), -45.0), ((9, 9), (9, 9), None),
+     ((math.nan, 1), (2, 3), None), ((math.inf, 1), (2, 3), None)],
+)  # fmt: skip
+def test_the_lean_is_the_angle_of_the_line_through_the_eyes_clockwise(
+    left_eye: tuple[float, float], right_eye: tuple[float, float], roll: float | None
+) -> None:
+    assert _roll([0, 0, 40, 40, *left_eye, *right_eye]) == (roll if roll is None else pytest.approx(roll))
 
 
 def test_two_faces_come_largest_first(detector: FaceDetector, portrait: np.ndarray) -> None:

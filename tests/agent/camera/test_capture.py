@@ -97,6 +97,41 @@ def test_a_frozen_picture_is_a_lost_camera() -> None:
     attendant.capture.stop(timeout=0.0)
 
 
+def test_a_camera_that_comes_back_with_the_same_picture_has_been_frozen_all_along() -> None:
+    camera = PipeCamera(QUICK, NOISE[:1])
+    attendant = Attendant(camera)
+    unchanged: list[float] = []
+
+    def frozen_through_two_connections() -> bool:
+        camera.show() if camera.connected else None
+        if (taken := attendant.mailbox.take(0.0)) is not None:
+            assert taken.frame.unchanged is not None
+            unchanged.append(taken.frame.unchanged)
+        return camera.connected > 2 and len(unchanged) > 3
+
+    attendant.until(frozen_through_two_connections)
+    assert unchanged == sorted(unchanged)
+    assert unchanged[-1] > 2 * QUICK.frozen_after
+    camera.pictures = NOISE  # it lives again
+    attendant.until(lambda: camera.show() or _unchanged(attendant) == 0.0)
+    attendant.capture.stop(timeout=0.0)
+
+
+def _unchanged(attendant: Attendant) -> float | None:
+    taken = attendant.mailbox.take(0.0)
+    return None if taken is None else taken.frame.unchanged
+
+
+def test_of_a_file_it_is_not_told_whether_its_picture_changes() -> None:
+    attendant = Attendant(Scripted([[NOISE[0]] * 2], camera=False))
+    frames = list[float | None]()
+    while not attendant.capture.ended or attendant.mailbox.waiting():
+        attendant.capture.tend()
+        if (taken := attendant.mailbox.take(0.01)) is not None:
+            frames.append(taken.frame.unchanged)
+    assert frames == [None, None]
+
+
 def test_a_camera_that_ends_its_stream_is_tried_again(camera: PipeCamera, attendant: Attendant) -> None:
     attendant.until(lambda: camera.connected == 1)
     camera.release(0)

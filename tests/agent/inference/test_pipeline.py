@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edge_agent.camera.open import open_source
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import Source, SourceError, SourceTraits
-from edge_agent.inference.events import PredictionEvent, ShownFace
+from edge_agent.inference.events import CountedTrack, FaceLook, PredictionEvent, ShownFace
 from edge_agent.inference.pipeline import Pipeline
 from edge_agent.inference.settings import ConsensusSettings, PipelineSettings
 from edge_contract.manifest import FaceCrop
@@ -26,12 +26,37 @@ from edge_contract.package import ModelPackage, read_file
 from edge_vision.classifier import Classifier, ModelFailedError
 from edge_vision.faces import Face, FaceDetector, HaarDetector
 from edge_vision.picture import Box
+from edge_vision.quality import Quality, quality_of
 from tests.agent.scenes import PipeCamera, moving_face, write_clip
 from tests.conftest import REPOSITORY
 
 EAGER = PipelineSettings(
     consensus=ConsensusSettings(window=0.0, threshold=0.0, margin=0.0, evidence=1, hold=0.0, repeat=0.0)
 )
+
+
+class Scene:
+    """What is told of the scene, written down."""
+
+    def __init__(self) -> None:
+        self.faceless: list[bool] = []
+        self.pictures: list[Quality] = []
+        self.looks: list[FaceLook] = []
+        self.tracks: list[CountedTrack] = []
+
+    def seen(self, faces: int | None, unchanged: float | None) -> None:
+        assert unchanged is None
+        if faces is not None:
+            self.faceless.append(faces == 0)
+
+    def picture(self, quality: Quality) -> None:
+        self.pictures.append(quality)
+
+    def face(self, look: FaceLook) -> None:
+        self.looks.append(look)
+
+    def counted(self, track: CountedTrack) -> None:
+        self.tracks.append(track)
 
 
 class Notes:
@@ -46,6 +71,7 @@ class Notes:
         self.watched = True
         self.answers: Counter[ModelRef] = Counter()
         self.failures: list[str] = []
+        self.scene = Scene()
         self._on_frame = on_frame
 
     def stage(self, name: str, seconds: float) -> None:
@@ -88,13 +114,13 @@ class Notes:
 
 
 class Everywhere:
-    """A detector that finds one face in the middle of whatever it is given."""
+    """A detector that finds one leaning face in the middle of whatever it is given, unless that is black."""
 
     name = "everywhere"
 
     def detect(self, picture: np.ndarray) -> list[Face]:
         height, width = picture.shape[:2]
-        return [Face(Box(width / 4, height / 4, width / 2, height / 2), 0.9)]
+        return [Face(Box(width / 4, height / 4, width / 2, height / 2), 0.9, 7.0)] if picture.any() else []
 
 
 @pytest.fixture
@@ -114,6 +140,7 @@ def pipeline(
         clock=time.monotonic,
         observer=notes,
         evidence=notes,
+        scene=notes.scene,
         chance=chance,
         preview=notes,
     )
@@ -167,6 +194,72 @@ def test_the_square_of_a_whole_picture_is_the_pictures_own_and_not_its_small_cop
     pipeline(fast(tmp_path / "odd.png"), HaarDetector(), Classifier(tiny.model, manifest), notes).run(threading.Event())
     [event] = notes.predictions
     assert event.box == pytest.approx((81 / 641, 0.0, 479 / 641, 1.0), abs=1e-9)
+
+
+def test_a_person_is_counted_once_per_model_with_what_he_was_called_last(
+    tmp_path: Path, portrait: np.ndarray, tiny: ModelPackage
+) -> None:
+    """Seven seconds of a face, and another model in the last of them: one track, two models, two counts."""
+    other = read_file(Path(__file__).parents[2] / "fixtures" / "tiny-2.ewm")
+    reference = msgspec.structs.replace(tiny.manifest.reference, sure_above=0.0)
+    certain = Classifier(tiny.model, msgspec.structs.replace(tiny.manifest, reference=reference))
+    write_clip(tmp_path / "clip.avi", moving_face(portrait, 210, size=(160, 120)))
+    running: list[Pipeline] = []
+    swap = Classifier(other.model, other.manifest)
+    notes = Notes(lambda frame: running[0].swap(swap) if frame == 200 else None)
+    running.append(pipeline(fast(tmp_path / "clip.avi"), Everywhere(), certain, notes))
+    running[0].run(threading.Event())
+    first, second = notes.scene.tracks
+    assert (first.model, second.model) == (tiny.manifest.ref, other.manifest.ref)
+    assert (first.sure, second.sure) == (True, False)
+    called = [event for event in notes.predictions if 4.9 < event.moment < 5.2]
+    assert (first.label, first.confidence) in [(event.label, event.confidence) for event in called]
+    assert (second.label, second.confidence) == (notes.predictions[-1].label, notes.predictions[-1].confidence)
+
+
+def test_a_face_that_was_looked_at_too_seldom_is_not_counted(
+    tmp_path: Path, portrait: np.ndarray, classifier: Classifier
+) -> None:
+    black, faces = np.zeros((120, 160), np.uint8), list(moving_face(portrait, 40, size=(160, 120)))
+    settled = PipelineSettings(consensus=ConsensusSettings(evidence=30, threshold=0.0))
+    for looks, tracks in ((20, 0), (40, 1)):
+        write_clip(tmp_path / "clip.avi", iter([*faces[:looks], *[black] * 40]))
+        notes = Notes()
+        pipeline(fast(tmp_path / "clip.avi"), Everywhere(), classifier, notes, settled).run(threading.Event())
+        assert (len(notes.predictions), len(notes.scene.tracks)) == (tracks, tracks)
+
+
+def test_each_picture_of_a_folder_is_a_track_and_whole_pictures_are_neither_searched_nor_faces(
+    tmp_path: Path, portrait: np.ndarray, tiny: ModelPackage, classifier: Classifier
+) -> None:
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), portrait)
+    notes = Notes()
+    pipeline(fast(tmp_path), Everywhere(), classifier, notes).run(threading.Event())
+    assert len(notes.scene.tracks) == len(notes.scene.faceless) == 4
+    whole = msgspec.structs.replace(tiny.manifest, crop=FaceCrop(around="frame", margin=1.0, shift_y=0.0))
+    notes = Notes()
+    pipeline(fast(tmp_path), Everywhere(), Classifier(tiny.model, whole), notes).run(threading.Event())
+    assert len(notes.scene.tracks) == 4
+    assert (notes.scene.faceless, notes.scene.looks) == ([], [])
+    assert len(notes.scene.pictures) == 1
+
+
+def test_pictures_and_faces_are_measured_once_in_a_second(
+    tmp_path: Path, portrait: np.ndarray, classifier: Classifier
+) -> None:
+    pictures = [*moving_face(portrait, 75, size=(320, 240)), *[np.zeros((240, 320), np.uint8)] * 45]
+    write_clip(tmp_path / "clip.avi", iter(pictures))
+    notes = Notes()
+    pipeline(fast(tmp_path / "clip.avi"), Everywhere(), classifier, notes).run(threading.Event())
+    scene = notes.scene
+    assert (len(scene.pictures), len(scene.looks)) == (4, 3)
+    assert scene.pictures[0].contrast == pytest.approx(quality_of(pictures[0]).contrast, abs=0.01)
+    assert scene.pictures[-1].brightness < 0.02
+    assert {(look.side, look.roll) for look in scene.looks} == {(158, 7.0)}  # 160 by the manifest's margin of 0.99
+    assert all(0.1 < look.quality.brightness < 0.9 for look in scene.looks)
+    assert scene.faceless[0] is False
+    assert scene.faceless[-1] is True
 
 
 def test_two_faces_have_a_track_each(tmp_path: Path, portrait: np.ndarray, classifier: Classifier) -> None:

@@ -137,6 +137,22 @@ def test_a_bridge_that_keeps_but_does_not_answer_gets_no_more_than_a_window_befo
     assert bridge.received == 5
 
 
+def test_for_how_long_the_oldest_message_waits_is_told_and_nothing_once_all_are_acknowledged(
+    broker: Broker, tmp_path: Path
+) -> None:
+    bridge, device = KeepingBridge(broker.port), Device(tmp_path, broker.port)
+    bridge.acknowledging = False
+    began = time.monotonic()
+    device.delivery.send(numbered(0))
+    eventually(lambda: device.delivery.gauges()["ack_lag_seconds"] > 0.3)
+    assert device.delivery.gauges()["ack_lag_seconds"] <= time.monotonic() - began
+    bridge.acknowledging = True
+    device.link.start()
+    eventually(lambda: device.delivery.gauges()["ack_lag_seconds"] == 0.0)
+    device.stop()
+    bridge.link.stop()
+
+
 def test_a_gap_that_dropping_left_is_overcome(broker: Broker, tmp_path: Path) -> None:
     """The bridge waits for what was dropped until a message says that nothing older will come."""
     device = Device(tmp_path, broker.port, max_bytes=12_000)

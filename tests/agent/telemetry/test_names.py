@@ -7,32 +7,44 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_agent.inference.events import PredictionEvent
+from edge_agent.inference.events import FaceLook, PredictionEvent
+from edge_agent.mqtt.certificate import CertificateEnd
+from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.telemetry.board import Board
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
+from edge_agent.telemetry.scene_meter import SceneMeter
 from edge_agent.telemetry.windows import Windows
 from edge_contract import topics
 from edge_contract.messages import ModelRef, PredictionBody, Telemetry, TelemetryBody
 from edge_contract.metrics import DeviceCounter, DeviceGauge, ErrorKind
 from edge_simulator.broker import Broker
-from tests.agent.agent_process import DEVICE, AgentProcess, Subscriber
+from edge_vision.quality import Quality
+from tests.agent.agent_process import DEVICE, FIXTURES, AgentProcess, Subscriber
+from tests.agent.update.update_bench import ReleaseSide
+from tests.bridge.certificates import Authority
 from tests.eventually import eventually
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 def of_an_agent(broker: Broker, folder: Path) -> TelemetryBody:
-    """The last window of a real agent that was sent an acknowledgement it cannot read."""
+    """The last window of a real agent with a release side, that was sent an acknowledgement it cannot read."""
     (folder / "pictures").mkdir()
     cv2.imwrite(str(folder / "pictures" / "1.png"), np.full((48, 64), 99, np.uint8))
-    subscriber = Subscriber(broker.port)
-    with AgentProcess(
-        folder, broker.port, folder / "pictures", extra="loop = true\n[telemetry]\ninterval_s = 1\n"
-    ) as agent:
+    subscriber, side = Subscriber(broker.port), ReleaseSide(folder / "release-side", broker.port)
+    (folder / "root.json").write_bytes(side.repository.first_root())
+    with side.publisher() as publisher:
+        publisher.metadata()
+    model = (
+        f"factory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}\ntrust_root = {json.dumps(str(folder / 'root.json'))}"
+    )
+    often = "loop = true\n[telemetry]\ninterval_s = 1\n"
+    with AgentProcess(folder, broker.port, folder / "pictures", extra=often, model=model) as agent:
         eventually(lambda: subscriber.messages("telemetry", Telemetry), lambda: agent.log)
         subscriber.link.publish(topics.device(DEVICE, "ack"), b"{}")
         eventually(lambda: "errors_ack" in subscriber.messages("telemetry", Telemetry)[-1].counters, lambda: agent.log)
+        eventually(lambda: "trust_expires" in subscriber.messages("telemetry", Telemetry)[-1].gauges, lambda: agent.log)
         agent.stop()
     subscriber.link.stop()
     return subscriber.messages("telemetry", Telemetry)[-1]
@@ -60,7 +72,15 @@ def of_what_seldom_happens(root: Path) -> TelemetryBody:
     )  # fmt: skip
     for _ in range(2):
         observer.prediction(event)
-    return Windows(meter, device="d", site="s", now=0.0).cut(1.0, None, {}, Board(root).gauges())
+    scene, seen = SceneMeter(), Quality(0.5, 0.2, 0.1)
+    scene.seen(0, 0.0)
+    scene.picture(seen)
+    scene.face(FaceLook(seen, 99, 1.0))
+    certificate, key = Authority(root / "authority").issue("d")
+    end = CertificateEnd(BrokerSettings(tls=True, certificate=certificate, key=key)).read()
+    assert end is not None
+    gauges = {**Board(root).gauges(), **scene.gauges(), DeviceGauge.CERTIFICATE_EXPIRES: end}
+    return Windows(meter, device="d", site="s", now=0.0).cut(1.0, None, {}, gauges)
 
 
 def test_what_devices_count_and_measure_is_what_the_table_holds(broker: Broker, tmp_path: Path) -> None:

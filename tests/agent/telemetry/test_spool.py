@@ -88,7 +88,7 @@ def test_a_message_is_sent_with_every_field_it_was_made_with_and_no_field_twice(
     spool.put(body, 7)
     fields = json.loads(spool.after(0, 1)[0].payload, object_pairs_hook=list)
     assert len(fields) == len(dict(fields))
-    since = {"shadow"} if kind == "telemetry" else set()  # fields that the first version did not have
+    since = {"shadow", "tracks"} if kind == "telemetry" else set()  # fields that the first version did not have
     golden = msgspec.json.decode((GOLDEN / f"0.1.0-{kind}.json").read_bytes())
     assert dict(fields).keys() == golden.keys() | since
     assert (dict(fields)["session"], dict(fields)["sequence"], dict(fields)["oldest"]) == (7, 1, [7, 1])
@@ -491,3 +491,27 @@ def test_a_body_with_what_is_no_number_is_dropped_and_counted_and_the_next_one_i
     assert spool.dropped == {"telemetry": 1, "prediction": 1}
     assert spool.put(prediction(), 1) is not None
     assert spool.rows == 1
+
+
+def test_the_oldest_message_waits_by_time_that_passed_whatever_is_done_to_the_clock(tmp_path: Path) -> None:
+    wall, passed = Clock(), Clock()
+    wall.now, passed.now = 1e9, 500.0
+    spool = Spool(tmp_path / "spool.db", SpoolSettings(), wall, passed)
+    assert spool.waiting_since() is None
+    spool.put(telemetry(), 1)
+    wall.now, passed.now = wall.now + 7, passed.now + 7
+    spool.put(telemetry(), 1)
+    assert spool.waiting_since() == pytest.approx(500.0)
+    wall.now += 1e6  # NTP's first answer
+    assert spool.waiting_since() == pytest.approx(500.0)
+    spool.acknowledge(Ack(session=1, sequence=1))
+    assert spool.waiting_since() == pytest.approx(507.0)
+    spool.close()
+    later = Clock()
+    later.now = 10.0  # the board was started anew, and its clock has not been set
+    again = Spool(tmp_path / "spool.db", SpoolSettings(), later, later)
+    later.now = 25.0
+    assert again.waiting_since() == 10.0
+    again.acknowledge(Ack(session=1, sequence=2))
+    assert again.waiting_since() is None
+    again.close()

@@ -220,6 +220,9 @@ def test_expired_metadata_hold_what_runs_until_they_are_renewed(
 ) -> None:
     first = side.push(tiny(1))
     device.until("committed")
+    until = device.updates.trust_expires
+    assert until is not None
+    assert time.time() < until < time.time() + repository.ONLINE_LIFE.total_seconds() + 60
     side.releases.add(tiny(2))
     with monkeypatch.context() as ago, side.publisher() as publisher:
         ago.setattr(repository, "ONLINE_LIFE", timedelta(seconds=-1))  # for as long as nobody renewed it
