@@ -22,7 +22,7 @@ from edge_contract.bounded_read import read_file
 from edge_contract.command_end import command
 from edge_contract.durable import write_file
 from edge_contract.errors import GateRefusedError, UsageError
-from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Reference, Score
+from edge_contract.manifest import Accuracy, GateResult, Lineage, ModelManifest, Score
 from edge_contract.package import ModelPackage
 from train.params import load_section
 from train.scoring.scores import Interval
@@ -53,7 +53,7 @@ def assemble(
         budget=settings.budget,
         accuracy=_accuracy(comparison, settings.split or record.split, settings),
         gate=_as_carried(record.result),
-        reference=Reference(predictions=record.measurements.answered, confidence=record.measurements.confidence),
+        reference=record.measurements.reference,
         lineage=lineage,
         intended_use=settings.intended_use,
         caveat=settings.caveat,

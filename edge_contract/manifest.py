@@ -97,12 +97,25 @@ FEW_FACES: Final = 0.2
 photographs and in no noise."""
 
 
+CHAMPION_AGREEMENT: Final = "agreement_with_champion"
+"""Among the gate's checks: the share of the test pictures on which the model and the champion name the same label."""
+
+CHAMPION_DIGEST: Final = "champion_digest"
+"""Among the gate's checks: whose agreement that is."""
+
+
 class GateResult(Struct, frozen=True, kw_only=True):
     """What the gate found; `reasons` is empty when it passed."""
 
     passed: bool
     reasons: tuple[str, ...] = ()
     checks: dict[str, float | str | bool | None] = {}
+
+    def agreement_with(self, digest: str) -> float | None:
+        """The share of the test pictures on which the model of this digest names the same label; None if unknown."""
+        found = self.checks.get(CHAMPION_AGREEMENT)
+        measured = self.checks.get(CHAMPION_DIGEST) == digest and isinstance(found, float | int)
+        return min(1.0, max(0.0, float(found))) if measured and found is not None else None
 
 
 class Golden(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from convert.checks.comparison import Comparison
 from convert.checks.measurements import Check, Cost, Measurements
 from convert.checks.picture_files import ROUNDING
 from convert.settings import GateSettings
+from edge_contract.manifest import CHAMPION_AGREEMENT, CHAMPION_DIGEST
 from train.scoring.scores import Interval, wilson
 
 
@@ -173,6 +174,9 @@ def champion(measured: Measurements) -> Iterator[Check]:
         )
     yield Check("champion", rival.model)
     yield Check("champion_drop", rival.drop.value, reason)
+    if rival.agreement is not None:
+        yield Check(CHAMPION_DIGEST, rival.digest)
+        yield Check(CHAMPION_AGREEMENT, rival.agreement)
 
 
 def _points(gap: Interval) -> str:

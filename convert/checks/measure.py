@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.artifacts import Converted
-from convert.checks import picture_files, skew, structure, weights
+from convert.checks import picture_files, reference, skew, structure, weights
 from convert.checks.comparison import compare, paired_difference
 from convert.checks.measurements import Cost, GoldenRun, Measurements, Rival, Structure
 from convert.settings import GateSettings
@@ -21,7 +21,6 @@ from convert.tflite.flatbuffer import Graph, parse
 from convert.tflite.runtimes import LITERT, MATRIX, Runtime, ask
 from edge_contract.errors import EdgewiseError, UsageError
 from edge_contract.manifest import ModelManifest, digest_of
-from edge_contract.messages import CONFIDENCE_BOUNDS
 from edge_contract.package import ModelPackage
 from edge_vision.probabilities import probabilities
 from train.data.dataset import Dataset
@@ -53,8 +52,8 @@ def measure(
     """
     model, manifest = converted.int8_model, converted.candidate
     rows = data.split_indices(settings.split)
-    reference = converted.reference.get(settings.split)
-    if reference is None or len(reference) != len(rows) or converted.record.dataset != data.source_digest:
+    trained = converted.reference.get(settings.split)
+    if trained is None or len(trained) != len(rows) or converted.record.dataset != data.source_digest:
         raise UsageError(
             f"the conversion was made with another data set (or one without a {settings.split} split)",
             remedy="run `make quantize` again",
@@ -87,19 +86,20 @@ def measure(
     progress(f"{len(rows)} images of the {settings.split} split")
     images, truth = data.images[rows], data.labels[rows]
     try:
-        answers, cost = _answers(model, trusted, images, settings.timed)
+        answers, cost = answers_of(model, trusted, images, settings.timed)
     except EdgewiseError as error:
         return replace(found, run_failure=str(error))
     found = replace(found, cost=cost, majority=float(np.bincount(truth).max() / len(truth)))
     if sorted(manifest.labels) != sorted(data.label_names):
         return found
-    named = _in_order(answers, manifest.labels, data.label_names)
+    named = in_order(answers, manifest.labels, data.label_names)
     found = replace(
         found,
-        comparison=compare(reference, named, truth, list(data.label_names)),
-        answered=_answered(named, data.label_names),
-        confidence=_confidence(named),
+        comparison=compare(trained, named, truth, list(data.label_names)),
     )
+    progress("the selection split")
+    sure = sure_above(model, trusted, data)
+    found = replace(found, reference=reference.reference_of(named, truth, data.label_names, sure))
     progress("the device's path from picture to tensor")
     shown = images[: settings.skew_images]
     found = _with_skew(found, model, trusted, images=shown, direct=answers[: len(shown)])
@@ -153,9 +153,14 @@ def _goldens(runtime: Runtime, model: bytes, manifest: ModelManifest, progress: 
     return GoldenRun(runtime.name, answer.report.runtime, "", worst[0], worst[1])
 
 
-def _answers(
-    model: bytes, manifest: ModelManifest, images: NDArray[np.uint8], timed: int
+def answers_of(
+    model: bytes, manifest: ModelManifest, images: NDArray[np.uint8], timed: int = 0
 ) -> tuple[NDArray[np.float32], Cost]:
+    """Probabilities [N, labels] on the reference runtime, in the manifest's order, and what `timed` of them cost.
+
+    Raises:
+        EdgewiseError: it gave none.
+    """
     answer = ask(LITERT, model, manifest, images, timed=timed)
     if answer.outputs is None:
         raise EdgewiseError(answer.failure)
@@ -164,21 +169,22 @@ def _answers(
     return probabilities(answer.outputs, manifest), cost
 
 
-def _in_order(answers: NDArray[np.float32], labels: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.float32]:
+def in_order(answers: NDArray[np.float32], labels: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.float32]:
     """Columns of `answers`, which stand in the order of `labels`, in the order of `wanted`."""
     return answers[:, [labels.index(label) for label in wanted]]
 
 
-def _answered(named: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, float]:
-    counts = np.bincount(named.argmax(axis=1), minlength=len(labels))
-    return {label: float(count / len(named)) for label, count in zip(labels, counts, strict=True)}
+def sure_above(model: bytes, manifest: ModelManifest, data: Dataset) -> float | None:
+    """`reference.sure_above` on the selection split, for on the test split estimates are held against the truth.
 
-
-def _confidence(named: NDArray[np.float32]) -> tuple[float, ...]:
-    """A bucket holds what is at most its bound, as the device's telemetry counts it."""
-    buckets = np.searchsorted(CONFIDENCE_BOUNDS, named.max(axis=1), side="left")
-    counts = np.bincount(buckets, minlength=len(CONFIDENCE_BOUNDS) + 1)
-    return tuple(float(count / len(named)) for count in counts)
+    Raises:
+        EdgewiseError: the model gave no answers.
+    """
+    rows = data.split_indices("selection")
+    if not len(rows):
+        return None
+    answers, _ = answers_of(model, manifest, data.images[rows])
+    return reference.sure_above(in_order(answers, manifest.labels, data.label_names), data.labels[rows])
 
 
 def _with_skew(
@@ -198,7 +204,7 @@ def _with_skew(
         sightings = picture_files.photographed(images, manifest.crop)
         seen = picture_files.device_tensors(sightings, manifest)
         read = picture_files.training_images(sightings, manifest.crop, input_of(images))
-        every, _ = _answers(model, manifest, np.concatenate([tensors, read, seen]), timed=0)  # one process, not three
+        every, _ = answers_of(model, manifest, np.concatenate([tensors, read, seen]))  # one process, not three
         answers, of_read, of_seen = np.split(every, [len(tensors), len(tensors) + len(read)])
     except EdgewiseError as error:
         return replace(found, skew_failure=str(error))
@@ -220,11 +226,12 @@ def _rival(
     if sorted(manifest.labels) != sorted(labels):
         raise UsageError(f"the champion {champion.file_name} names other labels than the data set: {manifest.labels}.")
     tensors = images if manifest.input == input_of(images) else skew.device_tensors(images, manifest)
-    answers, _ = _answers(champion.model, manifest, tensors, timed=0)
-    its_right = _in_order(answers, manifest.labels, labels).argmax(axis=1) == truth
-    our_right = named.argmax(axis=1) == truth
+    answers, _ = answers_of(champion.model, manifest, tensors)
+    its, ours = in_order(answers, manifest.labels, labels).argmax(axis=1), named.argmax(axis=1)
     return Rival(
         model=f"{manifest.name} {manifest.release}",
-        drop=paired_difference(its_right, our_right),
-        mcnemar=mcnemar(its_right, our_right).p_value,
+        drop=paired_difference(its == truth, ours == truth),
+        mcnemar=mcnemar(its == truth, ours == truth).p_value,
+        digest=manifest.digest,
+        agreement=float((its == ours).mean()),
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from convert.checks.comparison import Comparison
 from convert.checks.skew import Skew
 from convert.checks.weights import WeightReport
-from edge_contract.manifest import Budget, ImageInput
+from edge_contract.manifest import Budget, ImageInput, Reference
 from train.scoring.scores import Interval
 
 
@@ -50,6 +50,10 @@ class Rival:
     drop: Interval
     """Accuracy of the champion minus that of this model."""
     mcnemar: float
+    digest: str = ""
+    """Of the champion's model; empty in the record of a gate that did not say."""
+    agreement: float | None = None
+    """Share of the images on which both name the same label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,8 @@ class Measurements:
     majority: float = 0.0
     """Accuracy of always naming the most frequent label."""
     comparison: Comparison | None = None
-    answered: dict[str, float] = field(default_factory=dict)
-    """Share of the model's answers by label: the reference of drift."""
-    confidence: tuple[float, ...] = ()
-    """Share of its answers by bucket of `messages.CONFIDENCE_BOUNDS`."""
+    reference: Reference = field(default_factory=Reference)
+    """The model's answers by label and confidence: what drift is measured against."""
     trained_accuracy: float | None = None
     """What training reported on its selection split."""
     skew: Skew | None = None

@@ -21,6 +21,7 @@ def judge(state: State, position: int, found: Standings, evidence: Mapping[str, 
         {one.device: one.kind for one in found.devices},
         of_wave,
         online={one.device for one in found.devices if one.progress != "offline"},
+        reference=state.agreement,
     )
     # Who refuses the release compares nothing: that would be waited for in vain.
     refused = installed(state.plan, found.devices)

@@ -120,6 +120,8 @@ class State(Struct, frozen=True, kw_only=True):
     """Of the first desired state that was issued for it: what devices report of an older one is not of this rollout."""
     retry: bool = False
     """Devices where this very model failed before try it once more."""
+    agreement: Share | None = None
+    """Of the release with `rest` on the gate's test pictures, where the gate compared these two."""
     returning: bool = False
     """Devices that ran the release are on their way back."""
 

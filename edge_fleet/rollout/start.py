@@ -84,6 +84,8 @@ def start(
                 f"{before.model.release} until all of the group is to run {name} {release}: {listed(earlier)}.",
             )
 
+        gate = found.manifest.gate
+
         def make(rollout: str) -> State:
             return State(
                 id=rollout,
@@ -97,6 +99,7 @@ def start(
                 issued=before,
                 wanted=before,
                 retry=retry,
+                agreement=None if gate is None else gate.agreement_with(before.model.digest),
                 ready=plan.behaves is None or stages[0].mode == "shadow",
             )
 

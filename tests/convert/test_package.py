@@ -61,6 +61,10 @@ def test_the_package_answers_its_goldens_and_says_what_it_is(
     assert manifest.accuracy.int8.n == 500
     assert sum(manifest.reference.predictions.values()) == pytest.approx(1)
     assert sum(manifest.reference.confidence) == pytest.approx(1)
+    assert sum(map(sum, manifest.reference.by_label.values())) == 500
+    right = sum(map(sum, manifest.reference.right.values()))
+    assert right / 500 == pytest.approx(manifest.accuracy.int8.accuracy)
+    assert manifest.reference.sure_above is not None
     assert manifest.lineage == LINEAGE
     for said in ("stripes 4", "n = 500", "Drawn here.", manifest.digest, "c" * 40):
         assert said in read.card

@@ -183,6 +183,16 @@ def test_what_is_no_fault_passes(measured: Measurements) -> None:
     assert refused(measured) == []
 
 
+def test_how_often_the_champion_agrees_is_recorded_with_whose_agreement_it_is() -> None:
+    rival = Rival("emotion 1", Interval(-0.02, -0.03, -0.01), 0.001, digest="b" * 64, agreement=0.77)
+    result = decide(replace(SOUND, rival=rival), LIMITS)
+    assert result.agreement_with("b" * 64) == 0.77
+    assert result.agreement_with("c" * 64) is None
+    assert decide(SOUND, LIMITS).agreement_with("b" * 64) is None
+    odd = msgspec.structs.replace(result, checks=result.checks | {"agreement_with_champion": "often"})
+    assert odd.agreement_with("b" * 64) is None
+
+
 def test_an_absent_runtime_is_listed_and_refuses_only_where_required() -> None:
     absent = replace(SOUND, goldens=(SOUND.goldens[0], GoldenRun("tflite-runtime", "", "absent", None, None)))
     assert refused(absent) == ["goldens"]

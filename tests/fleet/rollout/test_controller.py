@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from edge_contract import topics
 from edge_contract.errors import GateRefusedError, UsageError
+from edge_contract.manifest import GateResult
 from edge_contract.messages import ModelRef
 from edge_contract.trust import DesiredState
 from edge_fleet.devices.watch import read_fleet
@@ -384,6 +385,17 @@ def test_what_the_disk_refuses_is_said_and_tried_again(fleet: Fleet) -> None:
     assert fleet.actions()[-1] == "trouble"
     (fleet.side.directory / "away").rename(keys)
     assert fleet.until(ended).phase is Phase.COMPLETED
+
+
+def test_a_rollout_knows_how_often_its_release_agrees_with_the_one_before_on_the_gates_pictures(fleet: Fleet) -> None:
+    fleet.join(IDS[:2])
+    assert fleet.start().state.agreement is None
+    passed = GateResult(passed=True, checks={"agreement_with_champion": 0.8, "champion_digest": OLD.digest})
+    compared = tiny(2)._replace(manifest=replace(tiny(2).manifest, name="compared", gate=passed))
+    fleet.side.releases.add(compared)
+    known = read_fleet(fleet.reader)
+    found = start(fleet.publisher, fleet.store, known, "compared", 2, "lab", QUICK, by="maria", supersede=True)
+    assert found.state.agreement == 0.8
 
 
 def test_what_stands_against_a_rollout_is_said_before_anything_began(fleet: Fleet) -> None:

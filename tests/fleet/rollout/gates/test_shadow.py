@@ -6,13 +6,19 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
+from edge_fleet.rollout.devices.standing import Standing
 from edge_fleet.rollout.evidence.evidence import Evidence, begin
 from edge_fleet.rollout.gates.shadow import families_of, judge_shadow
 from edge_fleet.rollout.gates.verdict import Outcome, Verdict
+from edge_fleet.rollout.judging import judge
 from edge_fleet.rollout.kind import Kind
+from edge_fleet.rollout.machine import Stage
 from edge_fleet.rollout.plans.plan import DEFAULT, Plan, ShadowGate
+from edge_fleet.rollout.standings import Standings
 from tests.fleet.rollout.device_windows import NEW, Camera
+from tests.fleet.rollout.rollouts import rollout
 
 PI4, PI5 = (Kind(board=board, runtime="litert", camera="v4l2") for board in ("pi-4", "pi-5"))
 KINDS = {"hall": PI4, "attic": PI4, "door": PI5}
@@ -251,6 +257,10 @@ def test_what_the_gate_measured_between_the_two_models_lowers_what_is_asked() ->
     assert judged(evidence).outcome is not Outcome.PASS
     assert judged(evidence, reference=0.82).outcome is Outcome.PASS
     assert judged(evidence, reference=0.99).outcome is not Outcome.PASS
+    devices = [Standing(device=device, kind=kind, progress="running") for device, kind in KINDS.items()]
+    state = replace(rollout(DEFAULT, (Stage(number=0, share=1.0),)), agreement=0.82)
+    outcome = judge(state, 0, Standings(devices, [], {}), evidence, 0.0).outcome
+    assert outcome is Outcome.PASS
 
 
 def test_labels_that_a_device_invents_make_no_judgement_long() -> None:
