@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -96,8 +96,8 @@ bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak,
 bench-train: setup-dev  ## One training as threads and as processes (PyTorch)
 	@$(PYTHON) -m benchmarks.training
 
-bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run; SHADOW=1)
-	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes "$$MINUTES") $(if $(SHADOW),--shadow)
+bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run; SHADOW=1; SCENE=1)
+	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes "$$MINUTES") $(if $(SHADOW),--shadow) $(if $(SCENE),--scene)
 
 bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
 	@$(PYTHON) -m benchmarks.bridge

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import agent_clip, agent_report, agent_shadow
+from benchmarks import agent_clip, agent_report, agent_scene, agent_shadow
 from benchmarks.agent_report import Measured
 from benchmarks.agent_run import MODEL, REPOSITORY, Bench
 from edge_contract import package
@@ -101,7 +101,11 @@ def main() -> None:
     )
     parser.add_argument("--fer", default=str(REPOSITORY / ".venv-fer" / "bin" / "python"), help="a Python with `fer`")
     parser.add_argument("--shadow", action="store_true", help="only what a second model in shadow costs")
+    parser.add_argument("--scene", action="store_true", help="only what measuring the picture costs")
     options = parser.parse_args()
+    if options.scene:
+        agent_scene.main(DETECTORS)
+        return
     if options.shadow:
         agent_shadow.main(DETECTORS, options.seconds)
         return

@@ -22,6 +22,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.inference.events import PredictionEvent
 from edge_agent.inference.pipeline import Pipeline
 from edge_agent.inference.settings import PipelineSettings
+from edge_agent.telemetry.scene_meter import SceneMeter
 from edge_contract.messages import Stage
 from edge_contract.package import read_file
 from edge_vision.classifier import Classifier
@@ -123,6 +124,7 @@ def frames(clip: Path, detector: Path | None, classifier: Classifier, clock: Ins
         PipelineSettings(),
         clock=clock,
         observer=counts,
+        scene=SceneMeter(),
         chance=random.Random(0),  # noqa: S311  # jitter, not a secret
     )
     pipeline.run(threading.Event())

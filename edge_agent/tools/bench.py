@@ -20,6 +20,7 @@ from edge_agent.inference.pipeline import Pipeline
 from edge_agent.inference.settings import PipelineSettings
 from edge_agent.models.selftest import Verdict
 from edge_agent.telemetry.board import Board
+from edge_agent.telemetry.scene_meter import SceneMeter
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Budget
 from edge_contract.messages import STAGES, Stage
@@ -112,7 +113,10 @@ def run(
     late.start()
     try:
         chance = random.Random(0)  # noqa: S311  # jitter of waits, not a secret
-        Pipeline(source, detector, classifier, settings, clock=clock, observer=watch, chance=chance).run(stop)
+        scene = SceneMeter()  # as the agent has one: it takes time too
+        Pipeline(source, detector, classifier, settings, clock=clock, observer=watch, scene=scene, chance=chance).run(
+            stop
+        )
     finally:
         late.cancel()
     if watch.frames < 1 or watch.seconds <= 0:
