@@ -141,6 +141,7 @@ def test_what_a_library_repeats_of_the_address_is_not_said(tmp_path: Path) -> No
     assert not re.search("hush|whisper", tracking.reason(error, params.tracking_uri))
 
 
+@pytest.mark.slow
 def test_a_database_of_an_older_mlflow_is_told_how_to_be_upgraded_and_costs_no_training(
     tmp_path: Path, store: str
 ) -> None:
