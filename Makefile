@@ -102,7 +102,7 @@ bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package
 bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
 	@$(PYTHON) -m benchmarks.bridge
 
-bench-push: setup-dev  ## A model to many devices
+bench-push: setup-dev  ## A model to a thousand devices, and other ways beside it
 	@$(PYTHON) -m benchmarks.push
 
 bench-rollout: setup-dev  ## A thousand good rollouts and bad ones: wrongly halted, caught, and the faces it took

@@ -1,11 +1,12 @@
-"""`make bench-push`: a model to hundreds of devices, from the push until the last of them runs it.
+"""`make bench-push`: a model to a thousand devices, from the push until the last of them runs it.
 
 Ours: simulated devices (`edge_simulator`) with the agent's own update machine, every signature and every chunk checked,
 state and model on disk; a tenth of them behind a slow line or away at first. Beside it in the same run, with the
 agent's own connections and half the work (no signatures, no update machine, no device slow or away): stop and wait, one
 piece of 64 KiB asked for at a time, and the whole file as one retained message, which brokers with packet limits
 refuse.
-Everything shares this machine: devices in a few processes, broker, release side.
+Everything shares this machine: devices in a few processes, broker, release side. So the processor time of all of it is
+printed beside the seconds, and the load of the machine by everything that runs on it.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,6 +63,8 @@ class Pushed:
     converged: int
     bytes: int
     broker_mb: float
+    cpu_s: float
+    """Processor time of devices, broker and release side."""
 
 
 def ours(folder: Path, devices: int, processes: int) -> Pushed:
@@ -104,7 +107,8 @@ def ours(folder: Path, devices: int, processes: int) -> Pushed:
                         fleet.apply(*arrived)
 
         follow(lambda: sum(device.online for device in fleet.devices.values()) >= devices * 0.93 and inbox.empty())
-        began, before = time.monotonic(), link.bytes
+        pids = [os.getpid(), broker.pid, *(child.pid for child in children)]
+        began, before, cpu = time.monotonic(), link.bytes, cpu_seconds(pids)
         publisher.metadata()
         publisher.release(release)
         publisher.push(lambda: desired.issue(f"group/{GROUP}", release.manifest.ref))
@@ -116,7 +120,8 @@ def ours(folder: Path, devices: int, processes: int) -> Pushed:
             return sum(device.outcome(reference, 1) == "done" for device in fleet.devices.values())
 
         follow(lambda: inbox.empty() and converged() >= devices)
-        return Pushed(time.monotonic() - began, converged(), link.bytes - before, resident_mb(broker))
+        seconds = time.monotonic() - began
+        return Pushed(seconds, converged(), link.bytes - before, resident_mb(broker), cpu_seconds(pids) - cpu)
 
 
 def peer(folder: Path, way: str, devices: int, processes: int, model: bytes) -> tuple[float, float]:
@@ -192,6 +197,15 @@ def shares(devices: int, processes: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time that these processes have used."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(broker: Broker) -> float:
     """The most memory that the broker held."""
     for line in Path(f"/proc/{broker.pid}/status").read_text().splitlines():
@@ -203,7 +217,7 @@ def resident_mb(broker: Broker) -> float:
 def main() -> None:
     """Print a line a way, then one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, default=500)  # past that, threads of one machine are measured
+    parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
     model = package.read_file(MODEL).model
@@ -211,7 +225,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as name:
         folder = Path(name)
         pushed = ours(folder, options.devices, options.processes)
-        print(f"ours: {pushed}", flush=True)
+        load = round(os.getloadavg()[0], 1)
+        print(f"ours: {pushed}, load {load}", flush=True)
         stop_s, stop_mb = peer(folder, "stop", options.devices, options.processes, model)
         print(f"stop and wait: {stop_s:.1f} s, broker {stop_mb:.0f} MB", flush=True)
         whole_s, whole_mb = peer(folder, "whole", options.devices, options.processes, model)
@@ -225,6 +240,9 @@ def main() -> None:
         "model_bytes": len(model),
         "bytes_ratio": round(pushed.bytes / len(model), 3),
         "seconds": round(pushed.seconds, 1),
+        "cpu_seconds": round(pushed.cpu_s, 1),
+        "processors": os.cpu_count(),
+        "load_average": load,
         "broker_rss_mb": round(pushed.broker_mb, 1),
         "stop_and_wait_seconds": round(stop_s, 1),
         "stop_and_wait_bytes_ratio": options.devices,
