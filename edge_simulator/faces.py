@@ -5,7 +5,9 @@ the difficulty, with a little of the model's own noise, lies under its accuracy;
 wrong in the same way. So two good models disagree on the hard faces, and a worse one on more.
 """
 
+import itertools
 import random
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +20,13 @@ _SITE_WEIGHT: Final = 40.0  # how alike the mixes of two sites are; more is more
 _CONFUSED_WITH: Final = {0: 4, 1: 0, 2: 5, 3: 6, 4: 6, 5: 2, 6: 4}
 _USUAL_CONFUSION: Final = 0.7
 _OWN_NOISE: Final = 0.06  # of a model about a face's difficulty, standard deviation
+_SURE_NOISE: Final = 0.08  # of how sure it is beside that
+_HARDEST: Final = 0.1  # share of the most difficult faces: what seems more difficult than any is like one of them
+_USUAL_ACCURACY: Final = 0.70
+_CONFIDENCE: Final = (0.0, 0.0, 0.0111, 0.0666, 0.1273, 0.1298, 0.1220, 0.1190, 0.1460, 0.2781)
+"""Shares of answers by tenth of confidence as measured: `reference.confidence` of emotion 5 (PublicTest, n = 3,589)."""
+_HARDER: Final = tuple(itertools.accumulate(reversed(_CONFIDENCE), initial=0.0))
+"""The difficulty at which confidence has fallen to 1.0, 0.9, and so on."""
 INVOKE_S: Final = 0.004
 """What one answer takes on a usual board."""
 
@@ -26,7 +35,7 @@ INVOKE_S: Final = 0.004
 class Behaviour:
     """How one model answers."""
 
-    accuracy: float = 0.70
+    accuracy: float = _USUAL_ACCURACY
     says: Mapping[int, float] = field(default_factory=dict)
     """By label number: so often it says that, whatever it saw."""
     swaps: tuple[int, int, float] = (0, 0, 0.0)
@@ -89,7 +98,8 @@ def answer(behaviour: Behaviour, face: Face, board: str, model: str) -> Answer |
         return None
     margin = behaviour.accuracy - face.difficulty + own.gauss(0.0, _OWN_NOISE)
     label = face.truth if margin > 0 else face.wrong
-    confidence = min(0.99, max(1.0 / len(LABELS), 0.55 + margin * 0.6 + own.gauss(0.0, 0.05)))
+    seems = abs(_USUAL_ACCURACY - margin + own.gauss(0.0, _SURE_NOISE))  # how difficult, to this model
+    confidence = _confidence(seems if seems < 1 else 1 - _HARDEST * own.random())
     if (said := _said(behaviour, own)) is not None:
         label = said
     first, second, share = behaviour.swaps
@@ -97,6 +107,14 @@ def answer(behaviour: Behaviour, face: Face, board: str, model: str) -> Answer |
         label = second if label == first else first
     seconds = INVOKE_S * behaviour.factor(board) * own.lognormvariate(0.0, 0.05)
     return Answer(LABELS[label], confidence, seconds)
+
+
+def _confidence(difficulty: float) -> float:
+    """So sure is a model of a face of this difficulty: over all difficulties from 0 to 1, as often as was measured."""
+    bounded = min(difficulty, _HARDER[-1])
+    tenth = max(bisect_left(_HARDER, bounded) - 1, 0)
+    within = (bounded - _HARDER[tenth]) / (_HARDER[tenth + 1] - _HARDER[tenth])
+    return min(0.99, 1.0 - (tenth + within) / 10)
 
 
 def parse_behaviour(text: str) -> Behaviour:

@@ -1,9 +1,11 @@
 """Drawn faces: how models behave on them is what the rehearsal of a rollout stands on."""
 
 import random
+from pathlib import Path
 
 import pytest
 
+from edge_contract import package
 from edge_contract.errors import UsageError
 from edge_simulator import faces
 from edge_simulator.faces import LABELS, Answer, Behaviour, answer, draw, parse_behaviour, site_mix
@@ -84,6 +86,15 @@ def test_neutral_faces_are_more_neutral_answers_as_sure_as_before() -> None:
     neutral = LABELS.index("neutral")
     assert sum(face.truth == neutral for face in shown) / FACES == pytest.approx(0.5 + 0.5 * mix[neutral], abs=0.03)
     assert sum(face.difficulty for face in shown) / FACES == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_good_model_is_as_sure_as_the_one_that_was_measured() -> None:
+    measured = package.read_file(Path("models/emotion-5.ewm")).manifest.reference.confidence
+    said = [answer.confidence for _, answer in asked(Behaviour(), "a" * 64) if answer]
+    drawn = [sum(tenth / 10 <= each < (tenth + 1) / 10 for each in said) / FACES for tenth in range(10)]
+    assert drawn == pytest.approx(measured, abs=0.04)
+    assert sum(drawn[8:]) == pytest.approx(sum(measured[8:]), abs=0.03)
+    assert all(0.19 < each <= 0.99 for each in said)
 
 
 def test_sites_have_mixes_of_their_own() -> None:
