@@ -65,6 +65,8 @@ class Pushed:
     broker_mb: float
     cpu_s: float
     """Processor time of devices, broker and release side."""
+    waited: float
+    """Share of the time they could have run in which other programs had the processors, or they one another's."""
 
 
 def ours(folder: Path, devices: int, processes: int) -> Pushed:
@@ -108,7 +110,7 @@ def ours(folder: Path, devices: int, processes: int) -> Pushed:
 
         follow(lambda: sum(device.online for device in fleet.devices.values()) >= devices * 0.93 and inbox.empty())
         pids = [os.getpid(), broker.pid, *(child.pid for child in children)]
-        began, before, cpu = time.monotonic(), link.bytes, cpu_seconds(pids)
+        began, before, used = time.monotonic(), link.bytes, processor_seconds(pids)
         publisher.metadata()
         publisher.release(release)
         publisher.push(lambda: desired.issue(f"group/{GROUP}", release.manifest.ref))
@@ -121,7 +123,8 @@ def ours(folder: Path, devices: int, processes: int) -> Pushed:
 
         follow(lambda: inbox.empty() and converged() >= devices)
         seconds = time.monotonic() - began
-        return Pushed(seconds, converged(), link.bytes - before, resident_mb(broker), cpu_seconds(pids) - cpu)
+        ran, waited = (now - then for now, then in zip(processor_seconds(pids), used, strict=True))
+        return Pushed(seconds, converged(), link.bytes - before, resident_mb(broker), ran, waited / (ran + waited))
 
 
 def peer(folder: Path, way: str, devices: int, processes: int, model: bytes) -> tuple[float, float]:
@@ -197,13 +200,15 @@ def shares(devices: int, processes: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """Processor time that these processes have used."""
-    ticks = 0
+def processor_seconds(pids: Iterable[int]) -> tuple[float, float]:
+    """For how long threads of these processes have run, and have waited for a processor that others had."""
+    ran = waited = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # a thread that ended just now
+                fields = (task / "schedstat").read_text().split()
+                ran, waited = ran + int(fields[0]), waited + int(fields[1])
+    return ran / 1e9, waited / 1e9
 
 
 def resident_mb(broker: Broker) -> float:
@@ -243,6 +248,7 @@ def main() -> None:
         "cpu_seconds": round(pushed.cpu_s, 1),
         "processors": os.cpu_count(),
         "load_average": load,
+        "waited_for_processor": round(pushed.waited, 2),
         "broker_rss_mb": round(pushed.broker_mb, 1),
         "stop_and_wait_seconds": round(stop_s, 1),
         "stop_and_wait_bytes_ratio": options.devices,

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from edge_agent.turns import Call, Next, Turns
@@ -38,8 +39,8 @@ class Loop:
         self._idle: deque[Callable[[], None]] = deque()
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()  # keeps the order of equal times, and functions from being compared
-        self._lock = threading.Lock()  # of what is later
-        self._ended = False
+        self._lock = threading.Lock()  # of what is later, and of the descriptor that wakes the loop
+        self._ended = self._closed = False
         self._pool: ThreadPoolExecutor | None = None
         self._thread = threading.Thread(target=self._run, name="devices", daemon=True)
 
@@ -60,8 +61,10 @@ class Loop:
             self._thread.join(10)
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
-        self._selector.close()
-        os.close(self._wake)
+        with self._lock:
+            self._closed = True
+            self._selector.close()
+            os.close(self._wake)
 
     def soon(self, action: Callable[[], None]) -> None:
         """Call `action` after what is called now; callable from any thread."""
@@ -82,14 +85,23 @@ class Loop:
         if not self.here:
             self._rouse()
 
-    def elsewhere(self, function: Callable[[], object], then: Callable[[object], None]) -> None:
-        """Call `function` on a thread that may wait, and `then`, with what it returned, on this one."""
+    def elsewhere(
+        self, function: Callable[[], object], then: Callable[[object], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Call `function` on a thread that may wait, and `then`, with what it returned, on this one.
+
+        `failed` gets what it raised.
+        """
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="devices-calls")
 
         def call() -> None:
-            answer = function()
-            self.soon(lambda: then(answer))
+            try:
+                answer = function()
+            except Exception as error:  # noqa: BLE001  # whose it is decides
+                self.soon(partial(failed, error))
+            else:
+                self.soon(partial(then, answer))
 
         self._pool.submit(call)
 
@@ -105,7 +117,9 @@ class Loop:
             self._selector.register(descriptor, events, ready)
 
     def _rouse(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        with self._lock:
+            if not self._closed:  # else the number may be another file's by now
+                os.eventfd_write(self._wake, 1)
 
     def _woken(self, _events: int) -> None:
         os.eventfd_read(self._wake)
@@ -252,10 +266,15 @@ class LoopWorker(Generic[T]):
                 raise
             return
         if isinstance(wait, Call):
-            self._loop.elsewhere(wait.function, self._answered)
+            self._loop.elsewhere(wait.function, self._answered, self._failed)
             return
         self._takes = isinstance(wait, Next)
         self._due = float("inf") if wait.seconds is None else time.monotonic() + wait.seconds
+
+    def _failed(self, error: Exception) -> None:
+        """What was called raised: the turns end with that, as a thread would."""
+        self._ended.set()
+        raise error
 
     def _answered(self, answer: object) -> None:
         self._go_on(answer)

@@ -146,11 +146,18 @@ def test_turns_may_end_their_own_worker_without_waiting_for_themselves(worker: W
     eventually(lambda: not worker.alive)
 
 
+def failing() -> None:
+    raise RuntimeError("on purpose")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_turns_that_raise_are_not_alive_any_more(worker: Worker[Any]) -> None:
+@pytest.mark.parametrize("called", [False, True])
+def test_turns_that_raise_or_call_what_raises_are_not_alive_any_more(worker: Worker[Any], called: bool) -> None:
     def turns() -> Turns:
         yield Next(None)
-        raise RuntimeError("on purpose")
+        if called:
+            yield Call(failing)
+        failing()
 
     worker.start(turns)
     eventually(lambda: worker.alive)

@@ -78,6 +78,22 @@ def test_what_takes_long_is_done_one_by_one_and_everything_else_between(loop: Lo
     assert called == ["long 0", "short", "long 1", "short", "long 2", "short"]
 
 
+def test_a_loop_that_ended_is_woken_no_more_whatever_its_descriptor_is_now() -> None:
+    ended = Loop()
+    ended.start()
+    ended.stop()
+    reading, writing = os.pipe()
+    called: list[str] = []
+    ended.soon(lambda: called.append("soon"))
+    ended.after(0.0, lambda: called.append("after"))
+    os.set_blocking(reading, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 8)
+    os.close(reading)
+    os.close(writing)
+    assert called == []
+
+
 def test_many_links_share_one_thread_and_each_gets_its_messages_whole(broker: Broker, loop: Loop) -> None:
     links = [OnLoop(broker, loop, f"many-{number}") for number in range(20)]
     before = threading.active_count()
