@@ -84,7 +84,7 @@ def measured(
         gauges, readings = _shown(device.readings, message.gauges, limits.counters)
         passed["gauges"] = len(message.gauges) - len(gauges)
         changed |= {
-            "model": message.model if known else device.model,
+            "model": message.model if known and message.model != device.model else device.model,
             "gauges": gauges,
             "readings": readings,
             "latency": whole.counts if whole is not None else (),

@@ -11,6 +11,7 @@ Not here: windows of telemetry (`measured`), sums over devices (`state`), what i
 acknowledged (`acknowledgement`).
 """
 
+import sys
 from typing import Final, Literal
 
 from msgspec import Raw, Struct, field
@@ -104,7 +105,7 @@ class Device(Struct, frozen=True, kw_only=True, gc=False):
 
 def short(model: ModelRef | None) -> str:
     """A model as a label value: `name-release`, or `none`."""
-    return f"{model.name}-{model.release}" if model is not None else "none"
+    return sys.intern(f"{model.name}-{model.release}") if model is not None else "none"
 
 
 def up(device: Device, now: float, silent_after: float) -> bool:
@@ -218,7 +219,7 @@ def caught_up(device: Device, now: float, limits: LimitSettings) -> Device:
 
 def key_of(model: ModelRef) -> str:
     """A model as the budget of labels knows it."""
-    return f"{short(model)} {model.digest[:12]}"
+    return sys.intern(f"{short(model)} {model.digest[:12]}")
 
 
 def ended(device: Device, session: int) -> Device:

@@ -21,6 +21,7 @@ from edge_bridge.fleet import announced, record
 from edge_bridge.fleet.histograms import merged_all, of_confidence, of_stage
 from edge_bridge.fleet.label_budget import OTHER
 from edge_bridge.fleet.measured import measured
+from edge_bridge.fleet.pool import Pool
 from edge_bridge.fleet.record import Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.group_status import GroupStatus
@@ -100,6 +101,7 @@ class FleetState:
         """What passed a limit and was not kept, by what it is; `take_in` moves it into a metric."""
         self.restless: list[str] = []
         """Devices that began to change their labels too often; `take_in` names them in the log."""
+        self._pool = Pool()
         self._left: dict[str, Device] = {}
         self._limits, self._metrics = limits, metrics
         self._gains: defaultdict[Key, _Gains] = defaultdict(_Gains)
@@ -136,10 +138,12 @@ class FleetState:
             case Availability():
                 changed = record.available(known, message, now)
             case Info():
+                message = self._pool.info(message)
                 changed = record.informed(known, message, now, self._limits)
                 self.passed["sites"] += int(changed is not None and changed.site != message.site)
                 self.passed["labels"] += int(changed is not None and changed.waiting_info is message)
             case Reported():
+                message = self._pool.reported(message)
                 changed = record.reporting(known, message, now, self._limits)
                 self.passed["labels"] += int(changed is not None and changed.waiting_reported is message)
             case _:
@@ -227,6 +231,8 @@ class FleetState:
         if window is None:
             return Outcome.REPEATED
         changed, difference = record.caught_up(window.device, now, self._limits), window.gained
+        if changed.model is not known.model:
+            changed = replace(changed, model=self._pool.model(changed.model))
         self._note_restless(known, changed, now)
         self.passed.update(window.passed)
         changed, gains = self._gains_of(changed, Key(window.site, window.model))

@@ -83,6 +83,10 @@ class Store:
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
         self._opened: tuple[int, int] | None = None
         self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, damaged, schema)}
+        self._many = {
+            name: _Many(statement, self._engine)
+            for name, statement in {**self._upserts, "predictions": self._insert_predictions}.items()
+        }
 
     def open(self, now: float) -> None:
         """Create what is missing and prove that it can be written.
@@ -118,7 +122,7 @@ class Store:
         """
         with self._transaction() as connection:
             if batch.predictions:
-                connection.execute(self._insert_predictions, [_row(each) for each in batch.predictions])
+                self._many["predictions"].execute(connection, [_row(each) for each in batch.predictions])
             # In one order, so that two bridges on one database never wait for each other's rows.
             gone = sorted(name for name, record in batch.devices.items() if record is None)
             if gone:
@@ -126,16 +130,16 @@ class Store:
             present = {name: record for name, record in batch.devices.items() if record is not None}
             for table, records in (("devices", present), ("marks", batch.progress)):
                 if records:
-                    connection.execute(
-                        self._upserts[table],
+                    self._many[table].execute(
+                        connection,
                         [
                             {"device": name, "record": msgspec.json.encode(record)}
                             for name, record in sorted(records.items())
                         ],
                     )
             if batch.sums:
-                connection.execute(
-                    self._upserts["sums"],
+                self._many["sums"].execute(
+                    connection,
                     [
                         {"site": key.site, "model": key.model, "record": msgspec.json.encode(total)}
                         for key, total in sorted(batch.sums.items())
@@ -246,6 +250,25 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
             self._check_file()  # else what was written is in a file without a name, and gone with this process
+
+
+class _Many:
+    """A statement for many rows. SQLAlchemy's own way through each row costs more than SQLite's work with it."""
+
+    def __init__(self, statement: Any, engine: sa.Engine) -> None:
+        self._statement = statement
+        self._text = ""
+        self._order: tuple[str, ...] = ()
+        if engine.dialect.name == "sqlite":
+            compiled: Any = statement.compile(dialect=engine.dialect)
+            self._text, self._order = str(compiled), tuple(compiled.positiontup)
+
+    def execute(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        """Run it for each row, given by column."""
+        if self._text:
+            connection.exec_driver_sql(self._text, [tuple(row[name] for name in self._order) for row in rows])
+        else:
+            connection.execute(self._statement, rows)
 
 
 def _upsert(insert: Any, table: sa.Table) -> Any:
