@@ -99,7 +99,7 @@ bench-train: setup-dev  ## One training as threads and as processes (PyTorch)
 bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package (MINUTES=10 of the memory run; SHADOW=1; SCENE=1)
 	@$(PYTHON) -m benchmarks.agent $(if $(MINUTES),--minutes "$$MINUTES") $(if $(SHADOW),--shadow) $(if $(SCENE),--scene)
 
-bench-bridge: setup-dev  ## The bridge beside paho alone and a labels() bridge
+bench-bridge: setup-dev  ## The bridge beside paho alone, a labels() bridge and mqtt2prometheus; 10,000 devices; kills and locks
 	@$(PYTHON) -m benchmarks.bridge
 
 bench-push: setup-dev  ## A model to a thousand devices, and other ways beside it

@@ -5,16 +5,19 @@ whose CPU time (user and system, all threads) is counted from the first message 
 
 - `idle`: paho with its own loop and an empty handler: what any Python consumer on paho pays.
 - `labels`: paho, json and prometheus_client's labels(), as small bridges are usually written. It stores nothing.
+- `mqtt2prometheus`: Debian's exporter, for windows only (`bridge_peer`). It stores nothing either.
 - `bridge`: ours, as it runs: decoded and checked, applied, committed to SQLite with fsync, acknowledged.
 
 Rounds alternate; of each consumer the quietest round counts. Then 100,000 series are written as text by the bridge and
-by prometheus_client.
+by prometheus_client, a whole fleet speaks to one bridge (`bridge_fleet`), and everything around a bridge fails
+(`bridge_faults`). `load_average` says how busy the machine was with other things.
 """
 
 import argparse
 import gc
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -30,19 +33,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import bridge_faults, bridge_fleet, bridge_peer
+from benchmarks.bridge_fleet import DrawnDevice
 from edge_bridge.bridge import Bridge
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.metrics import exposition
 from edge_bridge.settings import BridgeSettings, BrokerSettings, LimitSettings, MetricSettings
 from edge_contract import messages, topics
-from edge_contract.messages import STAGE_BOUNDS, STAGES, Availability
+from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, STAGES, Availability
 from edge_simulator.broker import Broker
 from tests.bridge.publisher import LABELS, info, prediction, reported, telemetry
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "bridge.json"
 DEVICES: Final = 100
 SERIES: Final = 100_000
+PEER: Final = "mqtt2prometheus"
 BURST_S: Final = 0.01
 """The publisher sends what is due every so often."""
 
@@ -60,14 +66,10 @@ def predictions(count: int) -> Load:
 
 
 def windows(count: int) -> Load:
-    """Telemetry of the same devices: each about 200 samples."""
-    load = []
-    for number in range(count):
-        name, sequence = f"cam-{number % DEVICES}", number // DEVICES + 1
-        emotions = {label: sequence * (index + 1) for index, label in enumerate(LABELS)}
-        message = telemetry(name, (1000, sequence), 75 * sequence, oldest=(1000, 1), emotions=emotions)
-        load.append((topics.device(name, "telemetry"), messages.encode(message)))
-    return load
+    """Telemetry of the same devices, as agents send it."""
+    drawn = [DrawnDevice(number, 1000, earlier=60) for number in range(DEVICES)]
+    turns = (drawn[number % DEVICES] for number in range(count))
+    return [(topics.device(each.name, "telemetry"), each.window(10.0)) for each in turns]
 
 
 def _connected(port: int, client_id: str, leaf: topics.DeviceLeaf, handler: Callable[[bytes], None]) -> mqtt.Client:
@@ -114,6 +116,8 @@ def labels(port: int, leaf: topics.DeviceLeaf, count: int, ready: Event, result:
     faces = Gauge("faces", "x", [*device, "model", "emotion"], registry=registry)
     buckets = Gauge("stage_bucket", "x", [*device, "model", "stage", "le"], registry=registry)
 
+    tracks = Gauge("track_bucket", "x", [*device, "model", "label", "le"], registry=registry)
+
     def take_prediction(payload: bytes) -> None:
         message = json.loads(payload)
         where = (message["site"], message["device"])
@@ -133,6 +137,9 @@ def labels(port: int, leaf: topics.DeviceLeaf, count: int, ready: Event, result:
         for stage, histogram in message["stages"].items():
             for bound, value in zip((*STAGE_BOUNDS, "+Inf"), histogram["counts"], strict=True):
                 buckets.labels(*where, model, stage, bound).set(value)
+        for label, histogram in message["tracks"]["answers"].items():
+            for bound, value in zip((*CONFIDENCE_BOUNDS, "+Inf"), histogram["counts"], strict=True):
+                tracks.labels(*where, model, label, bound).set(value)
         seen[0] += 1
 
     client = _connected(port, "labels", leaf, take_prediction if leaf == "prediction" else take_window)
@@ -173,6 +180,25 @@ def cost(port: int, consumer: str, load: Load, leaf: topics.DeviceLeaf, rate: fl
     process = context.Process(target=CONSUMERS[consumer], args=(port, leaf, len(load), ready, sending))
     process.start()
     ready.wait(60)
+    _publish(port, load, rate)
+    if not receiving.poll(120):
+        process.kill()
+        raise SystemExit(f"{consumer} did not take all {len(load)} messages in")
+    seconds: float = receiving.recv()
+    process.join(30)
+    return seconds / len(load) * 1e6
+
+
+def peer_cost(port: int, load: Load, rate: float) -> float:
+    """The same of mqtt2prometheus."""
+    with bridge_peer.running(port, load[-1][1]) as exporter:
+        before = exporter.cpu()
+        _publish(port, load, rate)
+        return (exporter.finish(len(load)) - before) / len(load) * 1e6
+
+
+def _publish(port: int, load: Load, rate: float) -> None:
+    """Send it at this pace, and wait until the broker has all of it."""
     publisher = mqtt.Client(CallbackAPIVersion.VERSION2, "publisher", protocol=mqtt.MQTTv5)
     publisher.max_inflight_messages_set(0)
     publisher.connect("127.0.0.1", port)
@@ -181,17 +207,12 @@ def cost(port: int, consumer: str, load: Load, leaf: topics.DeviceLeaf, rate: fl
     while sent < len(load):
         due = min(len(load), int((time.monotonic() - began) * rate) + 1)
         for topic, payload in load[sent:due]:
-            publisher.publish(topic, payload, qos=1)
+            said = publisher.publish(topic, payload, qos=1)
         sent = due
         time.sleep(BURST_S)
-    if not receiving.poll(120):
-        process.kill()
-        raise SystemExit(f"{consumer} did not take all {len(load)} messages in")
-    seconds: float = receiving.recv()
+    said.wait_for_publish(120)
     publisher.disconnect()
     publisher.loop_stop()
-    process.join(30)
-    return seconds / len(load) * 1e6
 
 
 def large_fleet() -> FleetState:
@@ -262,20 +283,34 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=20_000, help="of each load and consumer (20000)")
     parser.add_argument("--rate", type=float, default=4000.0, help="messages a second (4000)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--devices", type=int, default=10_000, help="of the fleet, 0 for none (10000)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the fleet, with windows of 10 s (60)")
+    parser.add_argument("--kills", type=int, default=10, help="of the broker and of the bridge, 0 for none (10)")
+    parser.add_argument("--locked", type=float, default=30.0, help="seconds that the database is locked (30)")
     given = parser.parse_args()
     console = Console(stderr=True)
     count = given.messages // DEVICES * DEVICES
     loads: dict[topics.DeviceLeaf, Load] = {"prediction": predictions(count), "telemetry": windows(count // 4)}
     result: dict[str, Any] = {"messages": count, "rate": given.rate, "rounds": given.rounds}
+    result["load_average"] = round(os.getloadavg()[0], 1)
+    if without := bridge_peer.missing():
+        console.print(f"without mqtt2prometheus: {without}", style="bold")
     table = Table("load", "bytes", "consumer", "CPU µs a message", "against labels()")
     with tempfile.TemporaryDirectory() as folder, Broker(Path(folder) / "broker") as broker:
         for leaf, load in loads.items():
             costs: dict[str, list[float]] = {name: [] for name in CONSUMERS}
+            if leaf == "telemetry" and not without:
+                costs[PEER] = []
             rate = given.rate if leaf == "prediction" else given.rate / 4
             for number in range(given.rounds):
                 for name, taken in costs.items():
                     console.print(f"{leaf}: round {number + 1} of {given.rounds}, {name}", style="dim")
-                    taken.append(cost(broker.port, name, load, leaf, rate))
+                    took = (
+                        peer_cost(broker.port, load, rate)
+                        if name == PEER
+                        else cost(broker.port, name, load, leaf, rate)
+                    )
+                    taken.append(took)
             best = {name: min(taken) for name, taken in costs.items()}
             size = len(load[0][1])
             result[leaf] = {
@@ -287,13 +322,27 @@ def main() -> int:
             for name, value in best.items():
                 table.add_row(leaf, str(size), name, f"{value:.1f}", f"{value / best['labels']:.2f}")
     console.print(table)
+    samples = len(bridge_peer.paths(loads["telemetry"][-1][1]))
+    windows_us = result["telemetry"]["cpu_us"]
+    result["samples_per_window"] = samples
+    result["us_per_sample"] = round(windows_us["bridge"] / samples, 3)
+    result["cpu_ratio_vs_mqtt2prometheus"] = (
+        round(windows_us[PEER] / windows_us["bridge"], 2) if PEER in windows_us else None
+    )
     written = write_times(given.rounds)
     written["ratio"] = round(written["bridge_ms"] / written["client_library_ms"], 3)
+    result["scrape_100k_ms"] = round(written["bridge_ms"] * SERIES / written["series"], 1)
     result["exposition"] = {name: round(value, 3) for name, value in written.items()}
     console.print(
         f"{written['series']:,.0f} series as text: {written['bridge_ms']:.0f} ms, "
         f"prometheus_client {written['client_library_ms']:.0f} ms"
     )
+    if given.devices:
+        console.print(f"{given.devices} devices for {given.seconds:g} s", style="dim")
+        result |= bridge_fleet.measure(given.devices, 10.0, given.seconds)
+    if given.kills:
+        console.print(f"{given.kills} kills of broker and bridge, and a lock of {given.locked:g} s", style="dim")
+        result |= bridge_faults.measure(10, given.kills, given.locked)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     sys.stdout.write(json.dumps(result) + "\n")

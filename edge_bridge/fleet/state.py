@@ -91,6 +91,9 @@ class FleetState:
         self.lock = threading.Lock()
         self.devices: dict[str, Device] = {each.id: each for each in devices}
         self.sums: dict[Key, Sum] = dict(sums)
+        self.counted: dict[str, Device] = dict(self.devices)
+        """Each device as it is stored: what a restart goes on from. A counter that is shown from here never falls."""
+        self.counted_sums: dict[Key, Sum] = dict(self.sums)
         self.newest: dict[Key, tuple[Prediction, float]] = {}
         """The newest prediction of each site and model that has a sum, and when it came."""
         self.groups: dict[str, GroupStatus] = {}
@@ -201,6 +204,16 @@ class FleetState:
         )
         self._changed_devices, self._changed_sums = set(), set()
         return changes
+
+    def stored(self, changes: Changes) -> None:
+        """These changes are stored, and count from now on."""
+        with self.lock:
+            for name, device in changes.devices.items():
+                if device is None:
+                    self.counted.pop(name, None)
+                else:
+                    self.counted[name] = device
+            self.counted_sums.update(changes.sums)
 
     def put_back(self, changes: Changes) -> None:
         """These changes could not be stored: they are to be taken again."""

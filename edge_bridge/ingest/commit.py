@@ -93,6 +93,7 @@ class Commits:
             self._fleet.put_back(changes)
             raise
         self._succeeded()
+        self._fleet.stored(changes)
         self.progress.update(self._next)
         acks = [
             (topics.device(device, "ack"), encode(Ack(session=each.mark[0], sequence=each.mark[1])))

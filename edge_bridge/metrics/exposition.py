@@ -1,6 +1,8 @@
 """The devices of the fleet, and sums over them, as samples.
 
-Devices count and the bridge only carries, so these series are not the bridge's own counters. A device that is not up
+Devices count and the bridge only carries, so these series are not the bridge's own counters. Counters are shown as they
+are stored: one that was shown and not stored would fall when a bridge is killed, which Prometheus takes for a restart
+from zero. A device that is not up
 keeps `edgewise_up 0` and its last-seen time; its other series end, so that Prometheus marks them stale and no panel
 shows a frozen value.
 """
@@ -65,12 +67,14 @@ def write(
     now: float,
     silent_after: float,
     *,
+    counted: Mapping[str, Device] | None = None,
     newest: Mapping[Key, tuple[Prediction, float]] | None = None,
     openmetrics: bool = False,
 ) -> str:
     """The fleet's whole exposition at unix time `now`; `silent_after` as in the settings.
 
-    `newest`: the newest prediction of each site and model and when it came, which OpenMetrics shows as examples.
+    `counted`: the devices whose counters are shown, by id; without them each its own. `newest`: the newest prediction
+    of each site and model and when it came, which OpenMetrics shows as examples.
     """
     labelled = [(each, f'site="{escape(each.site)}",device="{each.id}"') for each in sorted(devices, key=_id)]
     present = [(each, labels) for each, labels in labelled if record.up(each, now, silent_after)]
@@ -86,16 +90,17 @@ def write(
     out.family(_PROGRESS, "gauge", ((labels, each.reported.progress) for each, labels in present if each.reported))
     skews = ((labels, each.clock_skew) for each, labels in present)
     out.family(_SKEW, "gauge", ((labels, round(skew, 3)) for labels, skew in skews if skew is not None))
-    counters, gauges = (
-        [(each.counters, labels) for each, labels in present],
-        [(each.gauges, labels) for each, labels in present],
+    counting = (
+        present if counted is None else [(counted[each.id], labels) for each, labels in present if each.id in counted]
     )
-    _named(out, DeviceCounter, _OTHER_COUNTERS, "counter", "event", counters)
-    _named(out, DeviceGauge, _OTHER_GAUGES, "gauge", "reading", gauges)
-    _emotions(out, present)
-    _tracks(out, present)
-    _shadow(out, present)
-    _device_stages(out, present)
+    _named(
+        out, DeviceCounter, _OTHER_COUNTERS, "counter", "event", [(each.counters, labels) for each, labels in counting]
+    )
+    _named(out, DeviceGauge, _OTHER_GAUGES, "gauge", "reading", [(each.gauges, labels) for each, labels in present])
+    _emotions(out, counting)
+    _tracks(out, counting)
+    _shadow(out, counting)
+    _device_stages(out, counting)
     _sums(out, sums, newest or {})
     return str(out)
 
@@ -148,19 +153,19 @@ def _named(
     out.family(other, kind, rest)
 
 
-def _emotions(out: Text, present: Sequence[tuple[Device, str]]) -> None:
+def _emotions(out: Text, counting: Sequence[tuple[Device, str]]) -> None:
     name = _EMOTIONS.name
     out.head(_EMOTIONS, "counter")
-    for each, labels in present:
+    for each, labels in counting:
         for model, counts in each.emotions.items():
             prefix = f'{name}{{{labels},model="{escape(model)}",emotion="'
             out.lines += [f'{prefix}{escape(emotion)}"}} {count}\n' for emotion, count in counts.items()]
 
 
-def _tracks(out: Text, present: Sequence[tuple[Device, str]]) -> None:
+def _tracks(out: Text, counting: Sequence[tuple[Device, str]]) -> None:
     tracked = [
         (f'{labels},model="{escape(model)}"', tracks)
-        for each, labels in present
+        for each, labels in counting
         for model, tracks in each.tracks.items()
     ]
     answers = (
@@ -172,18 +177,18 @@ def _tracks(out: Text, present: Sequence[tuple[Device, str]]) -> None:
     out.family(_SURE, "counter", ((labels, tracks.sure) for labels, tracks in tracked))
 
 
-def _shadow(out: Text, present: Sequence[tuple[Device, str]]) -> None:
+def _shadow(out: Text, counting: Sequence[tuple[Device, str]]) -> None:
     pairs = [
         (f'{labels},champion="{escape(pair.champion)}",challenger="{escape(pair.challenger)}"', pair)
-        for each, labels in present
+        for each, labels in counting
         for pair in each.shadow
     ]
     for family, name in _SHADOW:
         out.family(family, "counter", ((labels, getattr(pair, name)) for labels, pair in pairs))
 
 
-def _device_stages(out: Text, present: Sequence[tuple[Device, str]]) -> None:
-    shown = [(each, labels) for each, labels in present if each.stages]
+def _device_stages(out: Text, counting: Sequence[tuple[Device, str]]) -> None:
+    shown = [(each, labels) for each, labels in counting if each.stages]
     if not shown:
         return
     out.head(_DEVICE_STAGE, "histogram")

@@ -32,9 +32,12 @@ class Page(NamedTuple):
         with self.own.scrape.time():
             fleet = self.fleet
             with fleet.lock:
-                devices, sums, newest = list(fleet.devices.values()), dict(fleet.sums), dict(fleet.newest)
+                devices, newest = list(fleet.devices.values()), dict(fleet.newest)
+                counted, sums = dict(fleet.counted), dict(fleet.counted_sums)
                 groups, cards = dict(fleet.groups), dict(fleet.cards)
-            text = exposition.write(devices, sums, now, self.silent_after, newest=newest, openmetrics=openmetrics)
+            text = exposition.write(
+                devices, sums, now, self.silent_after, counted=counted, newest=newest, openmetrics=openmetrics
+            )
             present = [each for each in devices if record.up(each, now, self.silent_after)]
             text += released.write(present, groups, cards, openmetrics=openmetrics)
             text += self.expiring.write(openmetrics=openmetrics)

@@ -134,6 +134,7 @@ class Publisher:
         self._client.will_set(*self._availability("offline"), qos=1, retain=True)
         self._client.on_message = self._on_message
         self._client.max_inflight_messages_set(1000)
+        self._client.reconnect_delay_set(1, 2)
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
         ready = threading.Event()

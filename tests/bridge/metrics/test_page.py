@@ -67,7 +67,8 @@ def _full_fleet() -> FleetState:
         for sequence in (1, 2, 3):
             said = telemetry(
                 name, (5, sequence), 100 * sequence, end=NOW + 90, tracks=tracks(happy=sequence, sad=1, sure=1),
-                shadow=compared(10, 8), gauges={"ack_lag_seconds": 0.0, "lux": 3.5}, counters={'o"\n': 1},
+                shadow=compared(10, 8), gauges={"ack_lag_seconds": 0.0, "lux": 3.5},
+                counters={"frames": 100 * sequence, 'o"\n': 1},
             )  # fmt: skip
             fleet.apply(name, said, NOW)
     fleet.apply("cam-1", prediction("cam-1", (5, 4), confidence=0.93, latency=0.0041), NOW + 1)
@@ -79,6 +80,7 @@ def _full_fleet() -> FleetState:
     )
     fleet.take_card(MODEL.digest, known)
     fleet.take_group("shops", _rollout())
+    fleet.stored(fleet.take_changes())
     return fleet
 
 
@@ -167,6 +169,27 @@ def test_tracks_shadow_clock_releases_and_rollouts_have_their_series() -> None:
     }
     assert behind == {"offline": 0, "under way": 1, "failed": 1, "silent": 0, "waits": 0}
     assert value("edgewise_group_status_timestamp_seconds", group="shops") == 1
+
+
+def test_a_counter_is_shown_once_it_is_stored_and_a_gauge_at_once() -> None:
+    fleet = _full_fleet()
+    page = _page(fleet)
+    fleet.apply("cam-1", telemetry("cam-1", (5, 5), 900, counters={"frames": 50}, gauges={"fps": 3.5}), NOW + 2)
+
+    def shown() -> tuple[float, float, float]:
+        found = _samples(plain_families, page.render("", NOW + 2)[0].decode())
+        cam = frozenset({("site", "home"), ("device", "cam-1")})
+        whole = frozenset({("site", "home"), ("model", "emotion-2"), ("stage", "whole")})
+        count = found["edgewise_stage_duration_seconds_count", whole]
+        return found["edgewise_frames_total", cam], count, found["edgewise_frames_per_second", cam]
+
+    before = shown()
+    assert before == (300, 600, 3.5)
+    changes = fleet.take_changes()
+    fleet.put_back(changes)  # the database refused
+    assert shown() == before
+    fleet.stored(fleet.take_changes())
+    assert shown() == (350, 1200, 3.5)
 
 
 def test_two_releases_of_one_name_are_one_series_and_an_ended_rollout_says_when() -> None:
