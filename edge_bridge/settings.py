@@ -79,6 +79,20 @@ class MetricSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftSettings:
+    """`[drift]`: what is an alarm, and what a device's own baseline is learned from; docs/drift.md."""
+
+    false_alarms_per_month: Annotated[float, Meta(gt=0, le=10)] = 0.05
+    """At most so many of a device that did not change, by design; fewer make an alarm come later."""
+    commission_tracks: Annotated[int, Meta(ge=50, le=100_000)] = 500
+    """Faces that the baseline of a device is learned from, each counted once."""
+    commission_hours: Annotated[float, Meta(ge=0, le=8760)] = 24.0
+    """And for how long at the least, so that it knows each hour of a day."""
+    least_effect: Annotated[float, Meta(ge=0.02, le=0.9)] = 0.1
+    """A change of a share by less than this is no alarm, however certain it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeSettings:
     """All of it, and where the bridge listens and stores."""
 
@@ -91,6 +105,7 @@ class BridgeSettings:
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     metrics: MetricSettings = MetricSettings()
+    drift: DriftSettings = DriftSettings()
 
     def __post_init__(self) -> None:
         """Hold the rules that a type cannot say.
