@@ -21,7 +21,7 @@ TOGETHER: Final = 30.0
 """So many tracks of all hours stand in for those that a part of the week lacks."""
 APART: Final = 0.06
 """Share of a label's variance that lies between parts of the week, where a part was not seen."""
-DAYS: Final = 0.01
+DAYS: Final = 0.005
 """Share of a label's variance that lies between days: a baseline of one day does not know it."""
 FULL: Final = 0.1
 """A part of the week that has this share of all tracks wanted is learned."""

@@ -23,6 +23,8 @@ FALLS: Final = (0.25, 0.5, 0.8)
 ALTERNATIVES: Final = len(GROWS) + len(FALLS)
 BEYOND: Final = 2.0
 """How far past an alarm the logarithm is kept: the evidence has to be gone soon after its cause is."""
+RARE: Final = 0.05
+"""Up to here a share is no change: what one person in many shows is seen in one person's tracks, or in none."""
 _EDGE: Final = 0.005
 
 
@@ -35,7 +37,7 @@ def advanced(
     without a change; `start`: logarithm of the weight of a change that begins here; `cap`: the largest logarithm.
     """
     low, high = null
-    high = min(max(high, _EDGE), 1 - _EDGE)
+    high = min(max(high, RARE), 1 - _EDGE)
     for offset, moved in enumerate(GROWS):
         to = min(high + moved * (1 - high), 1 - _EDGE / 2)
         ratio = share * math.log(to / high) + (1 - share) * math.log((1 - to) / (1 - high))

@@ -9,7 +9,7 @@ Rules:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -22,13 +22,13 @@ from edge_bridge.drift.cause import Picture, of_change
 from edge_bridge.drift.evidence import LATELY, UNSURE, Evidence, Row, finding, with_block
 from edge_bridge.drift.packed import pack, unpack, zeros
 from edge_bridge.drift.state import PICTURE, DriftState
-from edge_bridge.drift.tracks import BUCKETS, gained, known_labels
+from edge_bridge.drift.tracks import BUCKETS, Cells, gained, known_labels
 from edge_bridge.drift.unsure import Unsure, unsure
 from edge_bridge.drift.view import REFERENCES, Cause, ReferenceKind
 from edge_bridge.settings import DriftSettings
 from edge_contract.messages import Telemetry
 
-WIDTH: Final = 1.5
+WIDTH: Final = 1.0
 """Standard errors to each side of a baseline's share that are no change."""
 TEST_PICTURES: Final = 0.15
 """By how much a good camera's answers may be less sure than those to test pictures: it is another kind of picture."""
@@ -74,10 +74,23 @@ def step(
     )
     if not cells:
         return state
-    if not state.block.takes(window.end):
+    return counted(state, window.end, cells, sure, window.gauges, references, settings)
+
+
+def counted(
+    state: DriftState,
+    time: float,
+    cells: Cells,
+    sure: int,
+    gauges: Mapping[str, float],
+    references: References,
+    settings: DriftSettings,
+) -> DriftState:
+    """The device with tracks that ended by `time`: gathered, and judged where that fills a block."""
+    if not state.block.takes(time):
         state = replace(_judged(state, references, settings), block=Block())
     sure = min(max(sure, 0), len(cells))
-    state = replace(state, block=blocks.with_tracks(state.block, window.end, cells, sure, window.gauges))
+    state = replace(state, block=blocks.with_tracks(state.block, time, cells, sure, gauges))
     if len(state.block.cells) >= blocks.TRACKS:
         state = replace(_judged(state, references, settings), block=Block())
     return state
