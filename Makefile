@@ -108,6 +108,9 @@ bench-push: setup-dev  ## A model to a thousand devices, and other ways beside i
 bench-rollout: setup-dev  ## A thousand good rollouts and bad ones: wrongly halted, caught, and the faces it took
 	@$(PYTHON) -m benchmarks.rollout
 
+bench-drift: setup-dev  ## Drift: false alarms, people until a change is found, causes, accuracy without labels (after `make data`)
+	@$(PYTHON) -m benchmarks.drift
+
 bench-accuracy: setup-dev  ## Every network on the same test, from stored predictions
 	@$(PYTHON) -m benchmarks.accuracy
 
@@ -131,5 +134,5 @@ clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector \
-	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-accuracy screenshot architecture
+	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults

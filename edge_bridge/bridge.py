@@ -11,12 +11,15 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
+from edge_bridge.drift.watch import Drift
+from edge_bridge.fleet import record
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.commit import Clock, Commits
 from edge_bridge.ingest.decoding import FILTERS
 from edge_bridge.ingest.intake import RECENT, Intake
 from edge_bridge.link import Arrival, Link
+from edge_bridge.metrics.drift import DriftFamilies
 from edge_bridge.metrics.expiry import Expiring
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.metrics.page import Page
@@ -27,6 +30,7 @@ from edge_bridge.web.dashboard import page
 from edge_bridge.web.guard import Guard
 from edge_bridge.web.patience import PatientProtocol
 from edge_contract.errors import UsageError
+from edge_contract.manifest import Reference
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +53,8 @@ class Bridge:
         for each in remembered.damaged:
             _log.warning("a damaged record was put aside in the table `damaged`, and its counts begin anew: %s", each)
         self.fleet = FleetState(settings.limits, settings.metrics, remembered.devices, remembered.sums.items())
+        self.drift = Drift(settings.drift, self._reference, remembered.drift)
+        self._drift_families = DriftFamilies(self.drift)
         self.history = History(settings.metrics.silent_after_s)
         self.metrics = BridgeMetrics(CollectorRegistry())
         self.expiring = Expiring(settings.metrics.expiring, clock.steady)
@@ -61,13 +67,15 @@ class Bridge:
             clock=clock,
             acknowledge=self.link.publish_all,
             progress=remembered.progress,
+            drift=self.drift,
         )
         self.intake = Intake(
             self.fleet,
             self.commits,
             metrics=self.metrics,
             clock=clock,
-            on_round=lambda now: self.history.sample(self.fleet, now),
+            drift=self.drift,
+            on_round=self._round,
         )
         self.intake.recent.extend(reversed(self.store.recent(RECENT)))
         self.app = self._make_app(clock.unix)
@@ -83,8 +91,22 @@ class Bridge:
         self.intake.stop()
         self.store.close()
 
+    def _round(self, now: float) -> None:
+        self.history.sample(self.fleet, now)
+        self.drift.take_round(now)
+
+    def _reference(self, digest: str) -> Reference | None:
+        card = self.fleet.cards.get(digest)
+        return card.manifest.reference if card is not None else None
+
     def _deliver(self, burst: list[Arrival]) -> None:
         self.intake.deliver(burst)
+
+    def _write_drift(self, now: float, openmetrics: bool) -> str:
+        with self.fleet.lock:
+            devices = list(self.fleet.devices.values())
+        shown = {each.id for each in devices if record.up(each, now, self.settings.metrics.silent_after_s)}
+        return self._drift_families.write(shown, openmetrics=openmetrics)
 
     def _make_app(self, unix: Callable[[], float]) -> FastAPI:
         health = app.Health(
@@ -94,7 +116,9 @@ class Bridge:
             writable=lambda: self.commits.writable,
         )
         silent_after = self.settings.metrics.silent_after_s
-        made = app.make_app(Page(self.fleet, self.metrics, self.expiring, silent_after), health, unix)
+        made = app.make_app(
+            Page(self.fleet, self.metrics, self.expiring, silent_after, (self._write_drift,)), health, unix
+        )
         source = page.Source(
             fleet=self.fleet,
             history=self.history,

@@ -5,7 +5,6 @@ reference along. Parts of the week that were hardly seen by then are filled up a
 """
 
 import math
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -31,6 +30,10 @@ NEAR_S: Final = 3600.0
 _ALIKE, _PAIRS, _NEXT_ALIKE, _NEXT_PAIRS = range(4)
 
 
+EMPTY_PAIRS: Final = zeros(4 * PARTS + 2)
+EMPTY_PICTURES: Final = zeros(DAY_PARTS * len(GAUGES) * 3)
+
+
 class Baseline(Struct, frozen=True, kw_only=True):
     """See the module. Rows are packed numbers; those over labels grow with the labels."""
 
@@ -41,7 +44,7 @@ class Baseline(Struct, frozen=True, kw_only=True):
     """[labels, parts of the week] tracks."""
     table: bytes = b""
     """[labels, buckets of confidence] tracks."""
-    pairs: bytes = zeros(4 * PARTS + 2)
+    pairs: bytes = EMPTY_PAIRS
     """[4, parts]: alike pairs of tracks within a block, all of them, and the same of blocks in a row; then, of the same
     pairs, the sums of products of the confidences' buckets."""
     last: bytes = b""
@@ -52,8 +55,13 @@ class Baseline(Struct, frozen=True, kw_only=True):
     confidence: Correlation = Correlation()
     scatter: float = 1.0
     """Tracks of the baseline that are worth one independent track."""
-    pictures: bytes = zeros(DAY_PARTS * len(GAUGES) * 3)
+    pictures: bytes = EMPTY_PICTURES
     """[parts of the day, gauges, 3] blocks, their mean, and the sum of squares about it."""
+
+    @property
+    def answers_and_confidence(self) -> tuple[float, ...]:
+        """All of both correlations."""
+        return (self.answers.within, self.answers.next_to, self.confidence.within, self.confidence.next_to)
 
 
 def grown(baseline: Baseline, labels: int) -> Baseline:
@@ -188,9 +196,3 @@ def _with_pictures(pictures: bytes, part: int, block: Block) -> bytes:
         moved = mean + (value - mean) / seen
         rows[at : at + 3] = seen, moved, rows[at + 2] + (value - mean) * (value - moved)
     return pack(rows)
-
-
-def shares(rows: Sequence[float]) -> list[float]:
-    """Counts as shares; all 0 without any."""
-    total = sum(rows)
-    return [each / total if total else 0.0 for each in rows]

@@ -34,7 +34,7 @@ _BECAUSE: Final[Mapping[Cause, str]] = {
 }
 
 
-def alarms_of(state: DriftState) -> list[Alarm]:
+def alarms_of(state: DriftState, site: str) -> list[Alarm]:
     """The alarms that hold, by the device alone."""
     found = []
     for kind, evidence in state.evidence.items():
@@ -43,7 +43,7 @@ def alarms_of(state: DriftState) -> list[Alarm]:
             cause = state.causes.get(kind, "unknown")
             found.append(
                 Alarm(
-                    device=state.device, site=state.site, model=state.model, reference=kind, cause=cause,
+                    device=state.device, site=site, model=state.model, reference=kind, cause=cause,
                     since=evidence.since, evidence=result.log10, effect=abs(result.effect),
                     sentence=sentence(state.labels, kind, result.row, result.effect, cause),
                 )
@@ -88,7 +88,7 @@ def rows_of(state: DriftState) -> dict[str, list[float]]:
 
 
 def device_drift(
-    state: DriftState, settings: DriftSettings, reference: Reference | None, alarms: tuple[Alarm, ...]
+    state: DriftState, site: str, settings: DriftSettings, reference: Reference | None, alarms: tuple[Alarm, ...]
 ) -> DeviceDrift:
     """How the device stands; `alarms` as they are shown."""
     mix = unpack(state.baseline.mix)
@@ -100,7 +100,7 @@ def device_drift(
     lately = {label: sum(row) for label, row in rows_of(state).items()}
     findings = {kind: found for kind, each in state.evidence.items() if (found := finding(each)) is not None}
     return DeviceDrift(
-        device=state.device, site=state.site, model=state.model, learned=state.baseline.tracks,
+        device=state.device, site=site, model=state.model, learned=state.baseline.tracks,
         wanted=settings.commission_tracks, hours=settings.commission_hours, since=state.baseline.since,
         frozen=state.baseline.frozen, mix=_as_shares(counted), recent=_as_shares(lately),
         evidence={kind: found.log10 for kind, found in findings.items()},

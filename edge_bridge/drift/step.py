@@ -22,7 +22,7 @@ from edge_bridge.drift.cause import Picture, of_change
 from edge_bridge.drift.evidence import LATELY, UNSURE, Evidence, Row, finding, with_block
 from edge_bridge.drift.packed import pack, unpack, zeros
 from edge_bridge.drift.state import PICTURE, DriftState
-from edge_bridge.drift.tracks import BUCKETS, Cells, gained, known_labels
+from edge_bridge.drift.tracks import BUCKETS, Cells, gained, judged, known_labels
 from edge_bridge.drift.unsure import Unsure, unsure
 from edge_bridge.drift.view import REFERENCES, Cause, ReferenceKind
 from edge_bridge.settings import DriftSettings
@@ -61,7 +61,7 @@ def step(
     if tracks is None:
         return state
     if state is None or state.model != tracks.model:
-        state = DriftState(device=window.device, site=window.site, model=tracks.model)
+        state = DriftState(device=window.device, model=tracks.model)
     same = state.session == window.session
     if same and (window.sequence <= state.sequence or tracks == state.counted):
         return state
@@ -70,7 +70,7 @@ def step(
     cells = gained(before, tracks, labels)
     sure = tracks.sure - (before.sure if before is not None else 0)
     state = replace(
-        state, site=window.site, session=window.session, sequence=window.sequence, counted=tracks, labels=labels
+        state, session=window.session, sequence=window.sequence, counted=judged(tracks, labels), labels=labels
     )
     if not cells:
         return state
@@ -99,8 +99,8 @@ def counted(
 def relearned(state: DriftState) -> DriftState:
     """The device as if it had been put there now: what it is comes first, what it counted stays counted."""
     return DriftState(
-        device=state.device, site=state.site, model=state.model, labels=state.labels, session=state.session,
-        sequence=state.sequence, counted=state.counted,
+        device=state.device, model=state.model, labels=state.labels, session=state.session, sequence=state.sequence,
+        counted=state.counted,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from edge_bridge.fleet.histograms import growth, of_confidence
 from edge_contract.messages import CONFIDENCE_BOUNDS, Label, TrackCounts
 
@@ -19,6 +21,12 @@ def known_labels(labels: tuple[Label, ...], counts: TrackCounts) -> tuple[Label,
     """The labels of the counts, behind those known already."""
     fresh = [label for label in counts.answers if label not in labels]
     return (*labels, *sorted(fresh))[:LABELS] if fresh else labels
+
+
+def judged(counts: TrackCounts, labels: tuple[Label, ...]) -> TrackCounts:
+    """The counts of these labels alone, which bounds what is kept of a device that invents some."""
+    answers = {label: each for label, each in counts.answers.items() if label in labels and of_confidence(each)}
+    return counts if len(answers) == len(counts.answers) else replace(counts, answers=answers)
 
 
 def gained(before: TrackCounts | None, now: TrackCounts, labels: tuple[Label, ...]) -> Cells:

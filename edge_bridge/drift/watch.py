@@ -6,7 +6,7 @@ One thread observes and compares; others read. Cards and groups are given; no cl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge_bridge.drift.peers import LEAST_PEERS, compared
 from edge_bridge.drift.present import alarms_of, device_drift, rows_of, with_cause
@@ -27,6 +27,14 @@ COMPARE_S: Final = 600.0
 """Between two comparisons of one group."""
 
 
+class Place(NamedTuple):
+    """Where a device is, as the fleet's record has it."""
+
+    site: str
+    group: str = ""
+    """The first it is in."""
+
+
 class Drift:
     """See the module; start it with the states that were stored."""
 
@@ -38,9 +46,9 @@ class Drift:
     ) -> None:
         """`reference`: that of the release with this digest, as its card says; None where none came."""
         self.lock = threading.Lock()
-        self._settings, self._reference = settings, reference
+        self._settings, self.reference = settings, reference
         self._states: dict[str, DriftState] = {each.device: each for each in states}
-        self._groups: dict[str, str] = {}
+        self._places: dict[str, Place] = {}
         self._peers: dict[str, Peers] = {}
         self._due: list[list[str]] = []
         self._compared = 0.0
@@ -48,8 +56,8 @@ class Drift:
         self._manifests: dict[str, tuple[Reference, Unsure | None]] = {}
         self._changed: set[str] = set()
 
-    def observe(self, window: Telemetry, group: str = "") -> None:
-        """A window of the session that is on; `group` is the device's first."""
+    def observe(self, window: Telemetry, place: Place) -> None:
+        """A window of the session that is on, from a device at this place."""
         if window.tracks is None:
             return
         before = self._states.get(window.device)
@@ -59,8 +67,7 @@ class Drift:
             return
         with self.lock:
             self._states[window.device] = after
-            if group:
-                self._groups[window.device] = group
+            self._places[window.device] = place
         if before is None or (after.judged, after.model) != (before.judged, before.model):
             self._changed.add(window.device)
 
@@ -73,9 +80,9 @@ class Drift:
         self._changed |= asked
         if not self._due and not 0 <= now - self._compared < COMPARE_S:
             self._compared = now
-            groups: dict[tuple[str, str], list[str]] = {}
+            groups: dict[tuple[str, ...], list[str]] = {}
             for device, state in self._states.items():
-                groups.setdefault((state.model.digest, self._groups.get(device) or state.site), []).append(device)
+                groups.setdefault((state.model.digest, *self._group(device)), []).append(device)
             self._due = list(groups.values())
         if self._due:
             members = [each for each in self._due.pop() if each in self._states]
@@ -90,7 +97,7 @@ class Drift:
         """The device was taken out of service."""
         with self.lock:
             known = self._states.pop(device, None)
-        self._groups.pop(device, None)
+        self._places.pop(device, None)
         self._peers.pop(device, None)
         if known is not None:
             self._changed.add(device)
@@ -108,6 +115,10 @@ class Drift:
         """Every device's, for what shows all of them."""
         with self.lock:
             return list(self._states.values())
+
+    def site(self, device: str) -> str:
+        """Where the device is, as it was last observed; empty before."""
+        return self._places.get(device, Place("")).site
 
     def relearn(self, device: str) -> bool:
         """Learn this device's baseline again, which ends its alarms, from the next round on; any thread may ask.
@@ -131,7 +142,7 @@ class Drift:
         for state in states:
             judged[state.model.digest] += bool(state.baseline.frozen)
             if state.causes:
-                found += alarms_of(state)
+                found += alarms_of(state, self.site(state.device))
         return sorted(_of_fleet(found, judged), key=lambda each: (each.since, each.device, each.reference))
 
     def of(self, device: str) -> DeviceDrift | None:
@@ -141,10 +152,15 @@ class Drift:
         if state is None:
             return None
         alarms = tuple(each for each in self.alarms() if each.device == device) if state.causes else ()
-        return device_drift(state, self._settings, self._reference(state.model.digest), alarms)
+        return device_drift(state, self.site(device), self._settings, self.reference(state.model.digest), alarms)
+
+    def _group(self, device: str) -> tuple[str, str]:
+        """Its group, or the site where it is in none."""
+        place = self._places.get(device, Place(""))
+        return ("group", place.group) if place.group else ("site", place.site)
 
     def _manifest(self, digest: str) -> Unsure | None:
-        reference = self._reference(digest)
+        reference = self.reference(digest)
         if reference is None:
             return None
         known = self._manifests.get(digest)

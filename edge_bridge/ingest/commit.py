@@ -5,12 +5,13 @@ nothing, because it was not acknowledged and its devices still hold it. One thre
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from edge_bridge.drift.watch import Drift
 from edge_bridge.fleet import acknowledgement
 from edge_bridge.fleet.acknowledgement import Progress
-from edge_bridge.fleet.state import FleetState
+from edge_bridge.fleet.state import Changes, FleetState
 from edge_bridge.ingest.decoding import Place
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LogSettings
@@ -52,10 +53,12 @@ class Commits:
         clock: Clock,
         acknowledge: Callable[[Sequence[tuple[str, bytes]]], None],
         progress: dict[str, Progress],
+        drift: Drift | None = None,
     ) -> None:
         """`progress`: what the store held at the start; `acknowledge` publishes topics and payloads."""
         self._fleet, self._store, self._metrics, self._settings = fleet, store, metrics, settings
         self._clock, self._acknowledge = clock, acknowledge
+        self._drift = drift
         self.progress = progress
         """What is committed, and so acknowledged, by device."""
         self.writable = False
@@ -78,19 +81,20 @@ class Commits:
         if self._clock.steady() < self._retry_at:
             return
         changes = self._fleet.take_changes()
-        if not (self._unsaved or self._next or changes.devices or changes.sums):
+        drift = self._drift.take_changes() if self._drift is not None else {}
+        if not (self._unsaved or self._next or changes.devices or changes.sums or drift):
             return
         try:
             with self._metrics.commits.time():
-                self._store.write(Batch(self._unsaved, self._next, changes.devices, changes.sums))
+                self._store.write(Batch(self._unsaved, self._next, changes.devices, changes.sums, drift))
         except StoreError as error:
-            self._fleet.put_back(changes)
+            self._put_back(changes, drift)
             self._failed(error)
             if len(self._unsaved) > UNSAVED:
                 self.drop()
             return
         except BaseException:
-            self._fleet.put_back(changes)
+            self._put_back(changes, drift)
             raise
         self._succeeded()
         self._fleet.stored(changes)
@@ -103,6 +107,11 @@ class Commits:
         self._metrics.acknowledged.inc(len(acks))
         self.drop()
         self._acknowledge(acks)
+
+    def _put_back(self, changes: Changes, drift: Iterable[str]) -> None:
+        self._fleet.put_back(changes)
+        if self._drift is not None:
+            self._drift.put_back(drift)
 
     def drop(self) -> None:
         """Begin anew with nothing. What was not acknowledged is sent again by its devices."""

@@ -12,6 +12,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from edge_bridge.drift.watch import Drift, Place
+from edge_bridge.fleet.record import key_of
 from edge_bridge.fleet.state import DeviceMessage, FleetState, Outcome
 from edge_bridge.ingest import decoding
 from edge_bridge.ingest.commit import Clock, Commits
@@ -46,9 +48,11 @@ class Intake:
         *,
         metrics: BridgeMetrics,
         clock: Clock,
+        drift: Drift | None = None,
         on_round: Callable[[float], None] = lambda _now: None,
     ) -> None:
-        """`on_round` runs a few times a second with the unix time."""
+        """`on_round` runs a few times a second with the unix time; `drift` is shown every window of tracks."""
+        self._drift = drift
         self._fleet, self._commits, self._metrics, self._clock, self._on_round = (
             fleet,
             commits,
@@ -132,6 +136,8 @@ class Intake:
         if not payload:
             if kind is Availability:  # `edgewise fleet forget` cleared what the broker held of it
                 self._fleet.forget(device)
+                if self._drift is not None:
+                    self._drift.forget(device)
             return None if kind in RETAINED else "empty"
         message = decoding.read(device, kind, payload)
         if isinstance(message, str):
@@ -141,6 +147,8 @@ class Intake:
         outcome = self._fleet.apply(device, message, now)
         if outcome is Outcome.REFUSED_DEVICE:
             return "device-limit"  # not acknowledged: the device keeps it until there is room
+        if outcome is Outcome.APPLIED and isinstance(message, Telemetry) and self._drift is not None:
+            self._judge(self._drift, message)
         if isinstance(message, Prediction):
             logged = LoggedPrediction(message, now)
             self._commits.log(logged)
@@ -148,6 +156,14 @@ class Intake:
         if isinstance(message, Prediction | Telemetry):
             self._commits.arrived(device, decoding.place_of(message))
         return "shape" if outcome is Outcome.REFUSED_SHAPE else None
+
+    def _judge(self, drift: Drift, message: Telemetry) -> None:
+        """Show drift the tracks of the session that is on, of a model that the device's limits let in."""
+        device = self._fleet.devices[message.device]
+        known = message.tracks is not None and key_of(message.tracks.model) in device.labels.models
+        if known and message.session == device.session:
+            groups = device.info.groups if device.info is not None else ()
+            drift.observe(message, Place(device.site, groups[0] if groups else ""))
 
     def _group(self, group: str, payload: bytes) -> Refusal | None:
         status = decoding.read_group(group, payload) if payload else None

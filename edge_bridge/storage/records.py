@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
+from edge_bridge.drift import state
+from edge_bridge.drift.state import DriftState
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.histograms import of_confidence, of_stage
 from edge_bridge.fleet.record import Device
@@ -67,6 +69,16 @@ def total(record: object) -> Sum:
     confidence = [*found.tracks.values(), *((found.confidence,) if found.confidence is not None else ())]
     if not all(map(of_confidence, confidence)):
         raise DamagedError("its histogram of confidence has not one count per bucket")
+    return found
+
+
+def drift(name: object, record: object) -> DriftState:
+    """What is known of the drift of the device of this name."""
+    found = _decoded(record, DriftState)
+    if found.device != name:
+        raise DamagedError(f"it is of {found.device}")
+    if problem := state.problem(found):
+        raise DamagedError(problem)
     return found
 
 

@@ -10,6 +10,7 @@ SQL is here alone. Calls block; the intake's thread makes them, never the event 
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from edge_bridge.drift.state import DriftState
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
@@ -27,6 +29,7 @@ from edge_bridge.storage.tables import (
     SCHEMA,
     damaged,
     devices,
+    drift,
     make_indexes,
     marks,
     metadata,
@@ -57,6 +60,7 @@ class Remembered(NamedTuple):
     sums: dict[Key, Sum]
     damaged: list[str]
     """What could not be read, one sentence each; it was put aside."""
+    drift: list[DriftState]
 
 
 class Batch(NamedTuple):
@@ -66,6 +70,7 @@ class Batch(NamedTuple):
     progress: Mapping[str, Progress]
     devices: Mapping[str, Device | None]  # None deletes
     sums: Mapping[Key, Sum]
+    drift: Mapping[str, DriftState | None] = MappingProxyType({})  # None deletes
 
 
 class Store:
@@ -82,7 +87,7 @@ class Store:
         insert: Any = sqlite.insert if self._database.is_sqlite else postgresql.insert
         self._insert_predictions = insert(predictions).on_conflict_do_nothing()
         self._opened: tuple[int, int] | None = None
-        self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, damaged, schema)}
+        self._upserts = {each.name: _upsert(insert, each) for each in (devices, marks, sums, drift, damaged, schema)}
         self._many = {
             name: _Many(statement, self._engine)
             for name, statement in {**self._upserts, "predictions": self._insert_predictions}.items()
@@ -124,19 +129,20 @@ class Store:
             if batch.predictions:
                 self._many["predictions"].execute(connection, [_row(each) for each in batch.predictions])
             # In one order, so that two bridges on one database never wait for each other's rows.
-            gone = sorted(name for name, record in batch.devices.items() if record is None)
-            if gone:
-                connection.execute(sa.delete(devices).where(devices.c.device.in_(gone)))
-            present = {name: record for name, record in batch.devices.items() if record is not None}
-            for table, records in (("devices", present), ("marks", batch.progress)):
-                if records:
-                    self._many[table].execute(
-                        connection,
-                        [
-                            {"device": name, "record": msgspec.json.encode(record)}
-                            for name, record in sorted(records.items())
-                        ],
-                    )
+            by_device: tuple[tuple[sa.Table, Mapping[str, msgspec.Struct | None]], ...] = (
+                (devices, batch.devices), (marks, batch.progress), (drift, batch.drift)
+            )  # fmt: skip
+            for table, changed in by_device:
+                gone = sorted(name for name, record in changed.items() if record is None)
+                if gone:
+                    connection.execute(sa.delete(table).where(table.c.device.in_(gone)))
+                rows = [
+                    {"device": name, "record": msgspec.json.encode(record)}
+                    for name, record in sorted(changed.items())
+                    if record is not None
+                ]
+                if rows:
+                    self._many[table.name].execute(connection, rows)
             if batch.sums:
                 self._many["sums"].execute(
                     connection,
@@ -152,7 +158,7 @@ class Store:
         Raises:
             StoreError: the database is away.
         """
-        found = Remembered([], {}, {}, [])
+        found = Remembered([], {}, {}, [], [])
         with self._transaction() as connection:
             for name, record in connection.execute(sa.select(devices.c.device, _as_it_is(devices.c.record))).all():
                 with self._aside(connection, found, (devices, (name,), record), now):
@@ -164,6 +170,9 @@ class Store:
             for site, model, record in connection.execute(of_sums).all():
                 with self._aside(connection, found, (sums, (site, model), record), now):
                     found.sums[records.key(site, model)] = records.total(record)
+            for name, record in connection.execute(sa.select(drift.c.device, _as_it_is(drift.c.record))).all():
+                with self._aside(connection, found, (drift, (name,), record), now):
+                    found.drift.append(records.drift(name, record))
         return found
 
     def recent(self, limit: int) -> list[LoggedPrediction]:

@@ -60,6 +60,12 @@ damaged = sa.Table(  # older bridges do not look for it
 )
 predictions_device_time = sa.Index("predictions_device_time", predictions.c.device, predictions.c.time)
 """What one camera answered between two times. An older bridge does not know of it, and the database keeps it."""
+drift = sa.Table(  # an older bridge does not look for it either
+    "drift",
+    metadata,
+    sa.Column("device", sa.String(64), primary_key=True),
+    sa.Column("record", sa.LargeBinary, nullable=False, comment="JSON of DriftState"),
+)
 schema = sa.Table(
     "edgewise_schema",
     metadata,
