@@ -144,8 +144,8 @@ def _sent(
     first: NDArray[np.bool_], clean: Answers, sure_above: float, spoiled: Spoiled | None, at: float,
 ) -> Iterator[Window]:  # fmt: skip
     slots = np.floor(times / WINDOW_S)
-    edges: list[int] = np.flatnonzero(np.r_[True, slots[1:] != slots[:-1]]).tolist() if len(times) else []
-    for begin, end in zip(edges, [*edges[1:], len(times)], strict=True):
+    edges: list[int] = np.flatnonzero(np.diff(slots, prepend=np.nan) != 0).tolist()
+    for begin, end in zip(edges, [*edges, len(times)][1:], strict=True):
         rows = picture[begin:end]
         now = (slots[begin] + 1) * WINDOW_S
         bad = spoiled if spoiled is not None and times[begin] >= at else None

@@ -19,7 +19,7 @@ from edge_bridge.drift import block as blocks
 from edge_bridge.drift.baseline import Baseline
 from edge_bridge.drift.block import GAUGES, Block
 from edge_bridge.drift.cause import Picture, of_change
-from edge_bridge.drift.evidence import LATELY, UNSURE, Evidence, Row, finding, with_block
+from edge_bridge.drift.evidence import UNSURE, Evidence, Row, finding, with_block
 from edge_bridge.drift.packed import pack, unpack, zeros
 from edge_bridge.drift.state import PICTURE, DriftState
 from edge_bridge.drift.tracks import BUCKETS, Cells, gained, judged, known_labels
@@ -36,6 +36,8 @@ PEERS: Final = 0.05
 """The same among devices of a group, beside what they differ by anyway."""
 RECENT: Final = 200.0
 """Tracks after which a track counts half in estimates and in what peers are compared by."""
+NOW: Final = 16.0
+"""The same in what the pictures are like: they change at once, and an alarm is to name its cause when it begins."""
 LONGEST_S: Final = 86400.0
 
 
@@ -173,7 +175,7 @@ def _rows(own: Baseline, block: Block, labels: Sequence[str], references: Refere
 def _pictures(lately: bytes, own: Baseline, block: Block) -> bytes:
     """What the gauges showed lately, and what is usual at the same hours, weighted alike."""
     rows = unpack(lately)
-    kept = 0.5 ** (len(block.cells) / LATELY)
+    kept = 0.5 ** (len(block.cells) / NOW)
     for place, (value, usual) in enumerate(zip(block.shown(), baselines.usual_pictures(own, block.part), strict=True)):
         at = place * PICTURE
         rows[at : at + PICTURE] = [each * kept for each in rows[at : at + PICTURE]]

@@ -11,6 +11,8 @@ from edge_bridge.drift.tracks import BUCKETS, Cells
 
 LENT: Final = 10.0
 """A label takes so many answers from all labels together: it may have been answered twice."""
+USUAL: Final = 1 / 3
+"""About so many answers are unsure where nothing is wrong: what is wrong mostly makes them more."""
 ENOUGH: Final = 100.0
 """Answers that a reference has at the least."""
 
@@ -43,8 +45,7 @@ def unsure(by_label: Mapping[str, Sequence[float]]) -> Unsure | None:
     if answers < ENOUGH:
         return None
     below = [sum(buckets[:cut]) / answers for cut in range(BUCKETS + 1)]
-    # Half of them below it: there a change of either kind shows best.
-    cut = min(range(1, BUCKETS), key=lambda each: abs(below[each] - 0.5))
+    cut = min(range(1, BUCKETS), key=lambda each: abs(below[each] - USUAL))
     overall = below[cut]
     shares = {label: (sum(row[:cut]) + LENT * overall) / (sum(row) + LENT) for label, row in by_label.items()}
     return Unsure(cut, shares, overall, answers)
