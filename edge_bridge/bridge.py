@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from edge_bridge.drift.watch import Drift
+from edge_bridge.drift.watch import Drift, Place
 from edge_bridge.fleet import record
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.state import FleetState
@@ -53,7 +53,7 @@ class Bridge:
         for each in remembered.damaged:
             _log.warning("a damaged record was put aside in the table `damaged`, and its counts begin anew: %s", each)
         self.fleet = FleetState(settings.limits, settings.metrics, remembered.devices, remembered.sums.items())
-        self.drift = Drift(settings.drift, self._reference, remembered.drift)
+        self.drift = Drift(settings.drift, self._reference, self._place, remembered.drift)
         self._drift_families = DriftFamilies(self.drift)
         self.history = History(settings.metrics.silent_after_s)
         self.metrics = BridgeMetrics(CollectorRegistry())
@@ -98,6 +98,11 @@ class Bridge:
     def _reference(self, digest: str) -> Reference | None:
         card = self.fleet.cards.get(digest)
         return card.manifest.reference if card is not None else None
+
+    def _place(self, device: str) -> Place:
+        known = self.fleet.devices.get(device)
+        groups = known.info.groups if known is not None and known.info is not None else ()
+        return Place(known.site if known is not None else "", groups[0] if groups else "")
 
     def _deliver(self, burst: list[Arrival]) -> None:
         self.intake.deliver(burst)

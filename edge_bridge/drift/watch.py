@@ -42,13 +42,16 @@ class Drift:
         self,
         settings: DriftSettings,
         reference: Callable[[str], Reference | None],
+        place: Callable[[str], Place],
         states: Iterable[DriftState] = (),
     ) -> None:
-        """`reference`: that of the release with this digest, as its card says; None where none came."""
+        """`reference`: that of the release with this digest, as its card says; None where none came.
+
+        `place`: where the device of this id is.
+        """
         self.lock = threading.Lock()
-        self._settings, self.reference = settings, reference
+        self._settings, self.reference, self._place = settings, reference, place
         self._states: dict[str, DriftState] = {each.device: each for each in states}
-        self._places: dict[str, Place] = {}
         self._peers: dict[str, Peers] = {}
         self._due: list[list[str]] = []
         self._compared = 0.0
@@ -56,8 +59,8 @@ class Drift:
         self._manifests: dict[str, tuple[Reference, Unsure | None]] = {}
         self._changed: set[str] = set()
 
-    def observe(self, window: Telemetry, place: Place) -> None:
-        """A window of the session that is on, from a device at this place."""
+    def observe(self, window: Telemetry) -> None:
+        """A window of the session that is on."""
         if window.tracks is None:
             return
         before = self._states.get(window.device)
@@ -67,7 +70,6 @@ class Drift:
             return
         with self.lock:
             self._states[window.device] = after
-            self._places[window.device] = place
         if before is None or (after.judged, after.model) != (before.judged, before.model):
             self._changed.add(window.device)
 
@@ -97,7 +99,6 @@ class Drift:
         """The device was taken out of service."""
         with self.lock:
             known = self._states.pop(device, None)
-        self._places.pop(device, None)
         self._peers.pop(device, None)
         if known is not None:
             self._changed.add(device)
@@ -117,8 +118,8 @@ class Drift:
             return list(self._states.values())
 
     def site(self, device: str) -> str:
-        """Where the device is, as it was last observed; empty before."""
-        return self._places.get(device, Place("")).site
+        """Where the device is."""
+        return self._place(device).site
 
     def relearn(self, device: str) -> bool:
         """Learn this device's baseline again, which ends its alarms, from the next round on; any thread may ask.
@@ -156,7 +157,7 @@ class Drift:
 
     def _group(self, device: str) -> tuple[str, str]:
         """Its group, or the site where it is in none."""
-        place = self._places.get(device, Place(""))
+        place = self._place(device)
         return ("group", place.group) if place.group else ("site", place.site)
 
     def _manifest(self, digest: str) -> Unsure | None:

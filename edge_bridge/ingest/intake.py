@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from edge_bridge.drift.watch import Drift, Place
+from edge_bridge.drift.watch import Drift
 from edge_bridge.fleet.record import key_of
 from edge_bridge.fleet.state import DeviceMessage, FleetState, Outcome
 from edge_bridge.ingest import decoding
@@ -162,8 +162,7 @@ class Intake:
         device = self._fleet.devices[message.device]
         known = message.tracks is not None and key_of(message.tracks.model) in device.labels.models
         if known and message.session == device.session:
-            groups = device.info.groups if device.info is not None else ()
-            drift.observe(message, Place(device.site, groups[0] if groups else ""))
+            drift.observe(message)
 
     def _group(self, group: str, payload: bytes) -> Refusal | None:
         status = decoding.read_group(group, payload) if payload else None

@@ -12,7 +12,6 @@ from tests.bridge.drift.people import LIGHT, Camera
 from tests.bridge.publisher import MODEL
 
 SETTINGS = DriftSettings(commission_tracks=150, commission_hours=12.0)
-HOME = Place("home", "all")
 MIX = {"happy": 3.0, "neutral": 5.0, "sad": 2.0}
 SURE = {4: 1.0, 6: 2.0, 8: 3.0, 9: 4.0}
 UNSURE = {3: 3.0, 4: 4.0, 5: 2.0, 9: 1.0}
@@ -21,6 +20,10 @@ LEARNING = 300
 
 def no_card(_digest: str) -> Reference | None:
     return None
+
+
+def at_home(_device: str) -> Place:
+    return Place("home", "all")
 
 
 def watch(
@@ -34,14 +37,14 @@ def watch(
 ) -> int:
     """Windows of one camera, until something holds; how many."""
     for number in range(tracks):
-        drift.observe(camera.window(mix, buckets, gauges), HOME)
+        drift.observe(camera.window(mix, buckets, gauges))
         if number % 8 == 0 and until():
             return number
     return tracks
 
 
 def learned(name: str = "cam", seed: int = 1, drift: Drift | None = None) -> tuple[Drift, Camera]:
-    drift, camera = drift or Drift(SETTINGS, no_card), Camera(name, seed)
+    drift, camera = drift or Drift(SETTINGS, no_card, at_home), Camera(name, seed)
     watch(drift, camera, LEARNING)
     return drift, camera
 
@@ -98,7 +101,7 @@ def test_learning_again_ends_an_alarm_and_takes_the_new_mix_for_usual() -> None:
 
 
 def test_many_devices_that_change_at_once_are_a_change_of_the_fleet() -> None:
-    drift = Drift(SETTINGS, no_card)
+    drift = Drift(SETTINGS, no_card, at_home)
     cameras = [learned(f"cam-{number}", number, drift)[1] for number in range(4)]
     other = {"neutral": 9.0, "happy": 1.0}
     for number, camera in enumerate(cameras[:3]):
@@ -115,7 +118,7 @@ def test_many_devices_that_change_at_once_are_a_change_of_the_fleet() -> None:
 
 def test_the_one_that_is_less_sure_than_its_group_is_told_before_its_own_baseline_is_learned() -> None:
     slow = DriftSettings(commission_tracks=5000)
-    drift = Drift(slow, no_card)
+    drift = Drift(slow, no_card, at_home)
     cameras = [Camera(f"cam-{number}", number) for number in range(7)]
     for camera in cameras:
         watch(drift, camera, 150, buckets=UNSURE if camera is cameras[3] else SURE)
@@ -129,7 +132,7 @@ def test_the_one_that_is_less_sure_than_its_group_is_told_before_its_own_baselin
 def test_a_camera_less_sure_than_test_pictures_is_told_from_the_first_day_and_a_surer_one_never() -> None:
     row = (0, 0, 0, 5, 20, 20, 30, 40, 60, 125)
     card = Reference(by_label=dict.fromkeys(MIX, row), right=dict.fromkeys(MIX, row))
-    drift = Drift(SETTINGS, lambda _digest: card)
+    drift = Drift(SETTINGS, lambda _digest: card, at_home)
     bad, good = Camera("bad"), Camera("good", 2)
     watch(drift, bad, 140, buckets={2: 1.0, 3: 1.0, 4: 1.0})
     watch(drift, good, 140, buckets={9: 1.0})
@@ -137,7 +140,7 @@ def test_a_camera_less_sure_than_test_pictures_is_told_from_the_first_day_and_a_
 
 
 def test_only_judged_and_new_and_forgotten_devices_are_stored() -> None:
-    drift, camera = Drift(SETTINGS, no_card), Camera()
+    drift, camera = Drift(SETTINGS, no_card, at_home), Camera()
     watch(drift, camera, 1)
     assert drift.take_changes().keys() == {"cam"}
     watch(drift, camera, 2)
@@ -153,7 +156,7 @@ def test_only_judged_and_new_and_forgotten_devices_are_stored() -> None:
 
 
 def test_alarms_are_listed_oldest_first() -> None:
-    drift = Drift(SETTINGS, no_card)
+    drift = Drift(SETTINGS, no_card, at_home)
     for number in range(2):
         _, camera = learned(f"cam-{number}", number, drift)
         watch(drift, camera, 160, {"sad": 1.0}, UNSURE)

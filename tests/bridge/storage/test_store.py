@@ -7,14 +7,18 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from edge_bridge.drift.state import DriftState
+from edge_bridge.drift.watch import Drift, Place
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Sum
-from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_bridge.settings import DriftSettings, LimitSettings, MetricSettings
 from edge_bridge.storage.store import Batch, LoggedPrediction, Store, StoreError
 from edge_bridge.storage.tables import damaged, devices, marks, predictions, schema, sums
+from edge_bridge.storage.tables import drift as drift_table
 from edge_contract.errors import UsageError
 from edge_contract.messages import Count
+from tests.bridge.drift.people import Camera
 from tests.bridge.publisher import prediction, telemetry
 
 LARGEST: Count = 2**63 - 1
@@ -153,6 +157,45 @@ def test_a_damaged_record_is_put_aside_and_the_rest_counts(database: str, table:
     assert (aside.kind, aside.record, aside.found) == (table.name, record, 2.0)
     assert store.remembered(3.0).damaged == []
     store.close()
+
+
+def _drifting(name: str) -> DriftState:
+    drift, camera = Drift(DriftSettings(), lambda _digest: None, lambda _device: Place("home")), Camera(name)
+    for _ in range(20):
+        drift.observe(camera.window({"happy": 1.0, "sad": 1.0}, {9: 1.0}))
+    found = drift.take_changes()[name]
+    assert found is not None
+    return found
+
+
+def test_what_is_known_of_drift_comes_back_is_forgotten_with_its_device_and_put_aside_where_damaged(
+    database: str,
+) -> None:
+    store = _opened(database)
+    states = {name: _drifting(name) for name in ("cam", "gone", "hurt", "torn")}
+    store.write(Batch([], {}, {}, {}, states))
+    store.write(Batch([], {}, {}, {}, {"gone": None}))
+    shortened = msgspec.json.encode(replace(states["torn"], recent=b"x"))
+    with store._engine.begin() as connection:
+        for name, record in (("hurt", b'{"device":'), ("torn", shortened)):
+            connection.execute(sa.update(drift_table).where(drift_table.c.device == name).values(record=record))
+    remembered = store.remembered(2.0)
+    assert remembered.drift == [states["cam"]]
+    assert len(remembered.damaged) == 2
+    assert store.remembered(3.0).damaged == []
+    store.close()
+
+
+def test_a_database_of_a_bridge_that_knew_no_drift_is_opened(tmp_path: Path) -> None:
+    store = _opened(f"sqlite:///{tmp_path / 'log.db'}")
+    store.write(_batch(1))
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE drift")
+    store.close()
+    again = _opened(f"sqlite:///{tmp_path / 'log.db'}")
+    assert again.remembered(2.0).drift == []
+    again.write(Batch([], {}, {}, {}, {"cam": _drifting("cam")}))
+    again.close()
 
 
 def test_a_value_of_another_type_is_put_aside_too(tmp_path: Path) -> None:
