@@ -1,5 +1,6 @@
 """Tracks of the same minutes, gathered until they are judged together: at most `TRACKS`, or `SECONDS`."""
 
+from array import array
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ GAUGES: Final = (
     DeviceGauge.FACELESS,
 )  # fmt: skip
 """What is known of the pictures; a cause is told by them."""
+READINGS: Final = 8 * 2 * len(GAUGES)
+"""Bytes of `Block.readings`."""
 
 
 class Block(Struct, frozen=True):
@@ -28,8 +31,8 @@ class Block(Struct, frozen=True):
     cells: bytes = b""
     """`tracks.Cells`, one byte each."""
     sure: int = 0
-    readings: tuple[float, ...] = ()
-    """Of each of `GAUGES`: the sum over tracks of what it showed, then the number of these tracks."""
+    readings: bytes = b""
+    """64-bit floats, of each of `GAUGES`: the sum over tracks of what it showed, and the number of these tracks."""
 
     @property
     def part(self) -> int:
@@ -54,17 +57,18 @@ class Block(Struct, frozen=True):
         """What each of `GAUGES` showed, as the mean over tracks; None where it was not sent."""
         if not self.readings:
             return [None] * len(GAUGES)
-        pairs = zip(self.readings[::2], self.readings[1::2], strict=True)
+        readings = array("d", self.readings)
+        pairs = zip(readings[::2], readings[1::2], strict=True)
         return [total / tracks if tracks else None for total, tracks in pairs]
 
 
 def with_tracks(block: Block, time: float, cells: Cells, sure: int, gauges: Mapping[str, float]) -> Block:
     """The block with a window's tracks; `time` is the window's end, in seconds since 1970."""
-    readings = list(block.readings or (0.0,) * (2 * len(GAUGES)))
+    readings = array("d", block.readings or bytes(READINGS))
     for place, gauge in enumerate(GAUGES):
         value = gauges.get(gauge)
         if value is not None:
             readings[2 * place] += value * len(cells)
             readings[2 * place + 1] += len(cells)
     start = block.start if block.cells else time
-    return Block(start, max(time, start), block.cells + bytes(cells), block.sure + sure, tuple(readings))
+    return Block(start, max(time, start), block.cells + bytes(cells), block.sure + sure, readings.tobytes())

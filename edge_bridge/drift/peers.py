@@ -5,13 +5,15 @@ Of confidence given the label alone: rooms differ in what people show, and less 
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge_bridge.drift.step import Peers
 from edge_bridge.drift.unsure import Unsure, unsure
 
 LEAST_PEERS: Final = 4
 """Others than the device itself: fewer do not show what is usual."""
+MOST_PEERS: Final = 256
+"""So many show it well enough."""
 LEAST_TRACKS: Final = 60.0
 """Of lately, for a device to be one of them."""
 _SIGMA: Final = 1.4826  # of a normal distribution, in median absolute deviations
@@ -20,25 +22,28 @@ Rows = Mapping[str, Sequence[float]]
 """A device's tracks of lately by label and bucket of confidence."""
 
 
-def compared(devices: Mapping[str, Rows]) -> dict[str, Peers]:
-    """What each device of one group and model is compared with; empty where they are too few."""
+class Compared(NamedTuple):
+    """What the devices of one group are compared with."""
+
+    usual: Peers
+    """A device that none of it is of."""
+    others: dict[str, Peers]
+    """One that is left out of it itself."""
+
+
+def compared(devices: Mapping[str, Rows]) -> Compared | None:
+    """From devices of one group and model; None where they are too few."""
     # Each weighs the same, else the busiest would be what is usual.
     weighed = {name: _weighed(rows) for name, rows in devices.items() if _tracks(rows) >= LEAST_TRACKS}
-    if len(weighed) <= LEAST_PEERS:
-        return {}
     everyone = _added(weighed.values())
-    usual = unsure(everyone)
+    usual = unsure(everyone) if len(weighed) > LEAST_PEERS else None
     if usual is None:
-        return {}
+        return None
     excesses = [_excess(rows, usual) for rows in weighed.values()]
     middle = median(excesses)
     spread = _SIGMA * median(abs(each - middle) for each in excesses)
-    found = {}
-    for name in devices:
-        others = unsure(_without(everyone, weighed[name])) if name in weighed else usual
-        if others is not None:
-            found[name] = Peers(others, spread)
-    return found
+    without = ((name, unsure(_without(everyone, rows))) for name, rows in weighed.items())
+    return Compared(Peers(usual, spread), {name: Peers(others, spread) for name, others in without if others})
 
 
 def _excess(rows: Rows, reference: Unsure) -> float:

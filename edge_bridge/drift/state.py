@@ -5,12 +5,13 @@ brings the difference.
 """
 
 import math
+from array import array
 from typing import Final
 
 from msgspec import Struct
 
 from edge_bridge.drift.baseline import EMPTY_PAIRS, EMPTY_PICTURES, Baseline
-from edge_bridge.drift.block import GAUGES, Block
+from edge_bridge.drift.block import GAUGES, READINGS, Block
 from edge_bridge.drift.detector import ALTERNATIVES
 from edge_bridge.drift.evidence import Evidence
 from edge_bridge.drift.packed import unpack, zeros
@@ -64,7 +65,7 @@ def problem(state: DriftState) -> str:
         and len(state.recent) % (4 * BUCKETS) == 0
         and len(state.recent) <= 4 * BUCKETS * labels
         and len(state.pictures) == 4 * PICTURE * len(GAUGES)
-        and len(state.block.readings) in {0, 2 * len(GAUGES)}
+        and len(state.block.readings) in {0, READINGS}
         and all(cell < labels * BUCKETS for cell in state.block.cells)
     )
     for each in state.evidence.values():
@@ -77,7 +78,8 @@ def problem(state: DriftState) -> str:
     packed = (*rows_of_numbers, *(part for each in state.evidence.values() for part in (each.logs, each.lately)))
     single = (
         own.since, own.frozen, own.scatter, own.last_end, state.recent_sure, *own.answers_and_confidence,
-        state.block.start, state.block.end, *state.block.readings, *(each.tracks for each in state.evidence.values()),
+        state.block.start, state.block.end, *(array("d", state.block.readings) if fits else ()),
+        *(each.tracks for each in state.evidence.values()),
     )  # fmt: skip
     if not all(map(math.isfinite, single)) or not all(all(map(math.isfinite, unpack(each))) for each in packed):
         return "it holds what is no number"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from edge_bridge.drift.peers import LEAST_PEERS, compared
+from edge_bridge.drift.peers import LEAST_PEERS, MOST_PEERS, compared
 from edge_bridge.drift.present import alarms_of, device_drift, rows_of, with_cause
 from edge_bridge.drift.state import DriftState
 from edge_bridge.drift.step import Peers, References, relearned, step
@@ -88,12 +88,13 @@ class Drift:
             self._due = list(groups.values())
         if self._due:
             members = [each for each in self._due.pop() if each in self._states]
-            found = (
-                compared({each: rows_of(self._states[each]) for each in members}) if len(members) > LEAST_PEERS else {}
-            )
+            some = members[:: 1 + len(members) // MOST_PEERS]
+            found = compared({each: rows_of(self._states[each]) for each in some}) if len(some) > LEAST_PEERS else None
             for each in members:
-                self._peers.pop(each, None)
-            self._peers |= found
+                if found is None:
+                    self._peers.pop(each, None)
+                else:
+                    self._peers[each] = found.others.get(each, found.usual)
 
     def forget(self, device: str) -> None:
         """The device was taken out of service."""
