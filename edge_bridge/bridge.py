@@ -91,6 +91,12 @@ class Bridge:
         self.intake.stop()
         self.store.close()
 
+    @property
+    def complaints(self) -> list[str]:
+        """What is wrong with the bridge itself, a sentence each: its broker, its database, its files."""
+        found = [self.link.complaint, self.commits.complaint, *self.expiring.complaints]
+        return [each for each in found if each]
+
     def _round(self, now: float) -> None:
         self.history.sample(self.fleet, now)
         self.drift.take_round(now)

@@ -79,7 +79,7 @@ class Link:
         self._connected = threading.Event()
         self._refused: reasons.Reason | None = None  # why the broker does not admit this bridge
         self.complaint = ""
-        """What the broker does not deliver while the connection stands, with its remedy; empty when it does."""
+        """Why there is no connection, or what the broker does not deliver over it, with its remedy; else empty."""
         self._rival = takeover.Rival()
         self._taken_over = self._silent = False  # how the last connection ended
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -171,7 +171,8 @@ class Link:
         if not self._stopping.is_set():
             why = self._refused or reasons.ended(reason.value, said_by_broker=said, admitted=admitted)
             settings = self._settings
-            _log.warning("the broker %s (%s, id %s) %s", settings.where, settings.identity, settings.client_id, why)
+            self.complaint = f"the broker {settings.where} ({settings.identity}, id {settings.client_id}) {why}"
+            _log.warning(self.complaint)
 
     def _on_subscribe(
         self,
@@ -231,7 +232,8 @@ class Link:
                 properties=properties,
             )
         except (OSError, ValueError) as error:  # OSError: also TLS, DNS and timeouts
-            _log.warning("broker %s cannot be reached (%s); trying again", self._settings.where, error)
+            self.complaint = f"broker {self._settings.where} cannot be reached ({error}); trying again"
+            _log.warning(self.complaint)
             return False
         began, accepted = time.monotonic(), False
         poll = select.poll()  # not select(): a server with many readers has descriptors past its 1,024
@@ -241,7 +243,10 @@ class Link:
         while not self._stopping.is_set() and self._serve_once(poll):
             accepted = accepted or self.connected
             if not accepted and time.monotonic() - began > CONNECT_S:
-                _log.warning("the broker does not answer within %g s; trying again", CONNECT_S)
+                self.complaint = (
+                    f"the broker {self._settings.where} does not answer within {CONNECT_S:g} s; trying again"
+                )
+                _log.warning(self.complaint)
                 break
         self._client.disconnect()
         if self._client.want_write():

@@ -63,6 +63,8 @@ class Commits:
         """What is committed, and so acknowledged, by device."""
         self.writable = False
         """Whether the last transaction succeeded."""
+        self.complaint = ""
+        """Why it did not, with what helps; empty when it did."""
         self._next: dict[str, Progress] = {}
         self._unsaved: list[LoggedPrediction] = []
         self._retry_at = self._probe_at = self._forget_at = 0.0
@@ -137,7 +139,7 @@ class Commits:
     def _failed(self, error: StoreError) -> None:
         if self.writable or self._retry_at == 0.0:
             _log.error("%s Messages are not acknowledged meanwhile, so devices keep them.", error)
-        self.writable = False
+        self.writable, self.complaint = False, str(error)
         self._metrics.writable.set(0)
         self._metrics.commit_failures.inc()
         self._retry_at = self._clock.steady() + RETRY_S
@@ -145,6 +147,6 @@ class Commits:
     def _succeeded(self) -> None:
         if not self.writable and self._retry_at:
             _log.info("the database takes writes again")
-        self.writable = True
+        self.writable, self.complaint = True, ""
         self._metrics.writable.set(1)
         self._probe_at = self._clock.steady() + PROBE_S

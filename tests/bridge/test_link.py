@@ -33,10 +33,12 @@ def test_a_wrong_password_is_said_in_words(tmp_path: Path, caplog: pytest.LogCap
         with started(BrokerSettings(port=broker.port, username="b", password="hush")) as link:  # noqa: S106
             eventually(lambda: "check user, password and certificate" in caplog.text)
             assert not link.connected
+            assert "check user, password and certificate" in link.complaint
         assert "user 'b'" in caplog.text
         assert "hush" not in caplog.text
         with started(BrokerSettings(port=broker.port, username="b", password="right")) as link:  # noqa: S106
             eventually(lambda: link.connected)
+            assert link.complaint == ""
 
 
 def test_two_bridges_of_one_id_say_so_and_one_of_them_works(
