@@ -59,6 +59,14 @@ class Processes:
             if process.poll() is not None:
                 raise EdgewiseError(f"{name} ended with status {process.returncode}:\n{self.tail(name)}")
 
+    def signal(self, name: str, number: int) -> None:
+        """Send one process a signal."""
+        for candidate, process in self._running:
+            if candidate == name:
+                process.send_signal(number)
+                return
+        raise KeyError(name)
+
     def stop(self, name: str) -> int:
         """End one process with SIGTERM and return its exit status."""
         for index, (candidate, process) in enumerate(self._running):

@@ -23,6 +23,9 @@ _OTHER_COUNTERS: Final = Family(
 _OTHER_GAUGES: Final = Family("edgewise_device_reading", "What a device measures that has no metric of its own.")
 _UP: Final = Family("edgewise_up", "1 while a device is connected and sent something lately.")
 _SEEN: Final = Family("edgewise_last_seen_timestamp_seconds", "When the bridge last received something of a device.")
+_STOPPED: Final = Family(
+    "edgewise_device_stopped", "1 where a device said that it was stopped in order, and is not back yet."
+)
 _SHARED: Final = Family(
     "edgewise_device_id_shared", "1 where two devices connect with this id in turn: give each its own device.id."
 )
@@ -82,6 +85,7 @@ def write(
     out = Text(openmetrics=openmetrics)
     out.family(_UP, "gauge", ((labels, int(each.id in present_ids)) for each, labels in labelled))
     out.family(_SEEN, "gauge", ((labels, each.last_seen) for each, labels in labelled if each.last_seen))
+    out.family(_STOPPED, "gauge", ((labels, 1) for each, labels in labelled if each.presence == "stopped"))
     shared = ((labels, 1) for each, labels in labelled if record.is_shared(each, now))
     out.family(_SHARED, "gauge", shared)
     out.family(_INFO, "gauge", ((f"{labels},{_inventory(each)}", 1) for each, labels in present if each.info))
