@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -44,6 +44,10 @@ data: setup  ## Read a dataset: SOURCE=fer2013.csv [FERPLUS=fer2013new.csv] | a 
 runs: setup  ## MLflow's page of every training and model version, on 127.0.0.1 (PORT=5000)
 	@PYTHONWARNINGS=ignore $(VENV)/bin/mlflow ui --workers 1 --port "$${PORT:-5000}" \
 	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+up-local: setup  ## Broker, bridge, Prometheus, Alertmanager, MLflow on 127.0.0.1 (PORTS="prometheus=9091", WITHOUT=mlflow)
+	@set -f; for port in $$PORTS; do given+=(--port "$$port"); done; for part in $$WITHOUT; do given+=(--without "$$part"); done; \
+	  $(PYTHON) -m demo.up_local --registry "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" "$${given[@]}"
 
 pipeline: setup setup-tflite  ## prepare, train, evaluate, quantize, gate, package: whatever is out of date
 	@PATH="$(abspath $(VENV))/bin:$$PATH" dvc repro
@@ -102,6 +106,9 @@ bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package
 bench-bridge: setup-dev  ## The bridge beside paho alone, a labels() bridge and mqtt2prometheus; 10,000 devices; kills and locks
 	@$(PYTHON) -m benchmarks.bridge
 
+bench-alerting: setup-dev  ## From a device that is gone to the webhook of its alert
+	@$(PYTHON) -m benchmarks.alerting
+
 bench-push: setup-dev  ## A model to a thousand devices, and other ways beside it
 	@$(PYTHON) -m benchmarks.push
 
@@ -133,6 +140,6 @@ test-agent-matrix: setup-dev setup-tflite  ## The agent's tests on Python 3.11 a
 clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector \
-	check test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture
+.PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector check \
+	test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture up-local bench-alerting
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults

@@ -65,7 +65,7 @@ def _handler(receiver: AlertReceiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
-        def do_POST(self) -> None:  # noqa: N802  # http.server's name
+        def do_POST(self) -> None:
             given = self.headers.get("Authorization", "").encode("utf-8", "replace")
             length = self.headers.get("Content-Length", "")
             if not hmac.compare_digest(given, f"Bearer {receiver.token}".encode()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_contract.errors import EdgewiseError
 
-READY_SECONDS = 60  # a first start imports a lot from a cold disk
+READY_SECONDS = 120  # a first start imports a lot from a cold disk
 STOP_SECONDS = 15
 
 

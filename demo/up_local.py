@@ -1,4 +1,4 @@
-"""`make up-local`: what watches a fleet, on this machine, in the foreground: broker, bridge, Prometheus, Alertmanager, MLflow.
+"""`make up-local`: broker, bridge, Prometheus, Alertmanager and MLflow, on this machine, in the foreground.
 
 Data stays under .local/, so the next start goes on with it. Alerts that would go to a pager are printed.
 """

@@ -10,7 +10,6 @@ import secrets
 import shutil
 import signal
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -78,7 +77,7 @@ class Watching:
             if _taken(port):
                 raise EdgewiseError(
                     f"port {port} of 127.0.0.1, which {part} is to have, is in use",
-                    remedy=f"end what uses it, or give another: make up-local PORTS={part}={port + 10000}"[:200],
+                    remedy=f"end what uses it, or give another: make up-local PORTS={part}={port + 1}",
                 )
 
     def token(self) -> str:
@@ -116,9 +115,11 @@ class Watching:
 
     def get(self, part: str, path: str) -> bytes | None:
         """What a part answers; None while it does not."""
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(self.url(part, path), timeout=5) as response:  # noqa: S310  # 127.0.0.1
-                return bytes(response.read())
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(self.url(part, path), timeout=5) as response,  # noqa: S310  # 127.0.0.1
+        ):
+            return bytes(response.read())
         return None
 
     def start_bridge(self) -> None:
@@ -154,6 +155,8 @@ class Watching:
                 *(_needed("prometheus"), f"--config.file={config}"),
                 f"--storage.tsdb.path={self.folder / 'prometheus' / 'data'}",
                 f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
+                # What fires before it knows Alertmanager, some seconds after its start, is sent again after so long.
+                f"--rules.alert.resend-delay={'1s' if self.quick else '1m'}",
             ],
             lambda: self.get("prometheus", "/-/ready") is not None,
         )
