@@ -44,18 +44,28 @@ class Watching:
     """Starts the parts and ends them; a context manager that ends what runs."""
 
     def __init__(
-        self, folder: Path, steps: Steps, *, ports: Mapping[str, int], quick: bool = False, registry: str = ""
+        self,
+        folder: Path,
+        steps: Steps,
+        *,
+        ports: Mapping[str, int],
+        quick: bool = False,
+        registry: str = "",
+        bridge: Path | None = None,
     ) -> None:
         """`ports`: of the parts that are to run; `broker` and `bridge` are.
 
         `quick`: one second wherever the configuration says how often or how long, as a measurement or a test wants it.
 
         `registry`: MLflow's store; one in the folder by default.
+
+        `bridge`: a file with further settings of the bridge.
         """
         self.folder, self.ports, self.quick = folder.resolve(), dict(ports), quick
         self.processes = Processes(self.folder / "logs")
         self.broker = Broker(self.folder / "broker", port=self.ports["broker"])
         self._registry = registry or f"sqlite:///{self.folder / 'mlflow.db'}"
+        self._bridge = bridge
         self._steps = steps
 
     def check(self) -> None:
@@ -130,6 +140,7 @@ class Watching:
                 *(tool("edgewise-bridge"), "run", "--broker", self.broker_url),
                 *("--listen", f"127.0.0.1:{self.ports['bridge']}"),
                 *("--database", f"sqlite:///{self.folder / 'predictions.db'}"),
+                *(("--config", str(self._bridge)) if self._bridge else ()),
             ],
             lambda: self.get("bridge", "/-/ready") is not None,
         )

@@ -96,8 +96,9 @@ FROM predictions WHERE device = ${device:sqlstring} AND $__unixEpochFilter("time
             ),
             sql_rows(
                 "Last predictions",
-                """SELECT to_timestamp("time") AS "time", label, confidence, model || '-' || release AS model, track, latency
-FROM predictions WHERE device = ${device:sqlstring} AND $__unixEpochFilter("time") ORDER BY predictions."time" DESC LIMIT 200""",
+                """SELECT to_timestamp("time") AS "time", label, confidence, model || '-' || release AS model,
+track, latency FROM predictions WHERE device = ${device:sqlstring} AND $__unixEpochFilter("time")
+ORDER BY predictions."time" DESC LIMIT 200""",
                 width=24,
                 what="From the prediction log.",
             ),

@@ -29,7 +29,8 @@ def dashboard() -> Any:
             graph(
                 "Updates refused",
                 Query(
-                    'count by (target, state) (edgewise_device_update_info{state=~"rejected|rolled-back"}) or vector(0)',
+                    'count by (target, state) (edgewise_device_update_info{state=~"rejected|rolled-back"})'
+                    " or vector(0)",
                     "{{target}} {{state}}",
                 ),
             ),
@@ -60,7 +61,8 @@ def dashboard() -> Any:
             graph(
                 "How sure, by model",
                 Query(
-                    "histogram_quantile(0.5, sum by (le, model) (rate(edgewise_track_confidence_ratio_bucket[$__rate_interval])))",
+                    "histogram_quantile(0.5, sum by (le, model)"
+                    " (rate(edgewise_track_confidence_ratio_bucket[$__rate_interval])))",
                     "{{model}} half",
                 ),
                 unit="percentunit",
