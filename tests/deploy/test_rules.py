@@ -13,6 +13,7 @@ import typer.main
 import yaml
 from click import Command, Group
 
+from docs import alerts
 from edge_contract.metrics import DeviceCounter, DeviceGauge
 from edge_fleet.cli import app
 
@@ -152,3 +153,7 @@ def test_every_command_that_alerts_and_runbooks_name_exists() -> None:
 
 def _tool(name: str) -> Path:
     return Path(sys.executable).with_name(name)
+
+
+def test_the_table_in_the_manual_is_in_step_with_the_rules() -> None:
+    assert alerts.page() == alerts.PAGE.read_text(), "run: python -m docs.alerts"
