@@ -26,8 +26,10 @@ from edge_bridge.metrics.page import Page
 from edge_bridge.settings import BridgeSettings
 from edge_bridge.storage.store import Store
 from edge_bridge.web import app
+from edge_bridge.web.access import login, sessions
+from edge_bridge.web.access.sessions import Sessions
 from edge_bridge.web.dashboard import page
-from edge_bridge.web.guard import Guard
+from edge_bridge.web.guard import ASKED, Guard
 from edge_bridge.web.patience import PatientProtocol
 from edge_contract.errors import UsageError
 from edge_contract.manifest import Reference
@@ -78,7 +80,12 @@ class Bridge:
             on_round=self._round,
         )
         self.intake.recent.extend(reversed(self.store.recent(RECENT)))
+        self._sessions = self._make_sessions()
         self.app = self._make_app(clock.unix)
+
+    def guarded(self) -> Guard:
+        """The application as it is served: behind what decides who may ask."""
+        return Guard(self.app, self.settings.hosts, self.settings.web, self._sessions)
 
     def start(self) -> None:
         """Begin to take messages in."""
@@ -119,6 +126,13 @@ class Bridge:
         shown = {each.id for each in devices if record.up(each, now, self.settings.metrics.silent_after_s)}
         return self._drift_families.write(shown, openmetrics=openmetrics)
 
+    def _make_sessions(self) -> Sessions | None:
+        web = self.settings.web
+        if web.password_hash is None:
+            return None
+        secret = sessions.secret_in(sessions.file_beside(self.settings.database))
+        return Sessions(secret, web.password_hash, web.session_hours * 3600)
+
     def _make_app(self, unix: Callable[[], float]) -> FastAPI:
         health = app.Health(
             link_alive=lambda: self.link.alive,
@@ -130,6 +144,8 @@ class Bridge:
         made = app.make_app(
             Page(self.fleet, self.metrics, self.expiring, silent_after, (self._write_drift,)), health, unix
         )
+        if self._sessions is not None:
+            login.add(made, self._sessions, self.settings.web.password_hash or "", ASKED)
         source = page.Source(
             fleet=self.fleet,
             history=self.history,
@@ -155,12 +171,13 @@ def run(settings: BridgeSettings) -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
     bridge = Bridge(settings)
     config = uvicorn.Config(
-        Guard(bridge.app, settings.hosts),
+        bridge.guarded(),
         host=host,
         port=port,
         http=PatientProtocol,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # the guard reads them, from trusted proxies
     )
     try:
         sock = config.bind_socket()

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import getpass
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 from edge_bridge import settings
 from edge_contract.command_end import command
-from edge_contract.errors import ExitCode
+from edge_contract.errors import ExitCode, UsageError
 from edge_contract.version import version
 from edge_contract.visible import visible, visible_lines
 from edge_mqtt.address import PASSWORD
@@ -21,6 +22,8 @@ from edge_mqtt.address import PASSWORD
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit status."""
     options = _parser().parse_args(arguments)
+    if options.command == "password":
+        return _password()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[handler])
@@ -34,6 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with contextlib.suppress(KeyboardInterrupt):  # it serves until then
         bridge.run(chosen)
+    return ExitCode.OK
+
+
+def _password() -> int:
+    """Ask for a password, unseen and twice, or read a line of what is piped in; print what the settings take."""
+    from edge_bridge.web.access import passwords  # noqa: PLC0415  # the bridge itself starts without it
+
+    if sys.stdin.isatty():
+        given = getpass.getpass("Password of the dashboard: ")
+        if getpass.getpass("Once more: ") != given:
+            raise UsageError("the two are not the same", remedy="run it again")
+    else:
+        given = sys.stdin.readline(passwords.LONGEST + 2).rstrip("\r\n")
+    if not passwords.SHORTEST <= len(given) <= passwords.LONGEST:
+        raise UsageError(
+            f"a password of {len(given)} characters is not taken",
+            remedy=f"give one of {passwords.SHORTEST} to {passwords.LONGEST}",
+        )
+    sys.stdout.write(f'[web]\npassword_hash = "{passwords.hashed(given)}"\n')
     return ExitCode.OK
 
 
@@ -58,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="serve until interrupted",
         epilog=f"Secrets come from the environment: {PASSWORD.variable} for the broker, "
-        f"{settings.DATABASE.variable} for a database URL with a password.",
+        f"{settings.DATABASE.variable} for a database URL with a password, "
+        f"{settings.METRICS_TOKEN.variable} for who may read /metrics where the dashboard wants a password.",
     )
     run.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; options win over it")
     run.add_argument("--broker", metavar="URL", help="mqtt://[user@]host[:port] or mqtts://… (mqtt://127.0.0.1:1883)")
@@ -66,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--database", metavar="URL", help="sqlite:///FILE or postgresql://host/name (sqlite:///predictions.db)"
     )
+    commands.add_parser("password", help="ask for a password and print its hash for the settings")
     run.add_argument("--verbose", action="store_true", help="log every refused message")
     return parser
 

@@ -7,7 +7,7 @@ the dashboard's sockets, never waits for a lock, the database or an exposition.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 from edge_bridge.metrics.page import Page
@@ -39,14 +39,6 @@ def make_app(page: Page, health: Health, clock: Callable[[], float]) -> FastAPI:
     @app.get("/-/ready")
     async def ready() -> Response:
         return _answer({"broker connected": health.connected(), "database writable": health.writable()})
-
-    @app.middleware("http")
-    async def add_security_headers(request: Request, call_next: Callable[..., object]) -> Response:
-        response: Response = await call_next(request)  # type: ignore[misc]  # starlette's own type is untyped here
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Frame-Options"] = "SAMEORIGIN"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        return response
 
     return app
 

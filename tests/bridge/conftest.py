@@ -10,7 +10,7 @@ from edge_simulator.broker import Broker
 from tests.bridge.process import BridgeProcess
 from tests.postgresql import postgresql
 
-__all__ = ["bridge", "database", "postgresql", "standing"]
+__all__ = ["bridge", "database", "postgresql", "standing", "standing_broker"]
 
 
 @pytest.fixture
@@ -27,6 +27,13 @@ class Standing(NamedTuple):
 
     broker: Broker
     bridge: BridgeProcess
+
+
+@pytest.fixture(scope="session")
+def standing_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """For tests that need one, and that others may use at the same time."""
+    with Broker(tmp_path_factory.mktemp("standing-broker")) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
 """The bridge as a real process, for tests that start, stop and kill it."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -26,11 +28,13 @@ class BridgeProcess:
         database: str | None = None,
         config: str = "",
         scheme: str = "mqtt",
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.database = database or f"sqlite:///{folder / 'predictions.db'}"
         self._broker = f"{scheme}://127.0.0.1:{broker_port}"
+        self._environ = {**os.environ, **(environ or {})}
         self._config = folder / "bridge.toml"
         self._config.write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,6 +48,7 @@ class BridgeProcess:
                 cwd=REPOSITORY,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                env=self._environ,
             )
         try:
             self.wait_for("/-/ready", "database writable: yes")
