@@ -13,8 +13,11 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from edge_bridge.drift.watch import Drift, Place
 from edge_bridge.fleet import record
+from edge_bridge.fleet.conditions import Rule
+from edge_bridge.fleet.device_history import DeviceHistory
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.state import FleetState
+from edge_bridge.fleet.timeline import Timeline
 from edge_bridge.ingest.commit import Clock, Commits
 from edge_bridge.ingest.decoding import FILTERS
 from edge_bridge.ingest.intake import RECENT, Intake
@@ -24,11 +27,15 @@ from edge_bridge.metrics.expiry import Expiring
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.metrics.page import Page
 from edge_bridge.settings import BridgeSettings
+from edge_bridge.storage.event_log import EventLog
+from edge_bridge.storage.prediction_query import PredictionLog
 from edge_bridge.storage.store import Store
-from edge_bridge.web import app
+from edge_bridge.web import app, export
 from edge_bridge.web.access import login, sessions
 from edge_bridge.web.access.sessions import Sessions
+from edge_bridge.web.alertmanager import Alertmanager
 from edge_bridge.web.dashboard import page
+from edge_bridge.web.dashboard.source import Source, withdrawn_of
 from edge_bridge.web.guard import ASKED, Guard
 from edge_bridge.web.patience import PatientProtocol
 from edge_contract.errors import UsageError
@@ -58,6 +65,12 @@ class Bridge:
         self.drift = Drift(settings.drift, self._reference, self._place, remembered.drift)
         self._drift_families = DriftFamilies(self.drift)
         self.history = History(settings.metrics.silent_after_s)
+        self.device_history = DeviceHistory(settings.metrics.silent_after_s)
+        rule = Rule(settings.metrics.silent_after_s, settings.web.slow_ms / 1000)
+        self.timeline = Timeline(self.fleet.devices, rule, clock.unix())
+        self.events = EventLog(settings.database)
+        self.predictions = PredictionLog(settings.database)
+        self.alertmanager = Alertmanager(settings.web.alertmanager)
         self.metrics = BridgeMetrics(CollectorRegistry())
         self.expiring = Expiring(settings.metrics.expiring, clock.steady)
         self.link = Link(settings.broker, FILTERS, self._deliver)
@@ -77,7 +90,7 @@ class Bridge:
             metrics=self.metrics,
             clock=clock,
             drift=self.drift,
-            on_round=self._round,
+            on_round=self._look_around,
         )
         self.intake.recent.extend(reversed(self.store.recent(RECENT)))
         self._sessions = self._make_sessions()
@@ -89,6 +102,7 @@ class Bridge:
 
     def start(self) -> None:
         """Begin to take messages in."""
+        self.alertmanager.start()
         self.intake.start()
         self.link.start()
 
@@ -96,17 +110,16 @@ class Bridge:
         """Stop the link first, so that what it delivered is still committed and acknowledged by the next connection."""
         self.link.stop()
         self.intake.stop()
+        self.alertmanager.stop()
         self.store.close()
+        self.events.close()
+        self.predictions.close()
 
     @property
     def complaints(self) -> list[str]:
         """What is wrong with the bridge itself, a sentence each: its broker, its database, its files."""
         found = [self.link.complaint, self.commits.complaint, *self.expiring.complaints]
         return [each for each in found if each]
-
-    def _round(self, now: float) -> None:
-        self.history.sample(self.fleet, now)
-        self.drift.take_round(now)
 
     def _reference(self, digest: str) -> Reference | None:
         card = self.fleet.cards.get(digest)
@@ -120,11 +133,14 @@ class Bridge:
     def _deliver(self, burst: list[Arrival]) -> None:
         self.intake.deliver(burst)
 
-    def _write_drift(self, now: float, openmetrics: bool) -> str:
-        with self.fleet.lock:
-            devices = list(self.fleet.devices.values())
-        shown = {each.id for each in devices if record.up(each, now, self.settings.metrics.silent_after_s)}
-        return self._drift_families.write(shown, openmetrics=openmetrics)
+    def _look_around(self, now: float) -> None:
+        """What is told of the fleet as a whole, a few times a second, on the intake's thread."""
+        self.drift.take_round(now)
+        self.history.sample(self.fleet, now)
+        self.device_history.sample(self.fleet.devices, now)
+        withdrawn = withdrawn_of(self.fleet.cards)
+        told = self.timeline.observe(self.fleet.devices, self.fleet.groups, withdrawn, now)
+        self.events.add(told, now, writable=self.commits.writable)
 
     def _make_sessions(self) -> Sessions | None:
         web = self.settings.web
@@ -132,6 +148,12 @@ class Bridge:
             return None
         secret = sessions.secret_in(sessions.file_beside(self.settings.database))
         return Sessions(secret, web.password_hash, web.session_hours * 3600)
+
+    def _write_drift(self, now: float, openmetrics: bool) -> str:
+        with self.fleet.lock:
+            devices = list(self.fleet.devices.values())
+        shown = {each.id for each in devices if record.up(each, now, self.settings.metrics.silent_after_s)}
+        return self._drift_families.write(shown, openmetrics=openmetrics)
 
     def _make_app(self, unix: Callable[[], float]) -> FastAPI:
         health = app.Health(
@@ -146,9 +168,11 @@ class Bridge:
         )
         if self._sessions is not None:
             login.add(made, self._sessions, self.settings.web.password_hash or "", ASKED)
-        source = page.Source(
+        export.add(made, self.predictions)
+        source = Source(
             fleet=self.fleet,
             history=self.history,
+            device_history=self.device_history,
             recent=self.intake.recent,
             clock=unix,
             silent_after=silent_after,
@@ -156,6 +180,11 @@ class Bridge:
             writable=lambda: self.commits.writable,
             complaint=lambda: self.link.complaint,
             broker=self.settings.broker.where,
+            drift=self.drift,
+            events=self.events,
+            predictions=self.predictions,
+            alertmanager=self.alertmanager,
+            web=self.settings.web,
         )
         page.mount(made, source)
         return made

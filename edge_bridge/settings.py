@@ -112,6 +112,8 @@ class WebSettings:
     """Whether `/metrics` is answered without the password that the pages want."""
     metrics_token: Annotated[str, Meta(min_length=16, max_length=1024)] | None = None
     """From the environment or a credential: who shows it as a bearer token may read `/metrics`."""
+    slow_ms: Annotated[float, Meta(ge=1, le=60_000)] = 250.0
+    """A device that takes longer from frame to answer, at the 95th percentile of a window, is named as slow."""
     alertmanager: Annotated[
         str,
         Meta(

@@ -16,6 +16,8 @@ EVERY_S: Final = 5.0
 """Between two samples; devices send a window about as often."""
 SAMPLES: Final = 180
 """A quarter of an hour."""
+NAMED: Final = 6
+"""Devices with a line of their own; more would be a tangle."""
 LATENCY_S: Final = 30.0
 """A percentile is over the frames of this long, so that a device with long windows leaves no gaps."""
 MIX_S: Final = 300.0
@@ -27,7 +29,9 @@ class Sample(NamedTuple):
 
     time: float
     fps: dict[str, float]
-    """By device that is up."""
+    """By device that is up, while these are few; of a large fleet that would be megabytes that no chart draws."""
+    total: float | None
+    """Of all devices that are up; None when none says."""
     whole: tuple[int, ...]
     """Frames by latency bucket, stage `whole`."""
     emotions: dict[str, int]
@@ -68,7 +72,8 @@ class History:
             for each in devices
             if DeviceGauge.FPS in each.gauges and record.up(each, now, self._silent_after)
         }
-        self._samples.append(Sample(now, fps, whole, emotions))
+        frames = sum(fps.values()) if fps else None
+        self._samples.append(Sample(now, fps if len(fps) <= NAMED else {}, frames, whole, emotions))
 
     @property
     def samples(self) -> tuple[Sample, ...]:

@@ -60,6 +60,18 @@ damaged = sa.Table(  # older bridges do not look for it
 )
 predictions_device_time = sa.Index("predictions_device_time", predictions.c.device, predictions.c.time)
 """What one camera answered between two times. An older bridge does not know of it, and the database keeps it."""
+events = sa.Table(  # older bridges do not look for it
+    "events",
+    metadata,
+    sa.Column("number", _whole, primary_key=True, autoincrement=True),
+    sa.Column("scope", sa.String(16), nullable=False, comment="device or group"),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("time", sa.Double, nullable=False, comment="by the bridge's clock, seconds since 1970"),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(96), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Index("events_of", "scope", "name", "time"),
+)
 drift = sa.Table(  # an older bridge does not look for it either
     "drift",
     metadata,
