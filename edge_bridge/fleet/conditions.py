@@ -25,6 +25,8 @@ FLAT: Final = 0.02
 """Contrast under which there is nothing to see, however bright."""
 WAITS_S: Final = 300.0
 """Messages that wait longer to be acknowledged are not on their way, though the device is connected."""
+SKEW_S: Final = 60.0
+"""A clock that is off by more puts predictions at wrong times, and may take lists that have ended for valid ones."""
 ENDS_S: Final = 14 * 86400.0
 """A certificate or signed list that ends within this time is named."""
 
@@ -47,16 +49,16 @@ class Kind(enum.StrEnum):
     FROZEN = "frozen", "with a frozen camera"
     BLIND = "blind", "with a dark or covered camera"
     NO_FRAMES = "no-frames", "without pictures"
-    REFUSED = "refused", "that refused an update"
+    REFUSED = "refused", "with a refused update"
     WITHDRAWN = "withdrawn", "on a withdrawn release"
     ENDED = "ended", "with a certificate or list past its end"
-    SLOW = "slow", "that are slow"
+    SLOW = "slow", "with slow answers"
     THROTTLED = "throttled", "slowed down by power or heat"
-    DRIFT = "drift", "that answer otherwise than they did"
+    DRIFT = "drift", "with other answers than they had"
     WAITING = "waiting", "with messages that wait"
     CLOCK = "clock", "with a wrong clock"
     ENDING = "ending", "with a certificate or list that ends soon"
-    RESTLESS = "restless", "that change too often"
+    RESTLESS = "restless", "with too many changes"
 
 
 RANK: Final = {kind: number for number, kind in enumerate(Kind)}
@@ -141,6 +143,9 @@ def _of_board(device: Device, now: float, rule: Rule) -> Iterator[Condition]:
             day = datetime.fromtimestamp(min(max(end, 0.0), 2.0**37), UTC)
             words = "ended" if over else "ends"
             yield Condition(Kind.ENDED if over else Kind.ENDING, f"{what} {words} on {day:%Y-%m-%d %H:%M} UTC")
+    if (skew := device.clock_skew) is not None and abs(skew) >= SKEW_S:
+        where = "ahead of" if skew > 0 else "behind"
+        yield Condition(Kind.CLOCK, f"its clock is {span(abs(skew))} {where} the bridge's")
     p95 = quantile(device.latency, 0.95)
     if p95 is not None and p95 > rule.slow_s:
         yield Condition(

@@ -130,6 +130,8 @@ def _between(before: _Known | None, after: _Known, now: float) -> Iterator[Event
         yield event("presence", after.state, _PRESENCE[after.state])
         if device.reported is not None:
             yield event("update", device.reported.state, _update(device.reported))
+        for kind, text in after.found.items():
+            yield event("began", kind, text)
         return
     old = before.device
     if before.state != after.state:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_bridge.fleet.conditions import Rule, conditions
 from edge_bridge.fleet.history import EVERY_S, History
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.commit import RETRY_S, Clock, Commits
@@ -27,7 +28,8 @@ from edge_bridge.metrics import exposition
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
-from edge_bridge.web.dashboard import charts, rows
+from edge_bridge.web.dashboard import charts, device_facts, device_table, listing, problems
+from edge_bridge.web.dashboard.pages.home import prediction_rows
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Message
 from tests.bridge.publisher import info, prediction, reported, telemetry
@@ -88,10 +90,22 @@ class Restarted:
         text = exposition.write(devices, fleet.sums, self.now, 180.0)
         assert list(text_string_to_metric_families(text))
         self._history.sample(fleet, self.now)
-        shown = [
-            rows.device_rows(devices, self.now, 180.0),
-            rows.prediction_rows(intake.recent.copy(), 12),
-            list(rows.numbers(devices, self._history, self.now, 180.0)),
+        rule = Rule(180.0, 0.25)
+        rows = [
+            listing.row_of(each, self.now, 180.0, conditions(each, self.now, rule, fleet.cards)) for each in devices
+        ]
+        for query in (listing.Query(), *(listing.Query(sort=sort) for sort in listing.SORTS)):
+            assert listing.find(rows, query).total == len(devices)
+        shown: list[object] = [
+            device_table.shown(rows, self.now, ""),
+            [list(each) for section in problems.find(rows, fleet.groups) for each in section.problems],
+            prediction_rows(intake.recent.copy()),
+            *([facts(each) for each in devices] for facts in (device_facts.counters, device_facts.pictures)),
+            [device_facts.inventory(each, self.now) for each in devices],
+            [device_facts.lineage(each, fleet.cards) for each in devices],
+            [device_facts.why(each, fleet.groups) for each in devices],
+            [charts.stages(device_facts.stages(each)) for each in devices],
+            [charts.mix(device_facts.answers(each)) for each in devices],
             charts.mix(self._history.mix()),
             charts.latency(self._history.latency()),
             charts.frames(self._history.samples),

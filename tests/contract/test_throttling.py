@@ -13,7 +13,7 @@ from edge_agent.tools.doctor import board_finding
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.metrics import exposition
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_bridge.web.dashboard import rows
+from edge_bridge.web.dashboard import listing
 from edge_contract.messages import Availability, Telemetry, encode
 from edge_contract.metrics import DeviceGauge
 from edge_contract.throttling import throttling
@@ -80,8 +80,8 @@ def fleet_of(message: Telemetry) -> FleetState:
 
 
 def dashboard(message: Telemetry) -> str:
-    (row,) = rows.device_rows(fleet_of(message).devices.values(), 101.0, 60.0)
-    return str(row["slowed"])
+    (device,) = fleet_of(message).devices.values()
+    return listing.row_of(device, 101.0, 60.0, ()).slowed
 
 
 def metrics(message: Telemetry) -> str:

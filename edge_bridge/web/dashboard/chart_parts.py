@@ -42,9 +42,9 @@ def legend() -> Options:
         "pageTextStyle": {"color": INK},
         "top": 0,
         "left": 0,
-        "icon": "roundRect",
+        "icon": "circle",
         "itemWidth": 10,
-        "itemHeight": 4,
+        "itemHeight": 10,
         "textStyle": {"color": INK},
     }
 

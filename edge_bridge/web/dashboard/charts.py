@@ -132,7 +132,7 @@ def agreement(labels: Sequence[str], counts: Sequence[Sequence[float]]) -> Optio
     cells = []
     for row, values in enumerate(counts):
         total = sum(values)
-        cells += [[column, row, round(100 * value / total) if total else 0] for column, value in enumerate(values)]
+        cells += [_cell(column, row, round(100 * value / total) if total else 0) for column, value in enumerate(values)]
     names = [visible(each) for each in labels]
     text = {"color": INK, "interval": 0, "rotate": 38 if len(names) > 4 else 0}
     return {
@@ -147,11 +147,17 @@ def agreement(labels: Sequence[str], counts: Sequence[Sequence[float]]) -> Optio
             {
                 "type": "heatmap",
                 "data": cells,
-                "label": {"show": True, "fontSize": 11, "formatter": "{@[2]}"},
+                "label": {"show": True, "fontSize": 12, "formatter": "{@[2]}"},
                 "itemStyle": {"borderWidth": 2, "borderColor": "rgba(127,127,127,0.06)", "borderRadius": 4},
             }
         ],
     }
+
+
+def _cell(column: int, row: int, share: int) -> Options:
+    """A cell whose number reads on its own colour."""
+    color = "#ffffff" if share >= 45 else INK
+    return {"value": [column, row, share], "label": {"color": color, "textBorderWidth": 0}}
 
 
 def side_by_side(labels: Sequence[str], sides: Sequence[tuple[str, Sequence[float]]], unit: str = "%") -> Options:

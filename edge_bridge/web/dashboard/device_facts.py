@@ -7,7 +7,7 @@ from edge_bridge.fleet import record
 from edge_bridge.fleet.conditions import span
 from edge_bridge.fleet.histograms import quantile
 from edge_bridge.fleet.record import Device
-from edge_bridge.web.dashboard.words import NOTHING, ago, model, moment, per_cent, size
+from edge_bridge.web.dashboard.words import NOTHING, ago, counted, model, moment, per_cent, size
 from edge_contract.group_status import Behind, GroupStatus
 from edge_contract.messages import STAGES
 from edge_contract.metrics import DeviceCounter, DeviceGauge
@@ -38,7 +38,7 @@ def inventory(device: Device, now: float) -> Facts:
     for gauge, name, text in (
         (DeviceGauge.RSS_BYTES, "Memory", size),
         (DeviceGauge.CPU_SHARE, "Processor", lambda value: f"{value:.2f} cores"),
-        (DeviceGauge.SPOOL_ROWS, "Waiting", lambda value: f"{value:,.0f} messages"),
+        (DeviceGauge.SPOOL_ROWS, "Waiting", lambda value: counted(round(value), "message")),
         (DeviceGauge.CERTIFICATE_EXPIRES, "Certificate", lambda value: f"ends {moment(value)}"),
         (DeviceGauge.TRUST_EXPIRES, "Signed lists", lambda value: f"end {moment(value)}"),
     ):

@@ -83,7 +83,7 @@ class DeviceTable:
         for slot, template in (("device", LINKED), ("state", _STATE), ("update", _UPDATE)):
             self._table.add_slot(f"body-cell-{slot}", template)
         self._table.add_slot("item", _CARD)
-        self._table.props('flat dense hide-pagination :grid="$q.screen.lt.sm" hide-no-data binary-state-sort')
+        self._table.props('flat dense hide-pagination :grid="window.innerWidth < 600" hide-no-data binary-state-sort')
         self._table.mark("devices")
         self._rows = rows
         if on_sort is not None:

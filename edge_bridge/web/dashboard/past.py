@@ -9,6 +9,7 @@ from edge_bridge.fleet.timeline import Event
 from edge_bridge.web.dashboard.words import moment
 
 DAY_S: Final = 86400.0
+SHORTEST_S: Final = 900.0
 LISTED: Final = 60
 """Events in the list."""
 SEGMENTS: Final = 200
@@ -31,6 +32,12 @@ class Entry(NamedTuple):
     kind: str
     state: str
     text: str
+
+
+def beginning(events: Sequence[Event], now: float) -> float:
+    """Where the bars begin: a day ago, or with the first event of what is known for less; at least so far back."""
+    first = min((each.time for each in events), default=now)
+    return max(now - DAY_S, min(first, now - SHORTEST_S))
 
 
 def segments(events: Sequence[Event], kind: str, begin: float, now: float) -> list[Segment]:

@@ -100,8 +100,8 @@ def _of_rollouts(groups: Mapping[str, GroupStatus]) -> list[Section]:
         elif rollout.phase in {"waiting", "shadow", "wave"} and rollout.paused:
             waiting.append(Problem(name, f"{release} is paused: {visible(rollout.paused).rstrip('.')}.", path))
         elif rollout.phase in {"shadow", "wave"} and rollout.failed:
-            text = f"{release} failed on {rollout.failed:,} of its wave, of which {rollout.silent:,} are silent since."
-            waiting.append(Problem(name, text, path))
+            since = f", {rollout.silent:,} of them silent since" if rollout.silent else ""
+            waiting.append(Problem(name, f"{release} failed on {rollout.failed:,} of its stage{since}.", path))
     sections = []
     if halted:
         sections.append(_rollouts(_HALTED, "bad", halted, "halted"))

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_bridge.fleet import label_budget, record
+from edge_bridge.fleet.conditions import Kind, Rule, conditions
 from edge_bridge.fleet.label_budget import LabelBudget, spent, with_models
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key
 from edge_bridge.metrics.exposition import write
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_bridge.web.dashboard.rows import device_rows
 from edge_contract.messages import Availability, Info, ModelRef
 from tests.bridge.publisher import MODEL, info, reported, telemetry
 
@@ -78,7 +78,7 @@ def test_what_was_accepted_last_stays_and_the_newest_follows_when_there_is_room(
     device = fleet.devices["cam"]
     assert device.info is not None
     assert (device.info.agent, device.reported) == ("agent-2", None)
-    assert "too often" in device_rows([device], NOW, 60.0)[0]["update"]
+    assert [each.kind for each in conditions(device, NOW, Rule(60.0, 1.0))] == [Kind.RESTLESS]
     # Half an hour brings room for one change, and the next window of telemetry takes it.
     fleet.apply("cam", telemetry("cam", (5, 1), 1, model=None), NOW + 1801)
     device = fleet.devices["cam"]
@@ -88,7 +88,7 @@ def test_what_was_accepted_last_stays_and_the_newest_follows_when_there_is_room(
     device = fleet.devices["cam"]
     assert device.active == _model(8)
     assert (device.waiting_info, device.waiting_reported) == (None, None)
-    assert device_rows([device], NOW + 2 * 3602, 60.0)[0]["update"] == "up to date"
+    assert Kind.RESTLESS not in {each.kind for each in conditions(device, NOW + 2 * 3602, Rule(60.0, 1.0))}
 
 
 def test_what_waited_of_an_earlier_run_of_the_agent_is_not_taken_in_later() -> None:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_bridge.fleet import record
+from edge_bridge.fleet.conditions import Kind, Rule, conditions
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Outcome
 from edge_bridge.metrics.exposition import write
 from edge_bridge.settings import LimitSettings, MetricSettings
-from edge_bridge.web.dashboard.rows import device_rows
 from edge_contract import shared_id
 from edge_contract.messages import Availability, Histogram, ModelRef
 from tests.bridge.publisher import MODEL, info, prediction, reported, telemetry
@@ -58,8 +58,7 @@ def test_two_devices_of_one_id_are_seen_as_such_until_one_is_given_another() -> 
     device = fleet.devices["cam"]
     assert record.is_shared(device, 170.0)
     assert 'edgewise_device_id_shared{site="",device="cam"} 1' in write([device], {}, 170.0, 60.0)
-    (row,) = device_rows([device], 170.0, 60.0)
-    assert "two devices have this id" in row["update"]
+    assert Kind.SHARED in {each.kind for each in conditions(device, 170.0, Rule(60.0, 1.0))}
     assert (device.session, device.presence) == (7, "offline")
     assert not record.is_shared(device, 160.0 + shared_id.LIFE_S + 1)
 

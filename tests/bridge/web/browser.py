@@ -1,8 +1,9 @@
 """A real Chromium, driven by playwright."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -22,7 +23,9 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def open_page(browser: Browser, url: str, *, phone: bool = False, dark: bool = False) -> tuple[Page, list[str]]:
+def open_page(
+    browser: Browser, url: str, *, phone: bool = False, dark: bool = False, cookies: Sequence[Any] = ()
+) -> tuple[Page, list[str]]:
     """A page that has connected back to the server, and a list that every request and error is noted in."""
     context = browser.new_context(
         viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]  # a TypedDict by another name
@@ -30,6 +33,8 @@ def open_page(browser: Browser, url: str, *, phone: bool = False, dark: bool = F
         timezone_id="UTC",
         locale="en-GB",
     )
+    if cookies:
+        context.add_cookies(cookies)  # type: ignore[arg-type]  # as `context.cookies` gave them
     page, noted = context.new_page(), []
     page.on("request", lambda request: noted.append(request.url))
     page.on("pageerror", lambda error: noted.append(f"error: {error}"))

@@ -42,7 +42,7 @@ class _Device:
         """Make the page's parts."""
         self._head = Part(self._draw_head, "panel stack")
         with ui.element("div").classes("stack").style("gap: 16px") as self._full:
-            with panel("Last 24 hours"):
+            with panel("Past, up to 24 hours"):
                 self._past = Part(self._draw_past)
             with ui.element("div").classes("columns three"):
                 self._frames = Chart("Frames per second", charts.device_frames(()))
@@ -63,7 +63,7 @@ class _Device:
                     self._inventory = Part(facts)
                 with panel("Counted"):
                     self._counters = Part(facts)
-            with panel("What happened"):
+            with panel("What happened, last 24 hours"):
                 self._events = Part(_draw_events)
 
     async def show(self, look: Look) -> None:
@@ -91,12 +91,13 @@ class _Device:
         self._round += 1
 
     async def _show_past(self, now: float) -> None:
-        begin = now - DAY_S
-        told = await run.io_bound(events_of, self._source, "device", self._name, begin)
+        told = await run.io_bound(events_of, self._source, "device", self._name, now - DAY_S)
         if told is None:
             self._events.show("")
             return
+        listed = tuple(past.entries(told, now - DAY_S))
         told = past.with_now(told, self._look.devices.get(self._name), now, self._source.silent_after)
+        begin = past.beginning(told, now)
         self._past.show(
             (
                 tuple(past.segments(told, "presence", begin, now)),
@@ -105,7 +106,7 @@ class _Device:
                 words.moment(now),
             )
         )
-        self._events.show(tuple(past.entries(told, begin)))
+        self._events.show(listed)
 
     def _draw_head(self, shown: Any) -> None:
         known, standing, conditions = shown
