@@ -93,9 +93,9 @@ class Frame:
             for path, name in _PAGES:
                 self.link(name, path).classes("here" if path == self.here else "", remove="link")
 
-    def _turn(self, dark: Any) -> None:
-        """From what the browser asks for to dark, to light, to dark…"""
-        dark.value = not dark.value
+    async def _turn(self, dark: Any) -> None:
+        """From dark to light or back, whichever of both the browser chose or was told last."""
+        dark.value = not await ui.run_javascript("Quasar.Dark.isActive", timeout=5.0)
         path = self.prefix or "/"
         ui.run_javascript(f"document.cookie = '{DARK}={int(dark.value)}; path={path}; max-age=31536000; samesite=lax'")
 
