@@ -106,6 +106,9 @@ bench-agent: setup-dev  ## The agent beside the usual loop and the `fer` package
 bench-bridge: setup-dev  ## The bridge beside paho alone, a labels() bridge and mqtt2prometheus; 10,000 devices; kills and locks
 	@$(PYTHON) -m benchmarks.bridge
 
+bench-dashboard: setup-dev  ## First paint with 1,000 devices, the table of 10,000 searched and sorted, in Chromium
+	@$(PYTHON) -m benchmarks.dashboard
+
 bench-alerting: setup-dev  ## From a device that is gone to the webhook of its alert
 	@$(PYTHON) -m benchmarks.alerting
 
@@ -124,7 +127,7 @@ bench-accuracy: setup-dev  ## Every network on the same test, from stored predic
 architecture: setup-dev  ## The picture of the tree for docs/architecture.md, and how each folder is built
 	@$(PYTHON) -m docs.architecture
 
-screenshot: setup-dev  ## The dashboard's picture for the README
+screenshot: setup-dev  ## The dashboard's pictures for README and docs
 	@$(PYTHON) -m tests.bridge.web.screenshot
 
 # --- 64-bit Arm, and every runtime ------------------------------------------------------------------------------------
@@ -141,5 +144,5 @@ clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector check \
-	test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture up-local bench-alerting
+	test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture up-local bench-alerting bench-dashboard
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults

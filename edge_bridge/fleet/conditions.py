@@ -151,7 +151,7 @@ def _of_board(device: Device, now: float, rule: Rule) -> Iterator[Condition]:
         yield Condition(
             Kind.SLOW, f"95 % of its frames take up to {p95 * 1000:.0f} ms, more than {rule.slow_s * 1000:.0f}"
         )
-    if slowed := throttling(gauges.get(DeviceGauge.THROTTLED, 0)).now:
+    if (mask := gauges.get(DeviceGauge.THROTTLED, 0)) and (slowed := throttling(mask).now):
         yield Condition(Kind.THROTTLED, f"its board slows itself down: {', '.join(slowed)}")
     if (lag := gauges.get(DeviceGauge.ACK_LAG_SECONDS, 0.0)) >= WAITS_S:
         yield Condition(Kind.WAITING, f"its oldest message has waited {span(lag)} to be acknowledged")

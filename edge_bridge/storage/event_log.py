@@ -36,10 +36,13 @@ class EventLog:
         self._waiting: list[Event] = []
         self._written = 0.0
 
-    def add(self, told: Sequence[Event], now: float) -> None:
-        """Write them, with those that wait, when it is time to; a database that takes no writes gets them later."""
-        self._waiting += told
-        if not self._waiting or 0 <= now - self._written < EVERY_S:
+    def add(self, told: Sequence[Event], now: float, *, writable: bool = True) -> None:
+        """Write them, with those that wait, when it is time to; a database that takes no writes gets them later.
+
+        `writable`: whether it took some lately; else it is not tried, as each try may wait for a lock.
+        """
+        self._waiting = (self._waiting + list(told))[-WAITING:]
+        if not self._waiting or not writable or 0 <= now - self._written < EVERY_S:
             return
         self._written = now
         try:
@@ -49,7 +52,6 @@ class EventLog:
                 connection.execute(sa.delete(events).where(events.c.number <= newest - KEPT))
         except StoreError as error:
             _log.debug("events wait: %s", error)  # the prediction log says that the database takes no writes
-            self._waiting = self._waiting[-WAITING:]
             return
         self._waiting = []
 

@@ -118,19 +118,29 @@ class Part:
 
 
 class Chart:
-    """A chart with its title."""
+    """A chart with its title. It is drawn once the page stands: its library is as large as all the rest together."""
 
     def __init__(self, title: str, options: Options, classes: str = "chart") -> None:
+        self._options = options
+        self._chart: Any = None
         with ui.element("div").classes("panel"):
             ui.label(title).classes("title")
-            self._chart = ui.echart(options).classes(classes)
+            with ui.element("div").classes(classes) as self._place:
+                ui.timer(0.05, self._draw, once=True)
 
     def show(self, options: Options) -> None:
         """Draw it anew if anything changed."""
-        if self._chart.options != options:
+        if self._options == options:
+            return
+        self._options = options
+        if self._chart is not None:
             self._chart.options.clear()
             self._chart.options.update(options)
             self._chart.update()
+
+    def _draw(self) -> None:
+        with self._place:
+            self._chart = ui.echart(dict(self._options)).style("width: 100%; height: 100%")
 
 
 @contextmanager

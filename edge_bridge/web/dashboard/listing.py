@@ -117,7 +117,7 @@ def row_of(device: Device, now: float, silent_after: float, found: tuple[Conditi
         model=record.short(device.active) if device.active is not None else "",
         update=update,
         refused=refused,
-        slowed=", ".join(throttling(gauges.get(DeviceGauge.THROTTLED, 0)).now),
+        slowed=", ".join(throttling(mask).now) if (mask := gauges.get(DeviceGauge.THROTTLED, 0)) else "",
         fps=gauges.get(DeviceGauge.FPS),
         p95=quantile(device.latency, 0.95) if state == "online" else None,
         temperature=gauges.get(DeviceGauge.TEMPERATURE_CELSIUS),

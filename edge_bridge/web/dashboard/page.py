@@ -8,6 +8,7 @@ for a lock, the database or another program.
 from typing import Final
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import ui
 
 from edge_bridge.web.dashboard import theme
@@ -60,4 +61,12 @@ def mount(app: FastAPI, source: Source) -> None:
     async def _predictions(request: Request) -> None:
         await predictions(source, request)
 
-    ui.run_with(app, title="Edgewise", favicon=theme.ICON, dark=None, show_welcome_message=False, tailwind=False)
+    ui.run_with(
+        app,
+        title="Edgewise",
+        favicon=theme.ICON,
+        dark=None,
+        show_welcome_message=False,
+        tailwind=False,
+        gzip_middleware_factory=lambda inner: GZipMiddleware(inner, minimum_size=1000, compresslevel=3),
+    )

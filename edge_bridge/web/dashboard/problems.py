@@ -9,6 +9,8 @@ from typing import Final, Literal, NamedTuple
 
 from edge_bridge.fleet import record
 from edge_bridge.fleet.conditions import GONE, RANK, Kind
+from edge_bridge.web.alertmanager import Alerts
+from edge_bridge.web.dashboard import alert_lines
 from edge_bridge.web.dashboard.listing import Query, Row
 from edge_contract.group_status import GroupStatus
 from edge_contract.visible import visible
@@ -22,6 +24,8 @@ Level = Literal["bad", "warn", "note"]
 _BAD: Final = GONE | {Kind.SHARED, Kind.FROZEN, Kind.BLIND, Kind.NO_FRAMES, Kind.WITHDRAWN, Kind.ENDED}
 _HALTED: Final = RANK[Kind.REFUSED] - 0.5
 """A halted rollout stands before the devices that refused it."""
+_UNHEARD: Final = -2.0
+_FIRING: Final = -1.0
 _WAITS: Final = float(len(RANK))
 """A rollout that waits for a person is the least."""
 
@@ -47,14 +51,17 @@ class Section(NamedTuple):
     """Where all of them are."""
 
 
-def find(rows: Iterable[Row], groups: Mapping[str, GroupStatus]) -> list[Section]:
-    """The sections, worst first."""
+def find(
+    rows: Iterable[Row], groups: Mapping[str, GroupStatus], alerts: Alerts | None = None, now: float = 0.0
+) -> list[Section]:
+    """The sections, worst first; `alerts`: what Alertmanager said last, to unix time `now`."""
     by_kind: dict[Kind, list[tuple[Row, str]]] = {}
     for row in rows:
         for kind, text in _told(row):
             by_kind.setdefault(kind, []).append((row, text))
     sections = [_of_kind(kind, found) for kind, found in by_kind.items()]
     sections += _of_rollouts(groups)
+    sections += _of_alerts(alerts, now) if alerts is not None else []
     return sorted(sections, key=lambda section: (section.rank, section.heading))
 
 
@@ -107,6 +114,21 @@ def _of_rollouts(groups: Mapping[str, GroupStatus]) -> list[Section]:
         sections.append(_rollouts(_HALTED, "bad", halted, "halted"))
     if waiting:
         sections.append(_rollouts(_WAITS, "note", waiting, "to look at"))
+    return sections
+
+
+def _of_alerts(alerts: Alerts, now: float) -> list[Section]:
+    """That Alertmanager is away, before all else: then no one is told of anything; and what fires unsilenced."""
+    sections = []
+    if alerts.problem:
+        sections.append(Section(_UNHEARD, "warn", "Alertmanager does not answer", (), alerts.problem, "/alerts"))
+    firing = [each for each in alert_lines.lines(alerts.alerts, now) if not each.quiet and each.level != "note"]
+    if firing:
+        named = [Problem(each.name, each.summary, "/alerts") for each in firing[:EACH]]
+        level: Level = "bad" if firing[0].level == "bad" else "warn"
+        more = f"all {len(firing):,}" if len(firing) > EACH else ""
+        noun = "alert" if len(firing) == 1 else "alerts"
+        sections.append(Section(_FIRING, level, f"{len(firing):,} {noun} firing", named, more, "/alerts"))
     return sections
 
 

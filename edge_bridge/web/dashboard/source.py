@@ -108,7 +108,7 @@ class Source:
             devices=devices,
             rows=rows,
             offer=listing.offered(rows),
-            sections=problems.find(rows, groups),
+            sections=problems.find(rows, groups, self.alertmanager.now, now),
             numbers=self._numbers(devices, rows, now),
             groups=groups,
             cards=cards,

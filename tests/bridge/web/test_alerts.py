@@ -1,8 +1,14 @@
 """Alertmanager's answers: the worst first, links only to where a browser may go, and a state when there is none."""
 
 import http.server
+import json
+import shutil
+import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -10,6 +16,7 @@ import pytest
 from edge_bridge.web import alertmanager
 from edge_bridge.web.alertmanager import Alert, Alertmanager
 from edge_bridge.web.dashboard import alert_lines
+from edge_simulator.broker import free_port
 
 NOW = 1_800_000_000.0
 
@@ -49,7 +56,7 @@ def test_a_silence_is_for_exactly_this_alert() -> None:
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
-    """A server that answers what the test wants; it is not Alertmanager, whose answers are tested with the rules."""
+    """A server that answers what the test wants; a real Alertmanager is asked below."""
 
     body: ClassVar[bytes] = b"[]"
     status: ClassVar[int] = 200
@@ -70,7 +77,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.HTTPServer]:
     with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield running
         running.shutdown()
 
@@ -107,6 +114,39 @@ def test_what_is_no_answer_is_a_state_and_one_sentence(
         monkeypatch.setattr(_Answers, name, value)
     asked.ask()
     assert asked.now == alertmanager.Alerts((), "", asked=True)
+
+
+@pytest.mark.skipif(
+    shutil.which("prometheus-alertmanager") is None,
+    reason="Alertmanager is not installed (apt-get install prometheus-alertmanager)",
+)
+def test_what_a_real_alertmanager_holds_is_shown(tmp_path: Path) -> None:
+    config, port = tmp_path / "alertmanager.yml", free_port()
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    running = subprocess.Popen(
+        ["prometheus-alertmanager", f"--config.file={config}", f"--storage.path={tmp_path}",
+         "--cluster.listen-address=", f"--web.listen-address=127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        asked, deadline = Alertmanager(f"http://127.0.0.1:{port}"), time.monotonic() + 60
+        while asked.now.problem or not asked.now.asked:
+            assert time.monotonic() < deadline, asked.now.problem
+            asked.ask()
+            time.sleep(0.05)
+        labels = {"alertname": "DeviceDown", "severity": "critical", "device": "cam-1"}
+        said = [{"labels": labels, "annotations": {"summary": "cam-1 is down."}}]
+        request = urllib.request.Request(  # noqa: S310  # 127.0.0.1
+            f"{asked.address}/api/v2/alerts", json.dumps(said).encode(), {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=20).close()  # noqa: S310  # likewise
+        asked.ask()
+        (line,) = alert_lines.lines(asked.now.alerts, time.time())
+        assert (line.name, line.level, line.device, line.summary) == ("DeviceDown", "bad", "cam-1", "cam-1 is down.")
+        assert line.since.startswith("began")
+    finally:
+        running.terminate()
+        running.wait(20)
 
 
 def test_an_alertmanager_that_is_not_there_is_named_with_its_remedy() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edge_bridge.fleet.conditions import Condition, Kind
 from edge_bridge.fleet.timeline import Event
+from edge_bridge.web.alertmanager import Alert, Alerts
 from edge_bridge.web.dashboard import listing, past, problems, words
 from edge_bridge.web.dashboard.listing import PAGE, SORTS, Query, Row
 from edge_contract.group_status import GroupStatus, RolloutStatus
@@ -184,3 +185,13 @@ def test_the_past_is_drawn_from_what_was_before_it_up_to_now() -> None:
 )  # fmt: skip
 def test_time_spans_are_said_for_people(seconds: float, said: str) -> None:
     assert words.ago(seconds) == said
+
+
+def test_what_alertmanager_says_stands_first_and_its_silence_before_it() -> None:
+    firing = Alert(labels={"alertname": "Down", "severity": "critical"}, annotations={"summary": "cam is down."})
+    watchdog = Alert(labels={"alertname": "Watchdog", "severity": "none"})
+    sections = problems.find(ROWS, {}, Alerts((firing, watchdog), "Alertmanager does not answer; start it."), 1.0)
+    assert [each.heading for each in sections[:3]] == [
+        "Alertmanager does not answer", "1 alert firing", "1 device offline",
+    ]  # fmt: skip
+    assert sections[1].problems == [problems.Problem("Down", "cam is down.", "/alerts")]

@@ -37,7 +37,7 @@ class _Alerts:
     def show(self, look: Look) -> None:
         """Show a new look."""
         self._alerts.show((self._source.alertmanager.now, int(look.time // 30)))
-        self._own.show(tuple(look.sections))
+        self._own.show(tuple(each for each in look.sections if each.path != "/alerts"))
 
     def _draw_alerts(self, shown: Any) -> None:
         found: Alerts = shown[0]

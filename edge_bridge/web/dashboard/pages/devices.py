@@ -58,7 +58,7 @@ class _Devices:
                 placeholder="Search: id, site or model",
                 value=query.q,
                 on_change=lambda event: self._change(q=str(event.value or "")),
-            ).props("dense outlined clearable debounce=150 type=search aria-label='Search devices'").classes("search")
+            ).props("dense outlined clearable debounce=100 type=search aria-label='Search devices'").classes("search")
             self._selects = {
                 name: ui.select(
                     {**_ANY, **({chosen: chosen} if chosen else {})},
