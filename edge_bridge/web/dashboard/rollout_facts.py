@@ -9,8 +9,8 @@ from edge_contract.group_status import GroupStatus, RolloutStatus, ShadowStatus,
 from edge_contract.visible import visible
 
 RUNNING: Final = frozenset({"waiting", "shadow", "wave"})
-_OLD_S: Final = 120.0
-"""A status that is older while a rollout runs: `edgewise fleet serve` says it again every minute or so."""
+_OLD_S: Final = 180.0
+"""A status that is older while a rollout runs is of one that nothing conducts: it is said again every minute."""
 
 
 class Line(NamedTuple):

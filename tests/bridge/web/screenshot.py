@@ -50,7 +50,7 @@ def main() -> int:
                 if number == ROUNDS * 2 // 3:
                     fleet.devices.pop(1).drop()
                 fleet.speak()
-                if number == ROUNDS // 2:
+                if number in {ROUNDS // 2, ROUNDS - 2}:
                     showcase.publish(broker.port)
                 time.sleep(ROUND_S)
             with chromium() as browser:
