@@ -160,7 +160,8 @@ class _Device:
         for alarm in found.alarms:
             ui.label(alarm.sentence).classes("trouble")
         if not found.alarms:
-            ui.label("It answers as it did.").classes("good")
+            usual = "It answers as is usual for it." if found.frozen else "What is usual for it is still being learned."
+            ui.label(usual).classes("good" if found.frozen else "muted")
         facts(device_facts.drift(found))
         labels, before, lately = device_facts.mixes(found)
         if labels:
