@@ -54,6 +54,10 @@ def test_the_wheel_holds_the_roles_and_nothing_else(wheel: zipfile.ZipFile) -> N
     assert not [name for name in outside if Path(name).suffix in {".db", ".ewm", ".tflite", ".pem", ".key", ".pyc"}]
 
 
+def test_the_dashboard_brings_its_style(wheel: zipfile.ZipFile) -> None:
+    assert b".panel" in wheel.read("edge_bridge/web/dashboard/style.css")
+
+
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_every_role_tells_type_checkers_that_it_is_typed(wheel: zipfile.ZipFile, package: str) -> None:
     assert f"{package}/py.typed" in wheel.namelist()

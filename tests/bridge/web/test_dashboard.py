@@ -120,6 +120,9 @@ def test_what_is_wrong_leads_to_the_device_and_its_past(shown: Shown, browser: B
     expect(page.locator(".events")).to_contain_text("its camera has delivered the very same picture")
     expect(page.locator(".bar .online")).to_have_count(1)
     expect(page.get_by_text("It runs emotion-2; emotion-3 was rejected")).to_be_visible()
+    page.get_by_role("button", name="Learn again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Learn again").click()
+    expect(page.get_by_text("Its baseline is being learned again.")).to_be_visible()
     page.get_by_role("link", name="its predictions").click()
     expect(page.get_by_text("1 to 2 of 2, newest first")).to_be_visible()
     assert [each for each in noted if each.startswith("error")] == []

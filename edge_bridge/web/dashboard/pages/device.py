@@ -40,6 +40,7 @@ class _Device:
 
     def draw(self) -> None:
         """Make the page's parts."""
+        self._make_question()
         self._head = Part(self._draw_head, "panel stack")
         with ui.element("div").classes("stack").style("gap: 16px") as self._full:
             with panel("Past, up to 24 hours"):
@@ -168,21 +169,22 @@ class _Device:
             options = charts.side_by_side(labels, (("baseline", before), ("lately", lately)))
             ui.echart(options).classes("chart")
         with ui.element("div"):
-            ui.button("Learn again", icon="restart_alt", on_click=self._ask_to_relearn).props("flat dense no-caps")
+            ui.button("Learn again", icon="restart_alt", on_click=self._question.open).props("flat dense no-caps")
 
-    def _ask_to_relearn(self) -> None:
-        with ui.dialog(value=True) as dialog, ui.card():
+    def _make_question(self) -> None:
+        """Beside the parts, which are drawn anew while it is open."""
+        with ui.dialog() as self._question, ui.card():
             ui.label(f"Learn what is usual for {self._name} again?").classes("title")
             ui.label(
                 "Its baseline and its alarms are dropped, and what it answers from now on becomes the new baseline. "
                 "Do so when what it looks at has changed for good, and when its pictures are as they should be."
             )
             with ui.element("div").classes("spread"):
-                ui.button("Learn again", on_click=lambda: self._relearn(dialog)).props("no-caps")
-                ui.button("Leave as it is", on_click=dialog.close).props("flat no-caps")
+                ui.button("Learn again", on_click=self._relearn).props("no-caps")
+                ui.button("Leave as it is", on_click=self._question.close).props("flat no-caps")
 
-    def _relearn(self, dialog: Any) -> None:
-        dialog.close()
+    def _relearn(self) -> None:
+        self._question.close()
         known = self._source.drift.relearn(self._name)
         ui.notify("Its baseline is being learned again." if known else "It has counted no face yet: nothing to learn.")
 

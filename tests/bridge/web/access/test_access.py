@@ -267,6 +267,9 @@ def test_a_bridge_with_a_password_shows_nothing_before_it_is_right(guarded: Brid
     assert all(each in cookie for each in ("HttpOnly", "SameSite=lax", "Path=/edgewise", "Max-Age="))
     home = _ask(guarded, "GET", "/edgewise/", Cookie=cookie.partition(";")[0])
     assert home.status == 200
+    mine, websocket = {"Cookie": cookie.partition(";")[0]}, "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    assert _ask(guarded, "GET", websocket, Origin="http://evil.example", **mine, **upgrade).status == 403
+    assert _ask(guarded, "GET", "/", Host="evil.example", **mine).status == 421
     assert '"/edgewise/_nicegui/' in home.text  # type: ignore[attr-defined]
     assert home.getheader("X-Content-Type-Options") == "nosniff"
     assert "frame-ancestors 'self'" in str(home.getheader("Content-Security-Policy"))
