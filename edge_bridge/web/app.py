@@ -7,7 +7,7 @@ the dashboard's sockets, never waits for a lock, the database or an exposition.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from edge_bridge.metrics.page import Page
