@@ -111,8 +111,8 @@ def ours(folder: Path, devices: int, processes: int) -> Pushed:
         follow(lambda: sum(device.online for device in fleet.devices.values()) >= devices * 0.93 and inbox.empty())
         pids = [os.getpid(), broker.pid, *(child.pid for child in children)]
         began, before, used = time.monotonic(), link.bytes, processor_seconds(pids)
-        publisher.metadata()
         publisher.release(release)
+        publisher.metadata()
         publisher.push(lambda: desired.issue(f"group/{GROUP}", release.manifest.ref))
         for child in children:
             threading.Timer(AWAY_S, child.send_signal, (signal.SIGUSR1,)).start()

@@ -167,6 +167,7 @@ class SimulatedDevice:
             verifier=VerifierInProcess(self._directory / "trust", self._root),
             start_test=self._start_test,
             now=self._clock,
+            monotonic=self._loop.time,
             worker=lambda _name, _longest: LoopWorker(self._loop),
         )
         camera = DrawnCamera(

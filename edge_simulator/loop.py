@@ -24,6 +24,7 @@ Ready = Callable[[int], None]
 """Gets the events of a descriptor."""
 
 _CALLS_AT_ONCE: Final = 16
+_MOMENT_S: Final = 0.01
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +42,7 @@ class Loop:
         self._number = itertools.count()  # keeps the order of equal times, and functions from being compared
         self._lock = threading.Lock()  # of what is later, and of the descriptor that wakes the loop
         self._ended = self._closed = False
+        self._time = 0.0
         self._pool: ThreadPoolExecutor | None = None
         self._thread = threading.Thread(target=self._run, name="devices", daemon=True)
 
@@ -48,6 +50,14 @@ class Loop:
     def here(self) -> bool:
         """Whether this is the loop's thread."""
         return threading.current_thread() is self._thread
+
+    def time(self) -> float:
+        """Seconds by which devices measure how long nothing came: of waiting all, and of each round of work a moment.
+
+        A device of its own would not wait while others work, nor while this process gets no processor: it would not
+        take a message that lies here unread for one that was lost.
+        """
+        return self._time
 
     def start(self) -> None:
         """Begin."""
@@ -126,13 +136,18 @@ class Loop:
 
     def _run(self) -> None:
         while not self._ended:
-            for key, events in self._selector.select(self._patience()):
+            began = self._clock()
+            ready = self._selector.select(self._patience())
+            waited = self._clock()
+            self._time += waited - began
+            for key, events in ready:
                 _guarded(key.data, events)
                 self._call_soon()  # what was read is taken before more is read
             self._call_later()
             self._call_soon()
-            if self._idle:  # one, then the connections again: else chunks wait for so long that they are asked for anew
+            if self._idle:  # one, then the connections again
                 _guarded(self._idle.popleft())
+            self._time += min(self._clock() - waited, _MOMENT_S)
 
     def _patience(self) -> float | None:
         if self._soon or self._idle or self._ended:

@@ -71,8 +71,8 @@ def push(
         publisher.check_newest()
         repository.refresh(only_when_due=True)
         publisher.check(found)
-        publisher.metadata()
         publisher.release(found)
+        publisher.metadata()
         with repository.locked():
             if store is not None and group is not None:
                 if not supersede:

@@ -2,7 +2,8 @@
 
 Level-triggered: what the broker holds is read first, what differs is written, what no release names any more is
 cleared. So the same call publishes a release, answers a device that misses chunks, and fills a broker that lost
-everything. Files are published before what names them: a device never reads a name without a file.
+everything. Files are published before what names them: a device never reads a name without a file. Metadata come right
+before a desired state: a device that gets both together has all signatures checked at once, in one child process.
 
 What is read from the folder and published from it happens under the repository's lock, so that of two commands at once
 the later one's is what stays. Nothing is published over what is newer: see `retained`.
@@ -55,9 +56,9 @@ class Publisher:
             )
         wanted = frozenset[str]().union(*(state.digests for state in states))
         listed = {release.manifest.digest: release for release in self.releases.listed()}
+        sent = sum(self.release(listed[digest]) for digest in wanted if digest in listed)
         with self.releases.repository.locked():
-            sent = self._metadata()
-        sent += sum(self.release(listed[digest]) for digest in wanted if digest in listed)
+            sent += self._metadata()
         with self.releases.repository.locked():
             held = self.link.retained(f"{topics.PREFIX}/group/+/desired") | self.link.retained(
                 topics.all_devices("desired")

@@ -259,8 +259,8 @@ class Controller:
         self._publisher.check_newest()
         self._publisher.releases.repository.refresh(only_when_due=True)
         self._publisher.check(release)
-        self._publisher.metadata()
         self._publisher.release(release)
+        self._publisher.metadata()
 
     def _find(self, state: State) -> Release | None:
         try:

@@ -78,6 +78,16 @@ def test_what_takes_long_is_done_one_by_one_and_everything_else_between(loop: Lo
     assert called == ["long 0", "short", "long 1", "short", "long 2", "short"]
 
 
+def test_the_time_of_devices_counts_waiting_and_next_to_nothing_of_the_work_of_others(loop: Loop) -> None:
+    called: list[float] = []
+    loop.soon(lambda: (called.append(loop.time()), time.sleep(0.4), loop.soon(lambda: called.append(loop.time()))))  # type: ignore[func-returns-value, arg-type, return-value]
+    eventually(lambda: len(called) == 2)
+    loop.after(0.4, lambda: called.append(loop.time()))
+    eventually(lambda: len(called) == 3)
+    assert called[1] - called[0] < 0.1
+    assert called[2] - called[1] > 0.3
+
+
 def test_a_loop_that_ended_is_woken_no_more_whatever_its_descriptor_is_now() -> None:
     ended = Loop()
     ended.start()
