@@ -37,7 +37,8 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     arrived: list[Alert] = []
     ports = {part: free_port() for part in ("broker", "bridge", "alerts", "alertmanager", "prometheus")}
     folder: Path = tmp_path_factory.mktemp("watching")
-    (folder / "bridge.toml").write_text('[metrics]\nper_device = ["all"]\n')
+    settings = '[metrics]\nper_device = ["all"]\n[drift]\ncommission_tracks = 200\ncommission_hours = 0\n'
+    (folder / "bridge.toml").write_text(settings)
     with Watching(folder, Steps(), ports=ports, quick=True, bridge=folder / "bridge.toml") as watching:
         try:
             watching.check()

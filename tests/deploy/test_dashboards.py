@@ -19,13 +19,14 @@ from edge_agent.mqtt.settings import BrokerSettings
 from edge_bridge.storage.store import Batch, LoggedPrediction, Store
 from edge_contract import topics
 from edge_contract.group_status import Behind, GroupStatus, RolloutStatus, StageStatus
-from edge_contract.manifest import Accuracy, Score
-from edge_contract.messages import encode
+from edge_contract.manifest import Accuracy, Reference, Score
+from edge_contract.messages import CONFIDENCE_BOUNDS, TrackCounts, encode
+from edge_contract.release_card import ReleaseCard
 from edge_contract.wave import ShadowTerms
 from edge_simulator.fleet import SimulatedFleet
 from edge_simulator.mix import sites
 from tests.agent.update.update_bench import GROUP, ReleaseSide, tiny
-from tests.bridge.publisher import MODEL, Publisher, prediction, telemetry
+from tests.bridge.publisher import LABELS, MODEL, Publisher, histogram, prediction, telemetry
 from tests.bridge.release_side import card
 from tests.deploy.conftest import Standing
 from tests.deploy.test_rules import series_in, shown_by_the_bridge
@@ -34,17 +35,6 @@ GRAFANA: Final = Path(__file__).resolve().parents[2] / "deploy" / "grafana"
 BOARDS: Final = sorted((GRAFANA / "dashboards").glob("*.json"))
 TOLD: Final = "cam-told"  # says what the simulator does not: its spool, stages of a frame, an error
 
-# Series that the bridge does not show yet; the panels of them are asked once it does. Empty when all is merged.
-PENDING: Final = frozenset(
-    {
-        "edgewise_drift",
-        "edgewise_drift_evidence",
-        "edgewise_drift_effect_ratio",
-        "edgewise_drift_baseline_tracks",
-        "edgewise_drift_baseline_frozen",
-        "edgewise_estimated_accuracy_ratio",
-    }
-)
 
 _SCORE: Final = Score(dataset="d", split="test", label_set="l", n=100, accuracy=0.7, low=0.6, high=0.8)
 
@@ -102,8 +92,7 @@ def test_panels_have_names_and_ids_of_their_own_and_lie_beside_one_another() -> 
 
 def test_every_series_of_a_panel_exists() -> None:
     named = {name for _, _, query in PROMQL for name in series_in(query) if ":" not in name}
-    assert named - shown_by_the_bridge() - PENDING == set()
-    assert shown_by_the_bridge() & PENDING == set(), "these are shown by now: take them off the list"
+    assert named - shown_by_the_bridge() == set()
 
 
 def test_data_sources_are_those_that_are_provisioned_and_no_password_stands_there() -> None:
@@ -129,20 +118,46 @@ def fleet(standing: Standing, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with (
         SimulatedFleet(chosen, folder / "devices", broker=BrokerSettings(port=port), root=root) as simulated,
         Publisher(port, TOLD, session) as told,
+        Publisher(port, "cam-drifts", session) as drifts,
     ):
         simulated.start()
         side.push(tiny(1))
         assert simulated.wait_for(lambda: simulated.running(tiny(1).manifest.digest) == 2, 60)
         side.wave(tiny(1), tiny(2), "shadow", shadow=ShadowTerms(spacing=0.0))
         side.say(topics.group_status(GROUP), encode(_status()))
-        side.say(topics.release_card(MODEL.digest), encode(card(accuracy=Accuracy(float=_SCORE, int8=_SCORE))))
+        side.say(topics.release_card(MODEL.digest), encode(_card()))
         told.say_hello()
+        _drift(drifts)
         over = threading.Event()
         telling = threading.Thread(target=_tell, args=(told, over))
         telling.start()
         yield chosen[0].id
         over.set()
         telling.join()
+
+
+def _card() -> ReleaseCard:
+    """Of a release with an accuracy and a reference: nine in ten of its answers were right."""
+    by_label, right = (dict.fromkeys(LABELS, (0,) * 7 + (each, 0, 0)) for each in (100, 90))
+    reference = Reference(by_label=by_label, right=right, sure_above=0.7)
+    return card(accuracy=Accuracy(float=_SCORE, int8=_SCORE), reference=reference)
+
+
+def _drift(device: Publisher) -> None:
+    """Two days of people by the device's clock, on the second of which everybody is sad."""
+    device.say_hello()
+    counts, windows = dict.fromkeys(LABELS, 0), 400
+    for number in range(1, windows + 1):
+        for place in range(3):
+            counts["sad" if number > windows / 2 else LABELS[(3 * number + place) % len(LABELS)]] += 1
+        answers = {label: histogram(len(CONFIDENCE_BOUNDS), 7, count, 0.75) for label, count in counts.items()}
+        tracks = TrackCounts(model=MODEL, answers=answers, sure=3 * number)
+        key, end = (device.session, number), time.time() - (windows - number) * 432.0
+        message = telemetry(
+            device.device, key, 150 * number, oldest=(device.session, 1), start=end - 10, end=end, tracks=tracks
+        )
+        device.send(message, "telemetry")
+    device.wait_for_ack((device.session, windows))
 
 
 def _tell(told: Publisher, over: threading.Event) -> None:
@@ -179,7 +194,7 @@ def _status() -> GroupStatus:
 def answers(standing: Standing, fleet: str) -> dict[str, Any]:
     """What Prometheus says to each query, once all have series or a minute is over."""
     said: dict[str, Any] = {}
-    open_ = {promql for _, _, promql in PROMQL if not series_in(promql) & PENDING}
+    open_ = {promql for _, _, promql in PROMQL}
     end = time.monotonic() + 60
     while open_ and time.monotonic() < end:
         for promql in sorted(open_):
@@ -194,8 +209,6 @@ def answers(standing: Standing, fleet: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("board", "panel", "promql"), PROMQL, ids=lambda text: re.sub(r"\W+", "-", text)[:40])
 def test_a_panel_s_query_has_an_answer(answers: dict[str, Any], board: str, panel: str, promql: str) -> None:
-    if waits := series_in(promql) & PENDING:
-        pytest.skip(f"the bridge does not show {', '.join(sorted(waits))} yet")
     assert promql not in answers, answers[promql]
 
 

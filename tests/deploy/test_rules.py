@@ -23,9 +23,6 @@ CASES: Final = sorted((REPOSITORY / "tests" / "deploy" / "rules").glob("*.yml"))
 RUNBOOKS: Final = REPOSITORY / "docs" / "runbooks"
 ADDRESS: Final = "https://github.com/edgewise-toolkit/edgewise/blob/main/docs/runbooks"
 
-# Series that the bridge does not show yet. Empty once they are merged; a name that the bridge has must not stand here.
-PENDING: Final = frozenset({"edgewise_drift", "edgewise_estimated_accuracy_ratio"})
-
 
 def _rules() -> list[dict[str, Any]]:
     files = [yaml.safe_load(file.read_text()) for file in RULES]
@@ -120,8 +117,7 @@ def test_every_series_that_rules_and_runbooks_name_exists() -> None:
     named = {name for rule in _rules() for name in series_in(rule["expr"])}
     named |= {name for file in RUNBOOKS.glob("*.md") for name in series_in(file.read_text())}
     known = shown_by_the_bridge()
-    assert named - recorded - known - PENDING == set()
-    assert known & PENDING == set(), "these are shown by now: take them off the list"
+    assert named - recorded - known == set()
 
 
 def _commands_in(text: str) -> set[tuple[str, ...]]:
