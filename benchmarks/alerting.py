@@ -45,13 +45,14 @@ def main() -> int:
         while arrived.get(timeout=PATIENCE_S)[1].name != "Watchdog":
             pass  # from then on Prometheus knows where alerts go
         for number in range(given.rounds):
+            # At any moment between two scrapes; `drop` ends a whole number of seconds after the connection began.
+            time.sleep(chance.random())
             device = Publisher(ports["broker"], DEVICE, int(time.time()) + number)
             device.say_hello()
             device.send(telemetry(DEVICE, (device.session, 1), 150), "telemetry")
             _until(lambda: _up(watching) == "1")
             if number:
                 _alert(arrived, "resolved")
-            time.sleep(chance.random())  # at any moment between two scrapes
             device.drop()
             began = time.monotonic()
             _until(lambda: _up(watching) == "0")

@@ -96,6 +96,15 @@ def test_an_offline_device_keeps_up_and_last_seen_and_nothing_else_while_sums_st
     )
 
 
+def test_a_device_that_stopped_in_order_is_told_from_one_that_was_lost() -> None:
+    fleet = _fleet()
+    fleet.apply("cam-1", Availability(state="stopped", session=5), 105.0)
+    fleet.apply("cam-2", Availability(state="offline", session=5), 105.0)
+    samples = _samples(_text(fleet))
+    assert set(_named(samples, "edgewise_up").values()) == {0}
+    assert [dict(labels)["device"] for _, labels in _named(samples, "edgewise_device_stopped")] == ["cam-1"]
+
+
 def test_a_silent_device_is_shown_as_not_up() -> None:
     samples = _named(_samples(_text(_fleet(), now=1000.0)), "edgewise_up")
     assert set(samples.values()) == {0}
