@@ -113,6 +113,7 @@ def test_an_image_is_built_from_pinned_wheels_sends_nothing_else_to_the_builder_
         assert (said.returncode, said.stdout) == (0, "")
 
 
+@pytest.mark.slow  # seconds, to load it all without what was compiled before
 def test_the_bridge_runs_on_the_folders_that_its_image_copies_alone(tmp_path: Path) -> None:
     recipe = (REPOSITORY / "deploy" / "bridge" / "Dockerfile").read_text()
     for folder in re.findall(r"^COPY (edge_\w+) ", recipe, re.MULTILINE):
