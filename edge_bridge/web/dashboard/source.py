@@ -29,6 +29,7 @@ from edge_bridge.web.dashboard.problems import Section
 from edge_contract.group_status import GroupStatus
 from edge_contract.metrics import DeviceGauge
 from edge_contract.release_card import ReleaseCard
+from edge_contract.visible import visible
 
 SHARED_S: Final = 0.9
 """A look is as good for another page within this time."""
@@ -77,9 +78,8 @@ class Source:
     """Seconds since 1970."""
     silent_after: float
     connected: Callable[[], bool]
-    writable: Callable[[], bool]
-    complaint: Callable[[], str]
-    """What the broker does not deliver, as a sentence; empty when it does."""
+    complaints: Callable[[], Sequence[str]]
+    """What is wrong with the bridge itself, a sentence each; may read files."""
     broker: str
     drift: Drift
     events: EventLog
@@ -149,16 +149,12 @@ class Source:
         )
 
     def _warning(self) -> str:
-        if not self.connected():
-            return (
-                f"Not connected to the MQTT broker at {self.broker}: start it, or name another with --broker. "
-                "What follows is what was last received."
-            )
-        if complaint := self.complaint():
-            return complaint[0].upper() + complaint[1:]
-        if not self.writable():
-            return "The database takes no writes. Devices keep their messages until it does; the log names the cause."
-        return ""
+        away = (
+            f"Not connected to the MQTT broker at {self.broker}: start it, or name another with --broker. "
+            "What follows is what was last received."
+        )
+        said = [visible(each[:1].upper() + each[1:]).rstrip(".") + "." for each in self.complaints()]
+        return "\n".join(said if self.connected() else [away, *said])
 
 
 def withdrawn_of(cards: Mapping[str, ReleaseCard]) -> frozenset[str]:
