@@ -134,16 +134,25 @@ class Watching:
 
     def start_bridge(self) -> None:
         """Start the bridge, also again after it was ended."""
+        config = self._bridge or self._write_bridge_config()
         self.processes.start(
             "bridge",
             [
                 *(tool("edgewise-bridge"), "run", "--broker", self.broker_url),
                 *("--listen", f"127.0.0.1:{self.ports['bridge']}"),
                 *("--database", f"sqlite:///{self.folder / 'predictions.db'}"),
-                *(("--config", str(self._bridge)) if self._bridge else ()),
+                *(("--config", str(config)) if config else ()),
             ],
             lambda: self.get("bridge", "/-/ready") is not None,
         )
+
+    def _write_bridge_config(self) -> Path | None:
+        """Where the dashboard finds Alertmanager, if there is one."""
+        if "alertmanager" not in self.ports:
+            return None
+        file = self.folder / "bridge.toml"
+        file.write_text(f'[web]\nalertmanager = "{self.url("alertmanager", "")}"\n')
+        return file
 
     def _start_alertmanager(self) -> None:
         self.token()
