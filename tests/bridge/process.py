@@ -76,6 +76,12 @@ class BridgeProcess:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(20)
 
+    def processor_seconds(self) -> float:
+        """Processor time that it has used since it was started."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def url(self, path: str) -> str:
         """The address of a path."""
         return f"http://127.0.0.1:{self.port}{path}"

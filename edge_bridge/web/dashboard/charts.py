@@ -168,7 +168,11 @@ def side_by_side(labels: Sequence[str], sides: Sequence[tuple[str, Sequence[floa
         "grid": grid(),
         "legend": legend(),
         "tooltip": {"trigger": "axis"},
-        "xAxis": names_axis([visible(each) for each in labels], axisLine={"show": True, "lineStyle": {"color": RULE}}),
+        "xAxis": names_axis(
+            [visible(each) for each in labels],
+            axisLine={"show": True, "lineStyle": {"color": RULE}},
+            axisLabel={"color": INK, "interval": 0, "rotate": 30 if len(labels) > 4 else 0},
+        ),
         "yAxis": values_axis(unit),
         "series": [bars(name, PALETTE[index], values, 22) for index, (name, values) in enumerate(sides)],
     }
