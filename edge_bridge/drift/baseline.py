@@ -46,7 +46,7 @@ class Baseline(Struct, frozen=True, kw_only=True):
     """[labels, buckets of confidence] tracks."""
     pairs: bytes = EMPTY_PAIRS
     """[4, parts]: alike pairs of tracks within a block, all of them, and the same of blocks in a row; then, of the same
-    pairs, the sums of products of the confidences' buckets."""
+    pairs, the sums of products of the confidences' buckets. Empty once it is frozen."""
     last: bytes = b""
     """[labels] tracks of the last block."""
     last_end: float = 0.0

@@ -8,7 +8,7 @@ import math
 from array import array
 from typing import Final
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct, json
 
 from edge_bridge.drift.baseline import EMPTY_PAIRS, EMPTY_PICTURES, Baseline
 from edge_bridge.drift.block import GAUGES, READINGS, Block
@@ -33,8 +33,10 @@ class DriftState(Struct, frozen=True, kw_only=True):
     labels: tuple[Label, ...] = ()
     session: Count = 0
     sequence: Count = 0
-    counted: TrackCounts | None = None
-    """Of the last window of that session."""
+    counted: bytes = b""
+    """JSON of the `TrackCounts` of the last window of that session: it takes a fifth of the room."""
+    taken: Seconds = 0.0
+    """When the last window that was looked at ended."""
     block: Block = Block()
     judged: Seconds = 0.0
     """When the last block ended."""
@@ -60,7 +62,7 @@ def problem(state: DriftState) -> str:
         and len(own.last) == 4 * known
         and len(own.mix) == 4 * known * PARTS
         and len(own.table) == 4 * known * BUCKETS
-        and len(own.pairs) == len(EMPTY_PAIRS)
+        and len(own.pairs) == (0 if own.frozen else len(EMPTY_PAIRS))
         and len(own.pictures) == len(EMPTY_PICTURES)
         and len(state.recent) % (4 * BUCKETS) == 0
         and len(state.recent) <= 4 * BUCKETS * labels
@@ -72,7 +74,7 @@ def problem(state: DriftState) -> str:
         rows = len(each.logs) // (4 * ALTERNATIVES)
         fits = fits and rows <= labels + 1 and len(each.logs) == 4 * ALTERNATIVES * rows
         fits = fits and len(each.lately) == 8 * rows if rows else fits and len(each.lately) % 8 == 0
-    if not fits or not all(map(of_confidence, (state.counted.answers if state.counted else {}).values())):
+    if not fits or not _counts(state.counted):
         return "its rows do not fit its labels"
     rows_of_numbers = (own.mix, own.table, own.pairs, own.last, own.pictures, state.recent, state.pictures)
     packed = (*rows_of_numbers, *(part for each in state.evidence.values() for part in (each.logs, each.lately)))
@@ -86,3 +88,10 @@ def problem(state: DriftState) -> str:
     if not 0 <= own.last_part < PARTS or own.scatter < 1 or min(own.answers_and_confidence) < 0:
         return "its baseline is none"
     return ""
+
+
+def _counts(counted: bytes) -> bool:
+    try:
+        return not counted or all(map(of_confidence, json.decode(counted, type=TrackCounts).answers.values()))
+    except (MsgspecError, ValueError, RecursionError):
+        return False

@@ -1,8 +1,9 @@
 """One device, one window further: `step(state, window)`. Pure, and cheap where no track was counted.
 
 Rules:
-- A window without a new track changes nothing. One of the session that is on, at most as new as the last, is left out;
+- A window without a new track counts nothing. One of the session that is on, at most as new as the last, is left out;
   windows of sessions that are over are the caller's to leave out.
+- Windows follow one another within seconds and counts are cumulative, so one a minute says all.
 - The first window of a session counts all it has; one with more tracks than a window of people can have is where
   counting goes on from.
 - A block is judged before it is learned, so nothing is compared with itself.
@@ -12,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from msgspec import json
 from msgspec.structs import replace
 
 from edge_bridge.drift import baseline as baselines
@@ -26,7 +28,7 @@ from edge_bridge.drift.tracks import BUCKETS, Cells, gained, judged, known_label
 from edge_bridge.drift.unsure import Unsure, unsure
 from edge_bridge.drift.view import REFERENCES, Cause, ReferenceKind
 from edge_bridge.settings import DriftSettings
-from edge_contract.messages import Telemetry
+from edge_contract.messages import Telemetry, TrackCounts
 
 WIDTH: Final = 1.0
 """Standard errors to each side of a baseline's share that are no change."""
@@ -38,6 +40,8 @@ RECENT: Final = 200.0
 """Tracks after which a track counts half in estimates and in what peers are compared by."""
 NOW: Final = 16.0
 """The same in what the pictures are like: they change at once, and an alarm is to name its cause when it begins."""
+EVERY_S: Final = 60.0
+"""Between two windows of a device that are looked at."""
 LONGEST_S: Final = 86400.0
 
 
@@ -65,14 +69,18 @@ def step(
     if state is None or state.model != tracks.model:
         state = DriftState(device=window.device, model=tracks.model)
     same = state.session == window.session
-    if same and (window.sequence <= state.sequence or tracks == state.counted):
+    if same and (window.sequence <= state.sequence or 0 <= window.end - state.taken < EVERY_S):
         return state
-    before = state.counted if same else None
     labels = known_labels(state.labels, tracks)
+    tracks = judged(tracks, labels)
+    counted_now = json.encode(tracks)
+    if same and counted_now == state.counted:
+        return replace(state, sequence=window.sequence, taken=window.end)
+    before = json.decode(state.counted, type=TrackCounts) if same and state.counted else None
     cells = gained(before, tracks, labels)
     sure = tracks.sure - (before.sure if before is not None else 0)
     state = replace(
-        state, session=window.session, sequence=window.sequence, counted=judged(tracks, labels), labels=labels
+        state, session=window.session, sequence=window.sequence, counted=counted_now, labels=labels, taken=window.end
     )
     if not cells:
         return state
@@ -102,7 +110,7 @@ def relearned(state: DriftState) -> DriftState:
     """The device as if it had been put there now: what it is comes first, what it counted stays counted."""
     return DriftState(
         device=state.device, model=state.model, labels=state.labels, session=state.session, sequence=state.sequence,
-        counted=state.counted,
+        counted=state.counted, taken=state.taken,
     )  # fmt: skip
 
 

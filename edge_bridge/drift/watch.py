@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from edge_bridge.drift.peers import LEAST_PEERS, MOST_PEERS, compared
 from edge_bridge.drift.present import alarms_of, device_drift, rows_of, with_cause
 from edge_bridge.drift.state import DriftState
 from edge_bridge.drift.step import Peers, References, relearned, step
 from edge_bridge.drift.unsure import Unsure, unsure
 from edge_bridge.drift.view import Alarm, DeviceDrift
+from edge_bridge.fleet.pool import Pool
 from edge_bridge.settings import DriftSettings
 from edge_contract.manifest import Reference
 from edge_contract.messages import Telemetry
@@ -58,6 +61,7 @@ class Drift:
         self._asked: set[str] = set()
         self._manifests: dict[str, tuple[Reference, Unsure | None]] = {}
         self._changed: set[str] = set()
+        self._pool = Pool()
 
     def observe(self, window: Telemetry) -> None:
         """A window of the session that is on."""
@@ -68,6 +72,8 @@ class Drift:
         after = step(before, window, references, self._settings)
         if after is None or after is before:
             return
+        if before is None or after.model is not before.model:
+            after = replace(after, model=self._pool.one(after.model), labels=self._pool.one(after.labels))
         with self.lock:
             self._states[window.device] = after
         if before is None or (after.judged, after.model) != (before.judged, before.model):

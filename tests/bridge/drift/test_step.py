@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_bridge.drift.state import DriftState, problem
-from edge_bridge.drift.step import References, relearned, step
+from edge_bridge.drift.step import EVERY_S, References, relearned, step
 from edge_bridge.drift.tracks import BUCKETS, LABELS, MOST
 from edge_bridge.drift.week import part_of
 from edge_bridge.settings import DriftSettings
@@ -32,12 +32,20 @@ def tracks(state: DriftState) -> int:
     return state.baseline.tracks + len(state.block.cells)
 
 
-def test_a_window_without_a_track_changes_nothing() -> None:
+def test_a_window_without_a_track_counts_nothing() -> None:
     window = Camera().window(MIX, BUCKET)
     state = run([window])
-    later = replace(window, sequence=9, end=window.end + 10)
-    assert step(state, later, References(), SETTINGS) is state
+    later = replace(window, sequence=9, end=window.end + 2 * EVERY_S)
+    assert tracks(run([later], state)) == 1
     assert step(None, replace(window, tracks=None), References(), SETTINGS) is None
+
+
+def test_one_window_a_minute_is_looked_at_and_tracks_of_those_between_count_with_it() -> None:
+    camera = Camera()
+    windows = [replace(camera.window(MIX, BUCKET), end=MONDAY + 10 * number) for number in range(13)]
+    state = run(windows[:1])
+    assert step(state, windows[1], References(), SETTINGS) is state
+    assert tracks(run(windows)) == 13
 
 
 def test_each_track_counts_once_however_windows_come() -> None:
@@ -79,7 +87,7 @@ def test_another_model_begins_anew() -> None:
 
 def test_hours_that_were_lost_are_where_counting_goes_on_from() -> None:
     lost = telemetry("cam", (5, 1), 1, end=MONDAY, tracks=counts({"happy": [0] * 9 + [MOST + 1]}))
-    on = telemetry("cam", (5, 2), 1, end=MONDAY + 10, tracks=counts({"happy": [0] * 9 + [MOST + 3]}))
+    on = telemetry("cam", (5, 2), 1, end=MONDAY + 100, tracks=counts({"happy": [0] * 9 + [MOST + 3]}))
     assert tracks(run([lost])) == 0
     assert tracks(run([lost, on])) == 2
 
