@@ -124,7 +124,8 @@ def filled(baseline: Baseline, block: Block, wanted: int) -> Baseline:
         return baseline
     for label, count in enumerate(block.counts(labels)):
         mix[label * PARTS + part] += count
-    return replace(baseline, mix=pack(mix), pictures=_with_pictures(baseline.pictures, part, block))
+    # Not the pictures: light goes by the hour of any day, and these may be spoiled already.
+    return replace(baseline, mix=pack(mix))
 
 
 def _finished(baseline: Baseline, now: float) -> Baseline:

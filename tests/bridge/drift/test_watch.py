@@ -8,7 +8,7 @@ from edge_bridge.drift.view import Alarm
 from edge_bridge.drift.watch import COMPARE_S, Drift, Place
 from edge_bridge.settings import DriftSettings
 from edge_contract.manifest import Reference
-from tests.bridge.drift.people import LIGHT, Camera
+from tests.bridge.drift.people import LIGHT, MONDAY, Camera
 from tests.bridge.publisher import MODEL
 
 SETTINGS = DriftSettings(commission_tracks=150, commission_hours=12.0)
@@ -79,6 +79,15 @@ def test_a_change_is_found_and_its_cause_named(
     assert alarm.cause == cause
     assert alarm.effect >= SETTINGS.least_effect
     assert drift.of("cam").alarms == (alarm,)  # type: ignore[union-attr]
+
+
+def test_what_begins_in_hours_that_were_not_learned_yet_is_not_taken_for_usual() -> None:
+    drift, camera = learned()
+    camera.time = MONDAY + 5 * 86400  # the first weekend, with fewer faces than its baseline wants
+    slightly = {3: 2.0, 4: 3.0, 6: 2.0, 8: 2.0, 9: 3.0}  # so that many are met before it is found
+    bright = LIGHT | {"face_brightness": 0.75, "brightness": 0.75}
+    assert watch(drift, camera, 1200, MIX, slightly, bright, until=drift.alarms) < 1200
+    assert [each.cause for each in drift.alarms()] == ["bright"]
 
 
 def test_an_alarm_ends_when_its_evidence_is_gone() -> None:
