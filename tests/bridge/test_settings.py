@@ -26,6 +26,11 @@ def test_options_win_over_the_file_and_leave_its_other_keys(tmp_path: Path) -> N
     assert found.listen_address == ("::1", 9109)
 
 
+def test_files_whose_end_is_watched_lie_beside_the_settings(tmp_path: Path) -> None:
+    found = settings.read(_file(tmp_path, '[metrics]\nexpiring = ["server.crt", "/etc/crl.pem"]\n'), {})
+    assert found.metrics.expiring == (tmp_path / "server.crt", Path("/etc/crl.pem"))
+
+
 def test_secrets_come_from_the_environment_or_from_credentials(tmp_path: Path) -> None:
     (tmp_path / "broker-password").write_text("from-file\n")
     (tmp_path / "database-url").write_text("postgresql://u:p@h/d\n")
