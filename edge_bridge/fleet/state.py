@@ -133,7 +133,7 @@ class FleetState:
                 )
                 self._keep(changed, stored=stored)
                 key = Key(message.site, record.short(message.model))
-                if key in self.sums:
+                if key in self.sums or key in self._gains:
                     self.newest[key] = (message, now)
                 return Outcome.APPLIED
             case Telemetry():
