@@ -24,8 +24,8 @@ from edge_bridge.storage.store import LoggedPrediction
 from edge_contract import topics
 from edge_contract.messages import Availability, Prediction, Telemetry
 
-QUEUE_BURSTS: Final = 64
-"""Bursts that wait; when full, the link stops reading and TCP holds the broker back."""
+QUEUE_BURSTS: Final = 16
+"""Bursts that wait, some 16 MB of windows; when full, the link stops reading and TCP holds the broker back."""
 GATHER_MESSAGES: Final = 2_000
 """The most messages in one transaction."""
 GATHER_S: Final = 0.1
