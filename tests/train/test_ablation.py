@@ -64,6 +64,7 @@ def test_a_store_of_another_mlflow_s_schema_is_one_sentence(
     assert said in last
 
 
+@pytest.mark.slow
 def test_the_command_reads_what_training_logged_and_leaves_out_other_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

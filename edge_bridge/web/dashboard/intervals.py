@@ -22,7 +22,8 @@ def wilson(successes: float, n: float) -> Interval | None:
     spread = _Z * _Z / n
     centre = (share + spread / 2) / (1 + spread)
     half = _Z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(share, min(low, share), max(high, share))  # rounding may leave shares of 0 and 1 outside
 
 
 def difference(left: Interval | None, right: Interval | None) -> Interval | None:

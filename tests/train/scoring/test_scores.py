@@ -40,6 +40,12 @@ def test_wilson_interval_holds_its_share(pair: tuple[int, int]) -> None:
     assert interval.value - 1e-12 <= interval.high <= 1
 
 
+@pytest.mark.parametrize("n", range(1, 200))
+def test_wilson_interval_holds_none_and_all_to_the_last_bit(n: int) -> None:
+    assert scores.wilson(0, n).low == 0.0
+    assert scores.wilson(n, n).high == 1.0
+
+
 def test_confusion_has_a_row_for_each_true_class() -> None:
     matrix = scores.confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3)
     assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
