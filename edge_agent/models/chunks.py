@@ -87,12 +87,19 @@ class PartFile:
         return True
 
     def close(self, *, synced: bool = False) -> None:
-        """End it; `synced` waits until all of it is on the disk."""
-        if self._descriptor >= 0:
+        """End it; `synced` waits until all of it is on the disk.
+
+        Raises:
+            OSError: it cannot get there; the file is closed all the same.
+        """
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        try:
             if synced:
-                os.fsync(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _length(self, number: int) -> int:
         return min(self._cut.size, self._size - number * self._cut.size)

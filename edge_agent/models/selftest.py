@@ -142,7 +142,7 @@ def run_unstaged(model: ActiveModel) -> Verdict:
     Raises:
         OSError: there is no room for a copy, or no process can be started.
     """
-    with tempfile.TemporaryDirectory(prefix="edgewise-") as folder:
+    with tempfile.TemporaryDirectory(prefix="edgewise-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "model.tflite"
         file.write_bytes(model.model)
         slots = Slots(Path(folder))

@@ -246,7 +246,10 @@ class ModelUpdates:
     def _hold(self, reason: str) -> None:
         """Stop what is under way, to begin with it again after a while."""
         self._failing = f"updates do not go on: {reason}"
-        self._runner.abort()
+        try:
+            self._runner.abort()
+        except Exception:  # noqa: BLE001  # here nothing would catch it, and the thread would end
+            _log.exception("what was under way did not end as it should: it is begun anew")
         self._tracker.unanswered(reason)
 
     def _patience(self) -> float:

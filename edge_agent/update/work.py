@@ -166,9 +166,12 @@ class UpdateWork:
     def end(self) -> None:
         """The phase is over: stop what it had under way. What a download brought stays on the disk."""
         self.notice = ""
-        if self._fetch is not None:
-            self._fetch.close()
-            self._fetch = None
+        fetch, self._fetch = self._fetch, None
+        if fetch is not None:
+            try:
+                fetch.close()
+            except OSError as error:  # what came is held against its digests when it is opened again
+                _log.warning("what was downloaded cannot be brought to the disk (%s)", error)
         if self._selftest is not None:
             self._selftest.cancel()
             self._selftest = None

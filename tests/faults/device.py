@@ -110,6 +110,7 @@ def _run(tell: Connection, listen: Connection, directory: Path, port: int, fault
         except (
             EdgewiseError,
             sqlite3.Error,
+            OSError,
         ):  # as a service manager does: it ended with one sentence, and is started again
             time.sleep(0.05)
     with device:

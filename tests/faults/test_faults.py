@@ -55,6 +55,15 @@ def test_a_device_whose_disk_refuses_for_a_moment_goes_on_by_itself_and_forgets_
     assert Case(site, "update").refused(fault) == ""
 
 
+def test_a_disk_that_is_full_where_a_download_ends_and_still_is_when_that_is_given_up_ends_no_updates(
+    site: Site,
+) -> None:
+    """The database refuses, and what was under way cannot be brought to the disk either."""
+    names = Case(site, "update").count()
+    at = next(place for place, name in enumerate(names) if name.startswith("fsync") and name.endswith(".part"))
+    assert Case(site, "update").refused(Fault("error", at, 6, errno.ENOSPC)) == ""
+
+
 def test_a_damaged_file_costs_time_and_no_model(site: Site) -> None:
     fault = Fault("kill", 5, named="COMMIT")
     assert Case(site, "update").corrupted(fault, random.Random(3)) == ""  # noqa: S311

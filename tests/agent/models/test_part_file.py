@@ -1,5 +1,6 @@
 """A file on its way: which of its chunks are there is found out by hashing what was written, and nothing else."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -52,3 +53,21 @@ def test_a_file_that_a_power_cut_left_short_lacks_what_is_past_its_end_and_what_
     whole.close(synced=True)
     os.truncate(whole.path, CUT + 10)
     assert PartFile(tmp_path, blob).missing == [1, 2]
+
+
+def test_a_file_that_cannot_be_brought_to_the_disk_is_closed_all_the_same_and_what_came_is_found_again(
+    tmp_path: Path, blob: Blob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = part(tmp_path, blob, 0, 1, 2)
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as refused:
+        refused.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            whole.close(synced=True)
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before - 1
+    whole.close(synced=True)
+    assert PartFile(tmp_path, blob).missing == []
