@@ -1,6 +1,6 @@
 """Rooms with people before a camera, as tracks: who comes when, what they show, and what the model makes of it.
 
-Nobody is independent here: a person makes several tracks, keeps the same face over most of them, and often the very
+Tracks of one person are alike: a person makes several, keeps the same face over most of them, and often the very
 picture; hours, days and weekends differ in mix and light. Answers are those of the real model to real pictures of the
 same expression, as they are or spoiled.
 """

@@ -7,9 +7,10 @@ cumulative.
 import random
 from collections.abc import Callable, Mapping
 
-from edge_agent.inference.events import Compared
+from edge_agent.inference.events import Compared, CountedTrack
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.shadow_meter import ShadowMeter
+from edge_agent.telemetry.track_meter import TrackMeter
 from edge_agent.telemetry.windows import Windows
 from edge_agent.update.work import Challenger
 from edge_contract.manifest import ModelManifest
@@ -19,7 +20,6 @@ from edge_simulator import faces
 from edge_simulator.faces import Behaviour
 from edge_simulator.gauges import DrawnGauges, fps
 from edge_simulator.scenes import Effect
-from edge_simulator.tracks import TrackMeter
 
 
 class DrawnCamera:
@@ -98,7 +98,10 @@ class DrawnCamera:
             self._answered(champion)
             self._meter.classified(first.label, first.confidence)
             self._meter.stage("invoke", first.seconds)
-            self._tracks.count(champion, first.label, first.confidence, runs.reference.sure_above)
+            threshold = runs.reference.sure_above
+            sure = threshold is not None and first.confidence >= threshold
+            # Each drawn face passes once and is called one thing, so each look is a track of its own.
+            self._tracks.count(CountedTrack(champion, first.label, first.confidence, sure))
             if challenger is None:
                 continue
             model = challenger.model.manifest.ref
