@@ -149,26 +149,34 @@ class DeviceProcess:
                 last = said
         raise TimeoutError(f"never {what}; last {last}")
 
-    def until_hung_or(self, holds: Callable[[Reported], bool]) -> bool:
-        """Wait until the fault of this kind happens, or for a report for which this holds; whether it is the former.
+    def until_hung_or(self, holds: Callable[[Reported], bool], what: str, *, hangs: bool = True) -> bool:
+        """Wait for a report for which this holds or, with `hangs`, until the fault of that kind happens.
+
+        Returns:
+            Whether it hangs.
 
         Raises:
-            TimeoutError: neither came.
+            EOFError: the process ended. TimeoutError: neither came.
         """
+        last = None
         for said in self._messages():
-            if isinstance(said, Hung):
+            if isinstance(said, Hung) and hangs:
                 return True
-            if isinstance(said, Reported) and holds(said):
-                return False
-        raise TimeoutError("never hung")
+            if isinstance(said, Reported):
+                if holds(said):
+                    return False
+                last = said
+        raise TimeoutError(f"never {what}; last {last}")
 
-    def stop(self) -> list[str]:
-        """End it politely; its operations."""
+    def stop(self, *, hangs: bool = False) -> list[str]:
+        """End it politely; its operations, none if it is killed or, with `hangs`, hangs while it ends."""
         self._ask.send(None)
         try:
             for said in self._messages():
                 if isinstance(said, Operated):
                     self.operations = said.names
+                if isinstance(said, Hung) and hangs:
+                    return []
         except EOFError:
             pass
         self._process.join(20)

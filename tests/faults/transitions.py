@@ -53,7 +53,8 @@ class Case:
         """A device that kills itself there, or hangs there and is killed; what is wrong after it, or ""."""
         with DeviceProcess(self.folder, self._site.port, fault) as device:
             try:
-                self._to_the_end(device, hangs=fault.kind == "hang")
+                if not self._to_the_end(device, hangs=fault.kind == "hang"):
+                    device.stop(hangs=fault.kind == "hang")  # what it does last has faults too
             except EOFError:
                 device.wait_killed()
             if device.wrong:
@@ -90,17 +91,15 @@ class Case:
         self._go_on()
         return converge(self.folder, self._site.port, self.target)
 
-    def _to_the_end(self, device: DeviceProcess, *, hangs: bool = False) -> None:
+    def _to_the_end(self, device: DeviceProcess, *, hangs: bool = False) -> bool:
+        """Until the release answers for good or, with `hangs`, until the device hangs: whether it did."""
         if self._way == "shadow":
-            if hangs and device.until_hung_or(lambda said: said.state == "shadowing"):
-                return
-            if not hangs:
-                device.until(lambda said: said.state == "shadowing", "in shadow")
+            if device.until_hung_or(lambda said: said.state == "shadowing", "in shadow", hangs=hangs):
+                return True
             self._go_on()
-        if hangs:
-            device.until_hung_or(lambda _: False)
-            return
-        device.until(lambda said: said.state == "committed" and said.active == self.target, "committed")
+        return device.until_hung_or(
+            lambda said: said.state == "committed" and said.active == self.target, "committed", hangs=hangs
+        )
 
 
 def _damage(folder: Path, chance: random.Random) -> None:
