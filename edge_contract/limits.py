@@ -11,6 +11,9 @@ MODEL_BYTES: Final = 32 * 1024 * 1024
 MESSAGE_BYTES: Final = 128 * 1024
 """The largest JSON message: the smallest packet limit met in the field (a cloud's 128 KB)."""
 
+CROP_BYTES: Final = 96 * 1024
+"""The largest sealed crop of a face, its topic included."""
+
 MANIFEST_BYTES: Final = 512 * 1024
 """The largest manifest, goldens included."""
 

@@ -18,10 +18,11 @@ _SHA256 = re.compile(SHA256_PATTERN)
 _TRUST_FILE = re.compile(r"^(index|timestamp|[1-9][0-9]{0,8}\.(root|snapshot|targets))\.json$")
 
 DeviceLeaf = Literal[
-    "desired", "availability", "info", "reported", "telemetry", "prediction", "ack", "need", "command", "result"
-]
+    "desired", "availability", "info", "reported", "telemetry", "prediction", "ack", "need", "crop", "crop-ack",
+    "command", "result",
+]  # fmt: skip
 _PLAIN_LEAVES: Final = frozenset(
-    {"desired", "availability", "info", "reported", "telemetry", "prediction", "ack", "need"}
+    {"desired", "availability", "info", "reported", "telemetry", "prediction", "ack", "need", "crop", "crop-ack"}
 )
 
 
@@ -49,6 +50,12 @@ class ReleaseCardTopic(NamedTuple):
     """`release/<sha256>`: what a release is, by its model's digest."""
 
     sha256: str
+
+
+class LoopStatusTopic(NamedTuple):
+    """`loop/<model>/status`."""
+
+    model: str
 
 
 class TrustTopic(NamedTuple):
@@ -107,6 +114,11 @@ def release_card(sha256: str) -> str:
     return f"{PREFIX}/release/{sha256}"
 
 
+def loop_status(model: str) -> str:
+    """How the retraining loop of a model stands; unsigned, for people."""
+    return f"{PREFIX}/loop/{checked_id(model, 'model')}/status"
+
+
 def trust(file: str) -> str:
     """One TUF metadata file; `trust/index.json` is an untrusted hint of the newest versions.
 
@@ -135,7 +147,7 @@ def all_devices(leaf: DeviceLeaf) -> str:
     return f"{PREFIX}/device/+/{leaf}"
 
 
-Topic = DeviceTopic | GroupTopic | GroupStatusTopic | ReleaseCardTopic | TrustTopic | BlobTopic
+Topic = DeviceTopic | GroupTopic | GroupStatusTopic | ReleaseCardTopic | LoopStatusTopic | TrustTopic | BlobTopic
 
 
 def parse(topic: str) -> Topic | None:
@@ -155,6 +167,8 @@ def parse(topic: str) -> Topic | None:
             return GroupTopic(group)
         case ["group", group, "status"] if _ID.fullmatch(group):
             return GroupStatusTopic(group)
+        case ["loop", model, "status"] if _ID.fullmatch(model):
+            return LoopStatusTopic(model)
         case ["release", sha256] if _SHA256.fullmatch(sha256):
             return ReleaseCardTopic(sha256)
         case ["trust", file] if _TRUST_FILE.fullmatch(file):
