@@ -79,7 +79,10 @@ class Trust:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
                 for kept in directory.rglob("*.json"):
-                    check_file(kept, limits.METADATA_BYTES)  # TUF opens them by name, and reads whatever comes
+                    if kept.is_symlink() and not kept.exists():
+                        kept.unlink()  # a power cut took what it names: the newest root is linked anew
+                    else:
+                        check_file(kept, limits.METADATA_BYTES)  # TUF opens them by name, and reads whatever comes
                 updater = self._updater()
                 self._root: Root = updater._trusted_set.root
                 self._next: Updater | None = updater  # the first question's: the kept root is verified once

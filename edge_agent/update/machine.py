@@ -7,6 +7,8 @@ which slot must run is a function of the state (`running`), not of what was done
     idle → offered → downloading → verifying → staged → selftest → activating → probation → committed
            └────────── refused on the way: rejected ──────────┘      └─ fails there: rolled-back ─┘
 
+What was damaged on this disk, at whatever phase, says nothing of the release: it is fetched again.
+
 A target in shadow goes from selftest to shadowing instead. There it runs beside the committed model, which alone
 answers. It leaves when the release side says so: to staged when it is to answer (or back from there), to offered when
 something else is wanted. What fails in shadow is rejected.
@@ -116,8 +118,10 @@ EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     (Phase.SHADOWING, Refused): Phase.REJECTED,
     (Phase.SHADOWING, RollbackAsked): Phase.ROLLED_BACK,
     (Phase.ACTIVATING, Activated): Phase.PROBATION,
+    (Phase.ACTIVATING, Spoiled): Phase.OFFERED,
     (Phase.ACTIVATING, Refused): Phase.ROLLED_BACK,
     (Phase.PROBATION, Proven): Phase.COMMITTED,
+    (Phase.PROBATION, Spoiled): Phase.OFFERED,
     (Phase.PROBATION, Refused): Phase.ROLLED_BACK,
     (Phase.COMMITTED, RollbackAsked): Phase.ROLLED_BACK,
     (Phase.REJECTED, Reconsidered): Phase.OFFERED,
@@ -125,7 +129,6 @@ EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     (Phase.ROLLED_BACK, Retried): Phase.OFFERED,
     # No (ROLLED_BACK, Reconsidered): a model that failed while it ran is not tried again because a list changed.
     # No (PROBATION, RollbackAsked): a trial ends by its own evidence, or by a newer desired state.
-    # No (ACTIVATING, Spoiled): a slot damaged between self-test and switch is `Refused`, without blame.
 }
 SHADOW_EDGES: Final[Mapping[tuple[Phase, type], Phase]] = {
     **EDGES,

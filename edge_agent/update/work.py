@@ -125,7 +125,7 @@ class UpdateWork:
                 self._hand_over(model)
         except EdgewiseError as error:
             if state.phase is Phase.PROBATION:
-                return (Refused(str(error), blame=not isinstance(error, TrustError)),)
+                return (_spoiled(error) if isinstance(error, TrustError) else Refused(str(error), blame=True),)
             if slot is not None:
                 return (Damaged(str(error)),)
             self.notice = f"the factory model cannot be run: {error}"
@@ -245,15 +245,15 @@ class UpdateWork:
         """On the self-test's thread."""
         self._inbox.put(Tested(test, verdict))
 
-    def _activate(self, state: State) -> Activated | Refused:
+    def _activate(self, state: State) -> Activated | Spoiled | Refused:
         if state.trial is None:
-            return Refused("the slot to run is not known: refused.", blame=False)
+            return Spoiled()
         try:
             model = self.slots.load(state.trial)
             self.slots.point(state.trial, state.committed)
             self._hand_over(model)
         except TrustError as error:
-            return Refused(str(error), blame=False)
+            return _spoiled(error)
         except EdgewiseError as error:
             return Refused(str(error), blame=True)
         return Activated()
@@ -271,8 +271,7 @@ class UpdateWork:
                 self._give(partial(self._on_shadow, Challenger(model, terms)))
                 self._beside = state.trial, terms
         except TrustError as error:
-            _log.warning("the model in shadow: %s", error)
-            return (Spoiled(),)
+            return (_spoiled(error),)
         except EdgewiseError as error:
             return (Refused(str(error), blame=True),)
         if self.active is not None and (why := incomparable(self.active.manifest, model.manifest)):
@@ -307,6 +306,11 @@ class UpdateWork:
                 shutil.rmtree(part)
             else:
                 part.unlink()
+
+
+def _spoiled(error: TrustError) -> Spoiled:
+    _log.warning("the model on trial was damaged on this disk and is fetched again: %s", error)
+    return Spoiled()
 
 
 def _disk_refused(error: OSError) -> Refused:

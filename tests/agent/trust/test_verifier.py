@@ -160,6 +160,17 @@ def test_what_was_verified_is_known_without_a_broker_and_metadata_too_large_is_n
     assert msgspec.json.decode(opened.payload, type=DesiredState).scope == "group/g"
 
 
+def test_a_newest_root_that_a_power_cut_took_is_linked_anew(tmp_path: Path, side: ReleaseSide) -> None:
+    asking = Verifier(tmp_path / "trust", side.repository.first_root())
+    assert asking.verify(CLOCK, side.repository.files()).metadata is not None
+    link = tmp_path / "trust" / "root.json"
+    link.resolve().unlink()
+    assert link.is_symlink()
+    assert not link.exists()
+    assert asking.verify(CLOCK, {}).metadata is not None
+    assert link.exists()
+
+
 def counting(folder: Path, *, fails: int) -> tuple[str, ...]:
     """The real child, after so many that end badly in several ways; each start leaves a line in `folder`/starts."""
     script = folder / "child.py"

@@ -450,6 +450,23 @@ def test_a_damaged_slot_gives_way_to_the_model_before_and_is_fetched_again(
         eventually(lambda: device.reported.active == second and device.reported.state == "committed", "it again")
 
 
+def test_a_model_on_trial_that_was_damaged_while_the_board_was_off_is_fetched_again_and_not_blamed(
+    tmp_path: Path, broker: Broker, side: ReleaseSide
+) -> None:
+    root = side.repository.first_root()
+    with Device(tmp_path / "device", broker.port, root) as device:
+        side.push(tiny(1))
+        device.until("committed")
+    with Device(tmp_path / "device", broker.port, root, feed=False) as device:
+        second = side.push(tiny(2))
+        eventually(lambda: device.reported.active == second and device.reported.state == "probation", "on trial")
+    model = (tmp_path / "device" / "current" / "model.tflite").resolve()
+    model.write_bytes(b"\x00" + model.read_bytes()[1:])
+    with Device(tmp_path / "device", broker.port, root) as device:
+        assert device.activated[0] == tiny(1).manifest.ref
+        eventually(lambda: device.reported.active == second and device.reported.state == "committed", "it again")
+
+
 def test_the_factory_model_runs_without_a_broker_and_without_releases(tmp_path: Path, side: ReleaseSide) -> None:
     factory = FIXTURES / "tiny-1.ewm"
     with Device(tmp_path / "device", 1, side.repository.first_root(), factory=factory) as device:

@@ -254,9 +254,10 @@ def test_a_rollback_asked_for_brings_the_previous_model_and_is_not_undone_by_new
 
 def test_damage_found_while_verifying_fetches_again_and_in_a_slot_starts_over() -> None:
     assert step(replace(BASE, phase=Phase.VERIFYING), Spoiled())[0].phase is Phase.DOWNLOADING
-    for phase in (Phase.STAGED, Phase.SELFTEST):
-        after, _ = step(replace(TRIAL, phase=phase), Spoiled())
+    for phase in (Phase.STAGED, Phase.SELFTEST, Phase.ACTIVATING, Phase.PROBATION):
+        after, commands = step(replace(TRIAL, phase=phase), Spoiled())
         assert (after.phase, after.trial) == (Phase.OFFERED, None)
+        assert not any(isinstance(command, Remember) for command in commands)  # flash went bad, not the model
 
 
 PLAIN: list[Event] = [
