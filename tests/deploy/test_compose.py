@@ -12,6 +12,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from edge_bridge import settings
+
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 COMPOSE: Final = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
@@ -67,6 +69,16 @@ def test_every_file_that_is_mounted_exists_and_every_secret_is_a_file_that_the_s
     assert all(len(value) >= 32 for value in made[0].values())
     assert made[0]["database-password"] in made[0]["database-url"]
     assert (tmp_path / ".local" / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_bridges_settings_are_read_and_name_the_alertmanager_that_runs_beside_it() -> None:
+    service = SERVICES["bridge"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in service["volumes"]}
+    named = service["command"][service["command"].index("--config") + 1]
+    found = settings.read(REPOSITORY / mounted[named], {})
+    assert (
+        f"--web.listen-address={found.web.alertmanager.removeprefix('http://')}" in SERVICES["alertmanager"]["command"]
+    )
 
 
 def test_compose_itself_reads_it() -> None:
