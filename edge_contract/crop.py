@@ -2,15 +2,19 @@
 
 The one message of the fleet that holds a picture. It exists only where a consent record stands in a device's settings,
 and only the holder of the labelling key reads it: it is sealed on the device (HPKE, RFC 9180: X25519, HKDF-SHA256,
-ChaCha20-Poly1305) before it is stored or sent, and its device is bound into the seal.
+ChaCha20-Poly1305) before it is stored or sent, and its device and its name are bound into the seal.
 
-`CROP | key id (8 bytes) | sealed box`, and in the box `length of the header (4 bytes, big endian) | header (JSON) |
-pixels (uint8, rows of pixels of channels)`.
+`EWC1 | key id (8 bytes) | session (8) | sequence (8) | sealed box`, and in the box `length of the header (4) | header
+(JSON) | pixels (uint8, rows of pixels of channels)`; numbers are big endian. Session and sequence stand in the clear,
+so that who holds another key can refuse a crop by its name: without an answer a device would send it for ever.
+
+Each crop is acknowledged by its own name. An answer that stood for those before it would delete what a broker lost on
+the way, for no reader can tell a crop that was lost from one that its device dropped.
 """
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke, serialization
@@ -20,15 +24,31 @@ from msgspec import Meta, Struct
 from edge_contract import limits
 from edge_contract.bounded_read import read_file
 from edge_contract.errors import MessageError, UsageError
-from edge_contract.messages import Count, Id, Label, Message, ModelRef, Seconds, Share, Text, decode, encode
+from edge_contract.messages import (
+    LARGEST,
+    Count,
+    Id,
+    Label,
+    Message,
+    ModelRef,
+    Seconds,
+    Share,
+    Text,
+    decode,
+    encode,
+)
 
 Stratum = Literal["random", "uncertain", "disagreement"]
 """Why a face was kept: by chance alone, because the model was unsure, or because two models answered otherwise."""
 
 SIDE: Final = 128
 """The longest side of a crop, pixels."""
+LABELS: Final = 64
+"""Of a guess, at most."""
 _MAGIC: Final = b"EWC1"
 _KEY_ID_BYTES: Final = 8
+_NUMBER_BYTES: Final = 8
+_CLEAR_BYTES: Final = len(_MAGIC) + _KEY_ID_BYTES + 2 * _NUMBER_BYTES
 _LENGTH_BYTES: Final = 4
 _HEADER_BYTES: Final = 16 * 1024
 _SUITE: Final = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
@@ -46,12 +66,17 @@ class Consent(Struct, frozen=True, kw_only=True):
     until: Seconds
     purpose: Annotated[str, Meta(min_length=1, max_length=1024)]
 
+    def in_force(self, now: float) -> bool:
+        """Whether a crop may be taken at this time, seconds since 1970: `until` itself is too late."""
+        return self.given <= now < self.until
+
 
 class Guess(Struct, frozen=True, kw_only=True):
     """What one model says of the crop."""
 
     model: ModelRef
-    probabilities: Annotated[dict[Label, Share], Meta(min_length=1, max_length=64)]
+    probabilities: Annotated[dict[Label, Share], Meta(min_length=1, max_length=LABELS)]
+    """By label; of a model with more labels, those it holds most probable."""
 
 
 class CropHeader(Message, frozen=True, kw_only=True):
@@ -61,13 +86,15 @@ class CropHeader(Message, frozen=True, kw_only=True):
     site: Id
     session: Count
     sequence: Annotated[int, Meta(ge=1, le=2**62)]
-    """Of the device's crops, growing within a state directory; `(device, session, sequence)` names a crop."""
+    """Of the device's crops, growing within a session; `(device, session, sequence)` names a crop for good."""
     taken: Seconds
     track: Count
-    """Of the face, within the session: at most one crop a stratum is taken of each."""
+    """Of the face, within the session: at most one crop a stratum and model is taken of each. A model of whole pictures
+    has one track without an end, which counts as a new one each minute."""
     stratum: Stratum
     inclusion: Probability
-    """How probable it was that a face like this one was kept in this stratum."""
+    """How probable it was, when it was decided on, that this face is kept in this stratum, the device's caps included.
+    Of the stratum "disagreement": given that both models were shown it and answered otherwise."""
     champion: Guess
     challenger: Guess | None = None
     """Where a model runs in shadow."""
@@ -85,13 +112,20 @@ class Crop(Struct, frozen=True, kw_only=True):
     pixels: bytes
 
 
+class CropName(NamedTuple):
+    """Which of a device's crops."""
+
+    session: int
+    sequence: int
+
+
 class CropAck(Message, frozen=True, kw_only=True):
-    """The crop with this key, and those before it in its session, are stored where labels are collected."""
+    """This one crop is stored where labels are collected, or refused there; see the module."""
 
     session: Count
     sequence: Count
     reason: Text = ""
-    """Why crops are refused, or empty; a device that is told so drops what was refused and says it."""
+    """Why it is refused, or empty; a device that is told so drops it and says why."""
 
 
 def read_public_key(file: Path) -> X25519PublicKey:
@@ -129,27 +163,42 @@ def seal(crop: Crop, key: X25519PublicKey) -> bytes:
     header = encode(crop.header)
     _check_size(crop.header, len(crop.pixels), len(header))
     plain = len(header).to_bytes(_LENGTH_BYTES, "big") + header + crop.pixels
-    return _MAGIC + key_id(key) + _SUITE.encrypt(plain, key, info=_info(crop.header.device))
+    name = (crop.header.session, crop.header.sequence)
+    clear = _MAGIC + key_id(key) + b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in name)
+    return clear + _SUITE.encrypt(plain, key, info=_info(crop.header.device, clear))
 
 
 def sealed_to(payload: bytes) -> bytes | None:
     """The id of the key that a payload is sealed to; None for what is no sealed crop."""
-    start = len(_MAGIC)
-    if not payload.startswith(_MAGIC) or not start + _KEY_ID_BYTES < len(payload) <= limits.CROP_BYTES:
+    if not payload.startswith(_MAGIC) or not _CLEAR_BYTES < len(payload) <= limits.CROP_BYTES:
         return None
-    return payload[start : start + _KEY_ID_BYTES]
+    return payload[len(_MAGIC) : len(_MAGIC) + _KEY_ID_BYTES]
+
+
+def name_of(payload: bytes) -> CropName | None:
+    """Which crop a payload says it is, to acknowledge or refuse it by; None for what is no sealed crop.
+
+    Nothing proves it but `unseal`. Who cannot unseal may still refuse it: the answer reaches its sender alone.
+    """
+    if sealed_to(payload) is None:
+        return None
+    start = len(_MAGIC) + _KEY_ID_BYTES
+    session = int.from_bytes(payload[start : start + _NUMBER_BYTES], "big")
+    sequence = int.from_bytes(payload[start + _NUMBER_BYTES : _CLEAR_BYTES], "big")
+    return CropName(session, sequence) if max(session, sequence) <= LARGEST else None
 
 
 def unseal(payload: bytes, device: str, key: X25519PrivateKey) -> Crop:
     """Open what `device` sent.
 
     Raises:
-        MessageError: it is no crop, sealed to another key or by another device, damaged, or says what it does not hold.
+        MessageError: it is no crop, sealed to another key or by another device, damaged, or says what it does not hold;
+            or it was taken while its consent was not in force.
     """
     if sealed_to(payload) != key_id(key.public_key()):
         raise MessageError("it is no crop that is sealed to this labelling key")
     try:
-        plain = _SUITE.decrypt(payload[len(_MAGIC) + _KEY_ID_BYTES :], key, info=_info(device))
+        plain = _SUITE.decrypt(payload[_CLEAR_BYTES:], key, info=_info(device, payload[:_CLEAR_BYTES]))
     except (InvalidTag, ValueError) as error:
         raise MessageError("its seal does not hold") from error
     length = int.from_bytes(plain[:_LENGTH_BYTES], "big")
@@ -159,12 +208,17 @@ def unseal(payload: bytes, device: str, key: X25519PrivateKey) -> Crop:
     pixels = plain[_LENGTH_BYTES + length :]
     if header.device != device:
         raise MessageError("it names another device than its topic")
+    if (header.session, header.sequence) != name_of(payload):
+        raise MessageError("it is named otherwise without than within")
+    if not header.consent.in_force(header.taken):
+        raise MessageError("it was taken while its consent was not in force")
     _check_size(header, len(pixels), length)
     return Crop(header=header, pixels=pixels)
 
 
-def _info(device: str) -> bytes:
-    return b"edgewise/v1 crop " + device.encode()
+def _info(device: str, clear: bytes) -> bytes:
+    """What a seal is bound to beside its key."""
+    return b"edgewise/v1 crop " + device.encode() + b"/" + clear
 
 
 def _check_size(header: CropHeader, pixels: int, header_bytes: int) -> None:

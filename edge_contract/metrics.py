@@ -65,6 +65,27 @@ class DeviceCounter(_Metric):
         "spool_dropped_predictions", "messages", "edgewise_spool_dropped_predictions_total",
         "Predictions among the messages dropped.",
     )  # fmt: skip
+    CROPS_RANDOM = (
+        "crops_random", "crops", "edgewise_crops_random_total",
+        "Sealed crops kept for labelling: faces picked by chance.",
+    )  # fmt: skip
+    CROPS_UNCERTAIN = (
+        "crops_uncertain", "crops", "edgewise_crops_uncertain_total",
+        "Sealed crops kept for labelling: faces that the model was unsure of.",
+    )  # fmt: skip
+    CROPS_DISAGREEMENT = (
+        "crops_disagreement", "crops", "edgewise_crops_disagreement_total",
+        "Sealed crops kept for labelling: faces that two models answered otherwise.",
+    )  # fmt: skip
+    CROPS_CAPPED = (
+        "crops_capped", "crops", "edgewise_crops_capped_total",
+        "Faces that would have been kept while nothing was left of a cap: no crop's inclusion speaks for them.",
+    )  # fmt: skip
+    CROPS_DROPPED = (
+        "crops_dropped", "crops", "edgewise_crops_dropped_total",
+        "Crops that were kept and not delivered: no room, a disk that refuses, refused where labels are collected, or "
+        "consent that ended.",
+    )  # fmt: skip
 
 
 class DeviceGauge(_Metric):
