@@ -1,8 +1,9 @@
 """The agent: puts the parts together, keeps watch over them, and ends them in order.
 
-Threads: `pipeline` (camera to prediction), `delivery` (spool), `link` and paho's, `updates`, `commands`, and the
-caller's, which watches: it cuts telemetry windows and feeds the service manager's watchdog only while the pipeline
-moves. Every part is made here, from settings and a clock; nothing else in this package knows all of them.
+Threads: `pipeline` (camera to prediction), `delivery` (spool), `link` and paho's, `updates`, `commands`, `crops` where
+a consent is stated, and the caller's, which watches: it cuts telemetry windows and feeds the service manager's watchdog
+only while the pipeline moves. Every part is made here, from settings and a clock; nothing else in this package knows
+all of them.
 """
 
 import logging
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_agent import settings_file
 from edge_agent.camera.open import open_source
@@ -28,6 +29,7 @@ from edge_agent.mqtt.certificate import CertificateEnd
 from edge_agent.mqtt.complaint_file import ComplaintFile
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.presence import Presence, availability
+from edge_agent.sampling import erasure
 from edge_agent.settings import Settings
 from edge_agent.settings_file import SettingsFile
 from edge_agent.system.liveness import Liveness
@@ -51,6 +53,9 @@ from edge_contract.metrics import DeviceCounter, DeviceGauge
 from edge_contract.version import version
 from edge_vision.classifier import Classifier, runtime
 from edge_vision.faces import open_detector
+
+if TYPE_CHECKING:
+    from edge_agent.sampling.collection import Collection
 
 _TICK_S: Final = 0.25
 """How often the watch looks around: a signal is noticed within it."""
@@ -149,6 +154,7 @@ class Agent:
             clock=clock,
             now=now,
         )
+        self._crops = self._collect_crops(session)
         self._preview = None
         if settings.preview.enabled:
             from edge_agent.preview import MjpegPreview  # noqa: PLC0415  # a web server only where one is wanted
@@ -165,6 +171,7 @@ class Agent:
             scene=self._scene,
             chance=random.Random(),  # noqa: S311  # jitter, not a secret
             preview=self._preview,
+            crops=None if self._crops is None else self._crops.observer,
         )
         self._heartbeat = Heartbeat(clock)
         self._failure: Exception | None = None
@@ -186,6 +193,8 @@ class Agent:
         """
         try:
             self._delivery.start()
+            if self._crops is not None:
+                self._crops.start()
             self._link.start()
             self._models.start()
             if self._commands is not None:
@@ -230,7 +239,7 @@ class Agent:
 
     def _trouble(self) -> str:
         """Which part does not work while the pipeline does; empty when all do."""
-        parts = (self._delivery, self._models, self._commands, self._preview)
+        parts = (self._delivery, self._models, self._commands, self._preview, self._crops)
         found = (self._link.ended, *(part.trouble for part in parts if part is not None))
         return "; ".join(filter(None, found))
 
@@ -246,6 +255,8 @@ class Agent:
             self._commands.stop()
         self._models.stop()
         self._cut_window()
+        if self._crops is not None:
+            self._crops.stop(_FLUSH_S)
         self._delivery.stop(_FLUSH_S)
         self._presence.publish_stopped()
         self._link.stop()
@@ -273,7 +284,8 @@ class Agent:
             return
         model, champion = challenger.model, self._models.active()
         classifier = Classifier(model.model, model.manifest, threads=self._settings.model.threads)
-        shadow = Shadow(classifier, challenger.terms.spacing, self._clock, self._shadow_meter, self._models)
+        crops = None if self._crops is None else self._crops.observer
+        shadow = Shadow(classifier, challenger.terms.spacing, self._clock, self._shadow_meter, self._models, crops)
         ref = model.manifest.ref
         if champion is not None:
             self._shadow_meter.begin(champion.manifest.ref, ref, challenger.terms)
@@ -283,11 +295,15 @@ class Agent:
     def _connected(self) -> None:
         self._presence.publish_all()
         self._delivery.connected()
+        if self._crops is not None:
+            self._crops.connected()
 
     def _cut_window(self) -> None:
         active = self._models.active()
         model = None if active is None else active.manifest.ref
         counters = {**self._delivery.counters(), DeviceCounter.CONNECTS: self._link.connects}
+        if self._crops is not None:
+            counters |= self._crops.counters()
         gauges = {**self._board.gauges(), **self._delivery.gauges(), **self._scene.gauges(), **self._ends()}
         shadow, tracks = self._shadow_meter.read(), self._scene.tracks()
         self._delivery.send(self._windows.cut(self._now(), model, counters, gauges, shadow, tracks))
@@ -307,12 +323,32 @@ class Agent:
             settings, restart = settings_file.reloaded(self._settings, self._file.read())
         except UsageError as error:
             _log.error("the settings were not reloaded: %s", error)
+            if self._crops is not None:
+                self._crops.reloaded(None)
             return
         self._settings = settings
+        if self._crops is not None:
+            self._crops.reloaded(settings.sampling)
+        elif not settings.sampling.consent.stated:
+            erasure.erase_or_say(settings.device.state_dir)
         set_level(settings.log)
         self._observer.set_rate(settings.telemetry.predictions_per_minute)
         self._pipeline.configure(settings.pipeline.consensus)
         _log.info("settings reloaded%s", f"; a restart is needed for {', '.join(restart)}" if restart else "")
+
+    def _collect_crops(self, session: int) -> "Collection | None":
+        """Sampling, where a consent is stated; where none is, what an earlier run kept is deleted."""
+        sampling, device = self._settings.sampling, self._settings.device
+        if not sampling.consent.stated:
+            erasure.erase_or_say(device.state_dir)
+            return None
+        from edge_agent.sampling.collection import open_collection  # noqa: PLC0415  # only where it is used
+        from edge_agent.sampling.sealing import Origin  # noqa: PLC0415
+
+        origin = Origin(device.id, device.site, session)
+        return open_collection(
+            sampling, device.state_dir, self._link, origin, now=self._models.trusted_time, clock=self._clock
+        )
 
     def _listen(self, info: Info) -> Commands | None:
         """Signed commands, where the settings name a root that may sign them."""

@@ -35,6 +35,9 @@ class Models(Protocol):
     def active(self) -> ActiveModel | None:
         """The model that runs; None while there is none."""
 
+    def trusted_time(self) -> float:
+        """Seconds since 1970, for expiries."""
+
     @property
     def trust_expires(self) -> float | None:
         """When the first of the signed lists held ends, seconds since 1970; None where none is held."""

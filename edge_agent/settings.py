@@ -13,6 +13,7 @@ from msgspec import Meta
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.inference.settings import PipelineSettings
 from edge_agent.mqtt.settings import BrokerSettings, HomeAssistantSettings
+from edge_agent.sampling.settings import SamplingSettings
 from edge_agent.system.settings import LogSettings
 from edge_agent.telemetry.settings import SpoolSettings, TelemetrySettings
 from edge_agent.update.settings import HoursSettings
@@ -35,7 +36,10 @@ RELOADABLE: Final = frozenset(
         "telemetry.predictions_per_minute",
     }
 )
-"""Keys that may change while the agent runs (SIGHUP, signed `set-config`): none of them can widen what it can reach."""
+"""Keys that may change while the agent runs (SIGHUP, signed `set-config`): none of them can widen what it can reach.
+
+What a reload of the file ends beside these is sampling: see `sampling.settings.narrowed`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,5 +94,6 @@ class Settings:
     spool: SpoolSettings = field(default_factory=SpoolSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     preview: PreviewSettings = field(default_factory=PreviewSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     home_assistant: HomeAssistantSettings = field(default_factory=HomeAssistantSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -6,7 +6,9 @@ changed: a small JSON file in the state directory, applied over the settings fil
 never touch what a person wrote. The environment is read nowhere else.
 """
 
+import contextlib
 import dataclasses
+import datetime
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,11 +17,12 @@ from typing import Any, Final
 
 import msgspec
 
+from edge_agent.sampling.settings import narrowed
 from edge_agent.settings import RELOADABLE, Settings
 from edge_contract.bounded_read import read_file
 from edge_contract.durable import write_file
 from edge_contract.errors import UsageError
-from edge_contract.settings_file import LARGEST, Secret, check, nearest, read_toml
+from edge_contract.settings_file import LARGEST, Secret, check, found_in, nearest, read_toml
 from edge_contract.this_user import expanded
 from edge_mqtt.address import PASSWORD
 
@@ -30,6 +33,7 @@ UNSET: Final = "unset"
 """As a value of `set-config`: the key is again what the file says."""
 
 _EXAMPLE: Final = "start from deploy/agent.example.toml"
+_TIMES: Final = frozenset({"given", "until"})
 Scalar = str | int | float | bool
 
 
@@ -78,15 +82,17 @@ def from_document(
         UsageError: a key of it cannot be used.
     """
     base = (base or name.parent).absolute()
+    with found_in(f"{name}: "):
+        document = _with_times(document)
     settings = check(document, Settings, name=name, base=base, environ=environ, secrets={"broker.password": PASSWORD})
     return _completed(settings, base, environ, hostname or os.uname().nodename)
 
 
 def reloaded(running: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]:
     """What may change of `read` while the agent runs, taken over; and the keys that changed but need a restart."""
-    before, after = dict(_leaves(running)), dict(_leaves(read))
+    taken = dataclasses.replace(running, sampling=narrowed(running.sampling, read.sampling))
+    before, after = dict(_leaves(taken)), dict(_leaves(read))
     changed = [key for key in after if after[key] != before.get(key)]
-    taken = running
     for key in changed:
         if key in RELOADABLE:
             taken = _replaced(taken, key.split("."), after[key])
@@ -154,6 +160,35 @@ def _state_directory(environ: Mapping[str, str]) -> Path:
         return expanded(Path(environ.get("HOME") or "~")) / ".local" / "state" / "edgewise-agent"
     except ValueError as error:
         raise UsageError(str(error), remedy="set device.state_dir in the settings, or the variable HOME") from error
+
+
+def _with_times(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document with the dates of a consent as seconds since 1970."""
+    sampling = document.get("sampling")
+    consent = sampling.get("consent") if isinstance(sampling, Mapping) else None
+    if not isinstance(sampling, Mapping) or not isinstance(consent, Mapping):
+        return document
+    times = {key: _seconds(value, f"sampling.consent.{key}") for key, value in consent.items() if key in _TIMES}
+    return {**document, "sampling": {**sampling, "consent": {**consent, **times}}}
+
+
+def _seconds(value: object, key: str) -> float:
+    """A TOML date or time, or the same as a text; a date alone is its first moment, UTC.
+
+    Raises:
+        UsageError: it is none, or a time without its offset: that of this board may change.
+    """
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = datetime.datetime.fromisoformat(value) if ":" in value else datetime.date.fromisoformat(value)
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        value = datetime.datetime.combine(value, datetime.time(), datetime.UTC)
+    if not isinstance(value, datetime.datetime) or value.tzinfo is None or value.timestamp() <= 0:
+        raise UsageError(
+            f"{key} is no date after 1970, and no time with its offset",
+            remedy="write it as 2026-12-31 or 2026-12-31T18:00:00+01:00",
+        )
+    return value.timestamp()
 
 
 def _set(document: dict[str, Any], key: str, value: Scalar) -> None:

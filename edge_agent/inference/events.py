@@ -2,15 +2,18 @@
 
 `PipelineObserver` gets counts, durations and predictions: nothing an image would fit in. `SceneObserver` gets what is
 before the camera, in numbers; `ModelEvidence` what a model itself did, `ShadowObserver` how two of them compare.
-Pictures go to a `Preview` only, which never leaves this machine.
+Pictures go to a `Preview`, which never leaves this machine, and to a `CropObserver`, which is there only where a
+consent is stated in the settings.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_contract.manifest import ModelManifest
 from edge_contract.messages import ModelRef, Stage
 from edge_contract.metrics import ErrorKind
 from edge_vision.picture import Box, Pixels
+from edge_vision.probabilities import Probabilities
 from edge_vision.quality import Quality
 
 
@@ -152,6 +155,38 @@ class ShadowObserver(Protocol):
 
     def shadow_skipped(self, challenger: ModelRef, count: int) -> None:
         """So many looks were due and there was no time for them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelAnswer:
+    """What one model says of one look."""
+
+    manifest: ModelManifest
+    probabilities: Probabilities
+    """float32 [labels], in the manifest's order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One look at one face: what the model that answers was shown, and what it said."""
+
+    track: int
+    pixels: Pixels
+    """Its very input, uint8 [1, height, width, channels], and nobody writes into it: grey, or RGB."""
+    answer: ModelAnswer
+
+
+class CropObserver(Protocol):
+    """Gets what the model is shown, on the pipeline's thread; as for the observer, these methods must not fail."""
+
+    def looked(self, shown: Shown, moment: float) -> None:
+        """One face of one frame was classified. `moment`: of the frame in its scene, seconds."""
+
+    def differed(self, shown: Shown, other: ModelAnswer) -> None:
+        """A model in shadow was shown the same face, after `looked`, and named another label."""
+
+    def only(self, known: frozenset[int]) -> None:
+        """These are the tracks that live; the others are over."""
 
 
 class Preview(Protocol):

@@ -21,12 +21,15 @@ from edge_agent.inference.comparable import incomparable
 from edge_agent.inference.consensus import Announcement
 from edge_agent.inference.events import (
     CountedTrack,
+    CropObserver,
     FaceLook,
+    ModelAnswer,
     ModelEvidence,
     PipelineObserver,
     PredictionEvent,
     Preview,
     SceneObserver,
+    Shown,
     ShownFace,
 )
 from edge_agent.inference.locate import DetectorFailedError, FaceLocator, Located
@@ -63,6 +66,7 @@ class Pipeline:
         evidence: ModelEvidence | None = None,
         scene: SceneObserver | None = None,
         preview: Preview | None = None,
+        crops: CropObserver | None = None,
     ) -> None:
         """`classifier` None: faces are found and counted until `swap` brings one. `clock`: seconds, only growing.
 
@@ -75,6 +79,7 @@ class Pipeline:
         self._scene = scene
         self._pictures, self._looks = Sampling(), Sampling()
         self._preview = preview
+        self._crops = crops
         self._traits = source.traits
         self._mailbox = Mailbox()
         self._capture = Capture(
@@ -168,6 +173,8 @@ class Pipeline:
         """For the model that answered until now, every track is over."""
         if self._recognizer is not None:
             self._count(self._recognizer.forget_all_but(frozenset(), self._moment))
+        if self._crops is not None:
+            self._crops.only(frozenset())
 
     def _count(self, tracks: list[CountedTrack]) -> None:
         if self._scene is not None:
@@ -229,7 +236,9 @@ class Pipeline:
         answered, meter = [], _unmeasured if shadow is None else shadow.meter
         # Of whole pictures `picture` says the same.
         measured = recognizer.manifest.crop.around == "face" and self._looks.due(frame.moment)
-        sampled = self._scene if measured else None
+        sampled, crops = self._scene if measured else None, self._crops
+        if crops is not None:
+            crops.only(located.known)
         for track, box in faces:
             number = track.number
             if not recognizer.wants(number, moved=located.moved, moment=frame.moment):
@@ -249,7 +258,11 @@ class Pipeline:
             self._observer.classified(seen.label, seen.confidence)
             if seen.announcement is not None:
                 self._observer.prediction(_event(seen.announcement, number, box, frame, recognizer.manifest))
-            answered.append(Answered(number, box, seen.label, seen.confidence, seen.cost))
+            shown = None
+            if crops is not None:
+                shown = Shown(number, recognizer.shown.copy(), ModelAnswer(recognizer.manifest, seen.probabilities))
+                crops.looked(shown, frame.moment)
+            answered.append(Answered(number, box, seen.label, seen.confidence, seen.cost, shown))
             if sampled is not None:
                 side = face_square(box, recognizer.manifest.crop).side
                 sampled.face(FaceLook(quality_of_tensor(recognizer.shown), side, track.roll))

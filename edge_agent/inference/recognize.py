@@ -9,7 +9,7 @@ from edge_agent.inference.consensus import Announcement, Consensus
 from edge_agent.inference.events import CountedTrack
 from edge_agent.inference.settings import ConsensusSettings
 from edge_agent.inference.track_count import Tally
-from edge_vision.classifier import Classifier
+from edge_vision.classifier import Classifier, Probabilities
 from edge_vision.picture import Box, Pixels
 from edge_vision.recognition import answer
 
@@ -29,6 +29,8 @@ class Recognition:
     """What to publish, if anything."""
     cost: float
     """What both took, by the clock of whoever asked for it; 0 when nobody did."""
+    probabilities: Probabilities
+    """The model's own answer in full, float32 [labels]."""
 
 
 class Recognizer:
@@ -104,7 +106,7 @@ class Recognizer:
         if announcement is not None and before.label is None:
             self._count_at = -math.inf  # the next frame takes it into the tally
         label, confidence = self.manifest.labels[best], float(probabilities[best])
-        return Recognition(label, confidence, cropping, invoking, announcement, cost)
+        return Recognition(label, confidence, cropping, invoking, announcement, cost, probabilities)
 
     def label(self, track: int) -> tuple[str, float]:
         """The face's published label and its present probability; an empty label before the first."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.inference.events import Compared, ModelEvidence, ShadowObserver
+from edge_agent.inference.events import Compared, CropObserver, ModelAnswer, ModelEvidence, ShadowObserver, Shown
 from edge_agent.inference.spare_time import SpareTime
 from edge_contract.messages import ModelRef
 from edge_vision.classifier import Classifier
@@ -33,6 +33,8 @@ class Answered:
     confidence: float
     seconds: float
     """From crop to probabilities, by the challenger's `meter`."""
+    shown: Shown | None = None
+    """What it was shown; only where crops are sampled."""
 
 
 class Shadow:
@@ -45,15 +47,18 @@ class Shadow:
         clock: Callable[[], float],
         observer: ShadowObserver,
         evidence: ModelEvidence,
+        crops: CropObserver | None = None,
     ) -> None:
         """Run it on nothing a few times. `spacing`: seconds between two looks at one face.
+
+        `crops`: told of faces that both name otherwise.
 
         Raises:
             ModelFailedError: it cannot be run.
         """
         self.manifest = classifier.manifest
         self._classifier, self._spacing, self._clock = classifier, spacing, clock
-        self._observer, self._evidence = observer, evidence
+        self._observer, self._evidence, self._crops = observer, evidence, crops
         self._due: dict[int, float] = {}  # track → the moment from which a look at it is due
         self._owed: set[int] = set()  # tracks of which a look was due and has not been had
         cost = 0.0
@@ -124,6 +129,8 @@ class Shadow:
         )
         self._observer.compared(compared)
         self._evidence.answered(challenger)
+        if self._crops is not None and face.shown is not None and compared.challenger_label != face.label:
+            self._crops.differed(face.shown, ModelAnswer(self.manifest, seen.probabilities))
 
     def _skipped(self, count: int) -> None:
         if count:

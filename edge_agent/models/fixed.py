@@ -56,6 +56,10 @@ class FixedModel:
         """The factory model."""
         return self._active
 
+    def trusted_time(self) -> float:
+        """The system's: nothing signed says more."""
+        return self._now()
+
     @property
     def trust_expires(self) -> float | None:
         """None: nothing signed is held."""

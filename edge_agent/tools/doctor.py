@@ -74,6 +74,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("certificate", certificate),
         ("release side", release_side),
         ("updates", updates),
+        ("sampling", sampling),
         ("board", board),
     )
     for name, check in checks:
@@ -305,6 +306,21 @@ def updates(settings: Settings) -> Finding:
         return Finding("updates", "warning", f"held {held}", "run `edgewise-agent resume` when new models may run")
     waits = status.waits(settings)
     return Finding("updates", "ok", f"{waits}: new models wait" if waits else "new models are run as they come")
+
+
+def sampling(settings: Settings) -> Finding:
+    """Whether faces are kept for labelling: on whose word, sealed to which key, and how many wait."""
+    sampled = settings.sampling
+    text = status.sampling(settings)
+    if not sampled.consent.stated or sampled.key is None:
+        return Finding("sampling", "ok", text)
+    if time.time() >= sampled.consent.until:
+        return Finding("sampling", "warning", text, "take [sampling.consent] out, or state a new one and restart")
+    from edge_contract.crop import key_id, read_public_key  # noqa: PLC0415  # only where crops are sealed
+
+    key = key_id(read_public_key(sampled.key)).hex()
+    waiting = status.crops_waiting(settings.device.state_dir)
+    return Finding("sampling", "ok", f"{text}; sealed to the key {key}, {waiting} waiting")
 
 
 def board(_settings: Settings) -> Finding:

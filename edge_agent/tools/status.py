@@ -10,6 +10,8 @@ import msgspec
 from edge_agent import settings_file
 from edge_agent.models.slots import ActiveModel, read_slot
 from edge_agent.mqtt import complaint_file
+from edge_agent.sampling import erasure
+from edge_agent.sampling.sentence import in_words
 from edge_agent.settings import Settings
 from edge_agent.system import liveness
 from edge_agent.update import machine, patience
@@ -37,6 +39,10 @@ class Status:
     reason: str
     waits: str
     """What keeps a new model from being run now: a hold, or the update window; empty when nothing does."""
+    sampling: str
+    """Which faces are kept for labelling, on whose word and until when; or why none is."""
+    crops_waiting: int
+    """Sealed crops on disk that are not acknowledged."""
     spool_rows: int
     spool_bytes: int
     overrides: dict[str, str | int | float | bool]
@@ -56,7 +62,7 @@ def read(settings: Settings) -> Status:
         named = "none; push a release, or set model.factory" if model is None else _name(model)
     except EdgewiseError as error:
         model, named = None, str(error)
-    rows, size = _spool(state_dir / "spool.db")
+    rows, size = _held(state_dir / "spool.db", "SELECT count(*), coalesce(sum(length(body)), 0) FROM message")
     trouble = liveness.trouble(state_dir, time.time())
     target = state.target.model if state.target is not None else None
     return Status(
@@ -71,6 +77,8 @@ def read(settings: Settings) -> Status:
         target=f"{target.name} {target.release}" if target is not None else "",
         reason=state.reason,
         waits=waits(settings),
+        sampling=sampling(settings),
+        crops_waiting=crops_waiting(state_dir),
         spool_rows=rows,
         spool_bytes=size,
         overrides=settings_file.read_overrides(state_dir),
@@ -83,6 +91,16 @@ def waits(settings: Settings) -> str:
         return patience.obstacle(settings.device.state_dir, settings.update.window, time.time())
     except EdgewiseError as error:
         return str(error)
+
+
+def sampling(settings: Settings) -> str:
+    """Which faces are kept for labelling, in one sentence."""
+    return in_words(settings.sampling, time.time())
+
+
+def crops_waiting(state_dir: Path) -> int:
+    """Sealed crops that are not acknowledged yet."""
+    return _held(state_dir / erasure.NAME, "SELECT count(*), coalesce(sum(length(sealed)), 0) FROM crop")[0]
 
 
 def model_here(settings: Settings) -> ActiveModel | None:
@@ -139,13 +157,14 @@ def _update_state(state_dir: Path) -> machine.State:
         raise EdgewiseError(f"{path} cannot be read ({error})", remedy="run this as the agent's user") from error
 
 
-def _spool(path: Path) -> tuple[int, int]:
+def _held(path: Path, question: str) -> tuple[int, int]:
+    """Rows and bytes of a database that an agent may be using; zeros where there is none."""
     try:
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
     except sqlite3.Error:
         return 0, 0
     try:
-        rows, size = database.execute("SELECT count(*), coalesce(sum(length(body)), 0) FROM message").fetchone()
+        rows, size = database.execute(question).fetchone()
         return int(rows), int(size)
     except sqlite3.Error:
         return 0, 0
