@@ -73,9 +73,11 @@ class Box:
         Raises:
             sqlite3.Error, OSError: the disk refuses.
         """
+        before = self.rows + self.dropped
         self._database.close()
         self._database = _opened(self._state_dir)
         self._begin()
+        self.dropped += max(0, before - self.rows - self.dropped)
 
     def last(self, session: int) -> int:
         """The highest sequence of this session that is held; 0 for none.

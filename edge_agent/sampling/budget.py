@@ -1,21 +1,37 @@
-"""How much of a stratum's share is left under its caps. Pure.
+"""By what chance a face is kept, under a share and caps. Pure.
 
 A cap that cut off what comes too much would leave crops whose chance nobody knows: the faces of a quiet hour would
-stand for those of a busy one. So the share is thinned before the cap is reached, by a factor that depends on what was
-kept before and on nothing of this face: 1 while half of a cap is left, then falling in a straight line to 0 where
-nothing is. Share times factor is then the true chance of this face, and is written into its crop.
+stand for those of a busy one. So the chance is lowered before a cap is reached, by what was kept and what came before
+this face, and by nothing of the face itself; it is then its true chance, and is written into its crop.
+
+The rule: of each cap, what is left now is spread over one length of its window, at the rate at which faces come. More
+kept leaves less, and the next chance is lower, so that a stream far beyond a cap settles at half of it. (The number
+kept is then that of heads of as many coins as the cap allows; that all of them show heads, and a face has no chance at
+all, is the rarer the larger the cap: one face in 64 for a cap of 6.)
 
 Uncertain faces and disagreements have half of each cap at most, so that they never take the room of the random ones,
-from which accuracy is estimated.
+from which accuracy is estimated. The same holds of the bytes on disk: the share falls from half full on.
 """
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 MINUTE_S: Final = 60.0
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86400.0
+
+
+class Span(NamedTuple):
+    """A window that has a cap, and over how long the rate at which faces come is measured for it, seconds."""
+
+    length: float
+    measured: float
+
+
+SPANS: Final = (Span(MINUTE_S, 10.0), Span(HOUR_S, 60.0), Span(DAY_S, HOUR_S))
+"""Measured over a part of the window: a crowd must be noticed before it has used a cap up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +59,35 @@ class Spent:
         return replace(kept, all=(*kept.all, now), chosen=(*kept.chosen, *more))
 
 
-def room(caps: Caps, spent: Spent, held: int, now: float, *, chosen: bool) -> float:
-    """What a share is multiplied by now, 0 to 1. `held`: bytes on disk."""
-    windows = ((MINUTE_S, caps.per_minute), (HOUR_S, caps.per_hour), (DAY_S, caps.per_day))
-    left = [_left(_count(spent.all, now - length), cap) for length, cap in windows]
-    left.append(_left(held, caps.bytes // 2 if chosen else caps.bytes))
-    if chosen:
-        left += [_left(_count(spent.chosen, now - length), cap // 2) for length, cap in windows]
-    return min(1.0, 2.0 * min(left))
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """How many faces of one stratum came lately, fading with age; start with `Demand()`."""
+
+    at: float = 0.0
+    counts: tuple[float, ...] = (0.0,) * len(SPANS)
+    """By `SPANS`: divided by its `measured`, the rate at which faces come."""
+
+    def one_more(self, now: float) -> "Demand":
+        """After one more face came."""
+        passed = max(0.0, now - self.at)
+        faded = (count * math.exp(-passed / span.measured) for count, span in zip(self.counts, SPANS, strict=True))
+        return Demand(now, tuple(count + 1.0 for count in faded))
+
+
+def chance(share: float, caps: Caps, spent: Spent, demand: Demand, held: int, now: float, *, chosen: bool) -> float:
+    """The chance of the face that came last, 0 to `share`. `demand`: it included; `held`: bytes on disk."""
+    found = share * min(1.0, 2.0 * _left(held, caps.bytes // 2 if chosen else caps.bytes))
+    limits = (caps.per_minute, caps.per_hour, caps.per_day)
+    for span, cap, came in zip(SPANS, limits, demand.counts, strict=True):
+        left = cap - _count(spent.all, now - span.length)
+        if chosen:
+            left = min(left, cap // 2 - _count(spent.chosen, now - span.length))
+        found = min(found, max(0, left) * span.measured / (span.length * came))
+    return found
 
 
 def _left(used: int, cap: int) -> float:
-    """The share of a cap that is left, 0 to 1."""
+    """The share of the bytes that is left, 0 to 1."""
     return max(0, cap - used) / cap if cap else 0.0
 
 

@@ -7,8 +7,8 @@ Per face track there is one decision a stratum, so that who sits for an hour is 
 - uncertain: drawn at the first look whose top probability is under the limit; that look is kept.
 - disagreement: drawn when a model in shadow first names the face otherwise; the look of both is kept.
 
-The chance of a draw is share times `budget.room`, and is that crop's inclusion. A draw that the share alone would have
-won while there is no room at all is counted as capped: no inclusion speaks for it.
+The chance of a draw is `budget.chance`, and is that crop's inclusion. A draw that the share alone would have won while
+nothing is left of a cap is counted as capped: no inclusion speaks for it.
 
 A model of whole pictures has one track without an end, which counts as a new one each minute. Not here: whether there
 is consent (`observer`), what a crop is on the wire (`sender`).
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge_agent.inference.events import ModelAnswer, Shown
-from edge_agent.sampling.budget import Caps, Spent, room
+from edge_agent.sampling.budget import Caps, Demand, Spent, chance
 from edge_contract.crop import Stratum
 
 SPAN_S: Final = 60.0
@@ -67,10 +67,11 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that was decided of tracks that live, and what was kept in the last day; start with `State()`."""
+    """All that was decided of tracks that live, what was kept in the last day, and what came; start with `State()`."""
 
     faces: Mapping[int, Face] = field(default_factory=dict)
     spent: Spent = field(default_factory=Spent)
+    demand: Mapping[Stratum, Demand] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +149,14 @@ def _drawn(
     """Decide on a face in one stratum: the pick, or None; and 1 where the caps alone refused it."""
     face = replace(face, decided=face.decided | {stratum})
     chosen = stratum != "random"
-    chance = share * room(rules.caps, state.spent, now.held, now.clock, chosen=chosen)
+    demand = state.demand.get(stratum, Demand()).one_more(now.clock)
+    state = replace(state, demand={**state.demand, stratum: demand})
+    odds = chance(share, rules.caps, state.spent, demand, now.held, now.clock, chosen=chosen)
     drawn = draw()
-    if drawn >= chance:
-        return state, face, None, int(chance == 0.0 and drawn < share)
+    if drawn >= odds:
+        return state, face, None, int(odds == 0.0 and drawn < share)
     spent = state.spent.one_more(now.clock, chosen=chosen)
-    return replace(state, spent=spent), face, Pick(stratum, chance, shown, now.taken), 0
+    return replace(state, spent=spent), face, Pick(stratum, odds, shown, now.taken), 0
 
 
 def _next_look(face: Face, shown: Shown, moment: float, now: Now, draw: Draw) -> tuple[Face, list[Pick]]:

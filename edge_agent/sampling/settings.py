@@ -87,6 +87,7 @@ def narrowed(running: SamplingSettings, read: SamplingSettings) -> SamplingSetti
     the new one needs a restart, as does a later end.
     """
     before, now = running.consent, read.consent
-    if not before.stated or read.key != running.key or replace(now, until=before.until) != before:
+    same = (before.by, before.given, before.purpose) == (now.by, now.given, now.purpose)
+    if not before.stated or not same or read.key != running.key:
         return replace(running, consent=NO_CONSENT)
     return replace(running, consent=replace(before, until=min(before.until, now.until)))
