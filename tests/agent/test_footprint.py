@@ -92,6 +92,12 @@ for name in sys.argv[1:]:
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
+IMPORTED = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+print(json.dumps(sorted(sys.modules)))
+"""
+
 CHECKED = """
 import json, sys
 before = set(sys.modules)
@@ -117,7 +123,7 @@ def said_by(code: str, *arguments: str) -> Any:
         ("edge_agent.settings", "edge_agent.settings_file"),
         ("edge_agent.mqtt", "edge_mqtt"),
         ("edge_agent.system",),
-        tuple(f"edge_agent.{wing}.settings" for wing in ("camera", "inference", "telemetry", "update")),
+        tuple(f"edge_agent.{wing}.settings" for wing in ("camera", "inference", "sampling", "telemetry", "update")),
         ("edge_contract",),
     ],
     ids=lambda names: names[0],
@@ -125,6 +131,12 @@ def said_by(code: str, *arguments: str) -> Any:
 def test_what_works_on_no_picture_loads_no_opencv_no_numpy_and_nothing_of_other_roles(names: tuple[str, ...]) -> None:
     loaded = {module.partition(".")[0] for module in said_by(LOADED, *names)}
     assert not loaded & (PICTURES | OF_OTHER_ROLES)
+
+
+def test_an_agent_that_samples_nothing_loads_nothing_that_could_seal_a_picture() -> None:
+    loaded = set(said_by(IMPORTED, "edge_agent.agent"))
+    assert "edge_agent.inference.pipeline" in loaded
+    assert not loaded & {"cryptography.hazmat.primitives.hpke", "edge_contract.crop", "edge_agent.sampling.sender"}
 
 
 def test_a_health_check_loads_the_settings_and_the_lock_and_nothing_else(tmp_path: Path) -> None:
@@ -135,7 +147,9 @@ def test_a_health_check_loads_the_settings_and_the_lock_and_nothing_else(tmp_pat
     running.release()
     assert status == 0
     ours = {module for module in loaded if module.startswith("edge_agent.") and not module.endswith("settings")}
-    wings = {f"edge_agent.{wing}" for wing in ("camera", "inference", "mqtt", "system", "telemetry", "update")}
+    wings = {
+        f"edge_agent.{wing}" for wing in ("camera", "inference", "mqtt", "sampling", "system", "telemetry", "update")
+    }
     assert ours - wings == {
         "edge_agent.cli", "edge_agent.settings_file", "edge_agent.system.liveness"
     }  # fmt: skip

@@ -45,7 +45,8 @@ def crops(draw: st.DrawFn) -> Crop:
     channels = draw(st.sampled_from([1, 3]))
     given_at = draw(st.floats(0, 2**36))
     header = replace(
-        HEADER, session=draw(st.integers(0, LARGEST)), sequence=draw(st.integers(1, 2**62)), track=draw(st.integers(0, 9)),
+        HEADER, session=draw(st.integers(0, LARGEST)), sequence=draw(st.integers(1, 2**62)),
+        track=draw(st.integers(0, 9)),
         stratum=draw(st.sampled_from(["random", "uncertain", "disagreement"])),
         inclusion=draw(st.floats(0, 1, exclude_min=True)), champion=draw(guesses),
         challenger=draw(st.none() | guesses), width=width, height=height, channels=channels, taken=given_at,

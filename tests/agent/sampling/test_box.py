@@ -55,7 +55,7 @@ def test_what_is_put_is_there_after_a_restart_and_goes_by_its_name_alone(tmp_pat
 def test_a_full_box_drops_uncertain_faces_first_then_disagreements_and_the_random_ones_last(tmp_path: Path) -> None:
     box = opened(tmp_path, 34_500)
     kinds: list[Stratum] = ["random", "uncertain", "disagreement"]
-    for number, stratum in zip(range(1, 13), itertools.cycle(kinds)):  # noqa: B905
+    for number, stratum in zip(range(1, 13), itertools.cycle(kinds)):
         put(box, number, stratum)
     assert box.bytes <= 34_500
     assert held(box) == [1, *range(3, 13)]  # eleven fit: the oldest uncertain one went

@@ -42,7 +42,7 @@ class Device:
         self.folder = folder / "state"
         self.folder.mkdir(exist_ok=True)
         self.now = time.time
-        self.permission = Permission(replace(CONSENT, **consent), lambda: self.now())
+        self.permission = Permission(replace(CONSENT, **consent), lambda: self.now())  # noqa: PLW0108  # it changes
         public = KEY.public_key()
         box = Box(self.folder, largest, consent=mark(self.permission.consent), key=key_id(public))
         self.link = Link(
@@ -259,7 +259,7 @@ def test_a_database_that_breaks_while_it_is_used_is_put_aside_and_a_new_one_begu
     file.write_bytes(b"\xff" * file.stat().st_size)
     device.sender._box._database.execute("PRAGMA shrink_memory")  # or it would go on with what it has read
     device.sender.send(pick(2))
-    eventually(lambda: (device.folder / erasure.DAMAGED).exists())
+    eventually((device.folder / erasure.DAMAGED).exists)
     device.sender.send(pick(3))
     eventually(lambda: device.rows == 1)
     device.stop()

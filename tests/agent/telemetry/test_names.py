@@ -21,15 +21,25 @@ from edge_contract.metrics import DeviceCounter, DeviceGauge, ErrorKind
 from edge_simulator.broker import Broker
 from edge_vision.quality import Quality
 from tests.agent.agent_process import DEVICE, FIXTURES, AgentProcess, Subscriber
+from tests.agent.sampling.field import write_public_key
 from tests.agent.update.update_bench import ReleaseSide
 from tests.bridge.certificates import Authority
 from tests.eventually import eventually
 
+SAMPLING = """
+[sampling]
+key = "labels.pub"
+[sampling.consent]
+by = "Ada"
+given = 2020-01-01
+until = 2090-01-01
+purpose = "to count smiles"
+"""
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 def of_an_agent(broker: Broker, folder: Path) -> TelemetryBody:
-    """The last window of a real agent with a release side, that was sent an acknowledgement it cannot read."""
+    """The last window of a real agent with a release side that may sample, sent an acknowledgement it cannot read."""
     (folder / "pictures").mkdir()
     cv2.imwrite(str(folder / "pictures" / "1.png"), np.full((48, 64), 99, np.uint8))
     subscriber, side = Subscriber(broker.port), ReleaseSide(folder / "release-side", broker.port)
@@ -39,7 +49,8 @@ def of_an_agent(broker: Broker, folder: Path) -> TelemetryBody:
     model = (
         f"factory = {json.dumps(str(FIXTURES / 'tiny-1.ewm'))}\ntrust_root = {json.dumps(str(folder / 'root.json'))}"
     )
-    often = "loop = true\n[telemetry]\ninterval_s = 1\n"
+    often = "loop = true\n[telemetry]\ninterval_s = 1\n" + SAMPLING
+    write_public_key(folder)
     with AgentProcess(folder, broker.port, folder / "pictures", extra=often, model=model) as agent:
         eventually(lambda: subscriber.messages("telemetry", Telemetry), lambda: agent.log)
         subscriber.link.publish(topics.device(DEVICE, "ack"), b"{}")

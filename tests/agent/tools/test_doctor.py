@@ -23,12 +23,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge_agent import settings_file
+from edge_agent.sampling.settings import ConsentSettings, SamplingSettings
 from edge_agent.settings import Settings
 from edge_agent.system.liveness import SILENT_S, Liveness, trouble
 from edge_agent.tools import doctor, status
 from edge_contract.errors import EdgewiseError
 from edge_simulator.broker import Broker, free_port
 from tests.agent.agent_process import FIXTURES, REPOSITORY
+from tests.agent.sampling.field import write_public_key
 from tests.agent.update.update_bench import ReleaseSide
 
 
@@ -62,7 +64,7 @@ def test_a_healthy_device_has_every_check_run_and_none_fail(broker: Broker, sett
     findings = list(doctor.examine(changed(settings, "broker", port=broker.port)))
     assert [found.check for found in findings] == [
         "packages", "model", "camera", "faces", "clock", "disk", "broker", "certificate", "release side", "updates",
-        "board",
+        "sampling", "board",
     ]  # fmt: skip
     assert not [found for found in findings if found.outcome == "failed"]
     told = {found.check: found.text for found in findings}
@@ -175,7 +177,7 @@ def test_the_command_ends_with_1_when_something_failed_and_prints_a_line_a_check
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert len(done.stdout.splitlines()) == 11
+    assert len(done.stdout.splitlines()) == 12
     assert re.search(r"^FAILED  broker .* -> check", done.stdout, re.MULTILINE)
 
 
@@ -212,12 +214,29 @@ def test_every_key_of_the_example_is_known_and_shows_its_default(tmp_path: Path)
     for section, key in (("broker", "certificate"), ("broker", "key"), ("model", "trust_root"), ("model", "factory")):
         del document[section][key]
     del document["model"]["face_detector"], document["source"]["ca"]
+    del document["sampling"]["key"], document["sampling"]["consent"]
     given = settings_file.from_document(document, tmp_path / "a.toml", {"HOME": "/h"}, hostname="h")
     plain = settings_file.from_document({}, tmp_path / "a.toml", {"HOME": "/h"}, hostname="h")
     assert given == plain
     shown = set(re.findall(r"^(?:# )?([a-z_0-9]+) = ", example, re.MULTILINE))
-    hidden = {"password", "face_detector_sha256"}
+    hidden = {"password", "face_detector_sha256"}  # a consent's keys are shown too, with an example each
     assert {key.rpartition(".")[2] for key, _ in settings_file._leaves(plain)} == shown | hidden
+
+
+def test_sampling_is_told_with_its_consent_its_key_and_what_waits(settings: Settings, tmp_path: Path) -> None:
+    assert finding(settings, "sampling").text.startswith("off: no consent is stated")
+    sampled = SamplingSettings(
+        key=write_public_key(tmp_path), consent=ConsentSettings(by="Ada", given=1.0, until=4e9, purpose="x")
+    )
+    found = finding(replace(settings, sampling=sampled), "sampling")
+    assert found.outcome == "ok"
+    assert "on the word of Ada" in found.text
+    assert "0 waiting" in found.text
+    over = replace(sampled, consent=replace(sampled.consent, until=2.0))
+    found = finding(replace(settings, sampling=over), "sampling")
+    assert (found.outcome, found.text) == ("warning", "off: the consent of Ada ended 1970-01-01 00:00 UTC")
+    found = finding(replace(settings, sampling=replace(sampled, key=tmp_path / "none.pub")), "sampling")
+    assert (found.outcome, found.remedy) == ("failed", "name the labelling key's .pub file")
 
 
 def test_status_of_a_damaged_spool_is_zero_not_a_traceback(settings: Settings) -> None:
