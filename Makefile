@@ -124,6 +124,9 @@ bench-drift: setup-dev  ## Drift: false alarms, people until a change is found, 
 bench-accuracy: setup-dev  ## Every network on the same test, from stored predictions
 	@$(PYTHON) -m benchmarks.accuracy
 
+bench-sampling: setup-dev  ## What keeping crops for labelling costs a device, and what caps do to an estimate made of them
+	@$(PYTHON) -m benchmarks.sampling
+
 architecture: setup-dev  ## The picture of the tree for docs/architecture.md, and how each folder is built
 	@$(PYTHON) -m docs.architecture
 
@@ -146,3 +149,4 @@ clean:  ## Remove what was built here; data and models stay
 .PHONY: help setup setup-dev setup-tflite demo data runs pipeline train evaluate quantize gate package tune face-detector check \
 	test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture up-local bench-alerting bench-dashboard
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults
+.PHONY: bench-sampling
