@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import hpke, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -56,6 +56,7 @@ def crops(draw: st.DrawFn) -> Crop:
     return Crop(header=header, pixels=draw(st.binary(min_size=size, max_size=size)))
 
 
+@settings(max_examples=40, deadline=None)
 @given(crops())
 def test_what_was_sealed_is_opened_with_every_field_and_pixel(sent: Crop) -> None:
     payload = crop.seal(sent, PUBLIC)

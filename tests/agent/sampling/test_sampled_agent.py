@@ -91,17 +91,19 @@ def test_from_a_camera_to_the_labelling_key_with_no_pixel_in_the_clear_on_the_wa
         assert "to count smiles" in said
 
 
-def test_a_consent_that_expires_while_it_runs_stops_sampling_at_once_and_nothing_else(
+@pytest.mark.slow
+def test_a_consent_that_is_shortened_and_expires_stops_sampling_at_once_and_nothing_else(
     broker: Broker, tmp_path: Path, clip: Path
 ) -> None:
     """Nobody answers, so that crops wait on the disk when it ends."""
     write_public_key(tmp_path)
     subscriber, labels = Subscriber(broker.port), Labels(broker.port, answers=False)
-    until = datetime.fromtimestamp(time.time() + 8, UTC)
-    extra = BASE + consent(until.isoformat())
     state = tmp_path / "state"
-    with AgentProcess(tmp_path, broker.port, clip, extra=extra) as agent:
+    with AgentProcess(tmp_path, broker.port, clip, extra=BASE + consent()) as agent:
         eventually(lambda: labels.crops and (state / erasure.NAME).exists(), lambda: agent.log)
+        until = datetime.fromtimestamp(time.time() + 2, UTC)
+        agent.configure(BASE + consent(until.isoformat()))
+        agent.signal(signal.SIGHUP)
         eventually(lambda: "it has expired" in agent.log, lambda: agent.log)
         eventually(lambda: not list(state.glob("crops.db*")), lambda: agent.log)
         windows = len(subscriber.messages("telemetry", Telemetry))
@@ -147,7 +149,9 @@ def test_a_reload_without_the_consent_stops_at_once_and_one_with_it_again_needs_
     assert not list(state.glob("crops.db*"))
 
 
-@pytest.mark.parametrize("settings", ["", consent("2021-01-01")], ids=["no consent", "an expired one"])
+@pytest.mark.parametrize(
+    "settings", ["", pytest.param(consent("2021-01-01"), marks=pytest.mark.slow)], ids=["no consent", "an expired one"]
+)
 def test_a_start_without_a_consent_in_force_keeps_nothing_and_deletes_what_an_earlier_run_left(
     settings: str, broker: Broker, tmp_path: Path, clip: Path
 ) -> None:
@@ -168,6 +172,7 @@ def test_a_start_without_a_consent_in_force_keeps_nothing_and_deletes_what_an_ea
     assert "are deleted: no consent is in force" in agent.log
 
 
+@pytest.mark.slow
 def test_a_labelling_key_that_cannot_be_read_is_refused_at_the_start_by_name(
     broker: Broker, tmp_path: Path, clip: Path
 ) -> None:

@@ -92,16 +92,16 @@ def test_a_track_that_was_not_drawn_is_drawn_no_second_time() -> None:
 
 
 def test_each_look_of_a_track_is_kept_with_the_same_chance() -> None:
-    """Ten looks, two thousand tracks: each look about 200 times, five standard deviations wide."""
+    """Ten looks, a thousand tracks: each look about 100 times, five standard deviations wide."""
     chance, kept = random.Random(1), Counter[float]()  # noqa: S311
-    for _ in range(2000):
+    for _ in range(1000):
         field = Field(Rules(1.0, 0.0, 0.0, 0.0, CAPS), chance)
         for look in range(10):
             field.look(shown(1), float(look))
         field.known()
         kept[field.picks[0].taken - 1.8e9] += 1
     assert len(kept) == 10
-    assert all(abs(count - 200) < 5 * (200 * 0.9) ** 0.5 for count in kept.values())
+    assert all(abs(count - 100) < 5 * (100 * 0.9) ** 0.5 for count in kept.values())
 
 
 def test_the_random_stratum_is_drawn_without_a_look_at_the_answer() -> None:
@@ -233,7 +233,7 @@ def test_crops_weighed_by_their_inclusion_stand_for_all_faces_although_caps_thin
     rules = Rules(0.5, 0.0, 0.0, 0.0, Caps(per_minute=600, per_hour=30, per_day=10_000, bytes=1 << 30))
     chance_of = random.Random(3)  # noqa: S311
     weighed, plain, sizes, capped = list[float](), list[float](), list[float](), 0
-    for _ in range(25):
+    for _ in range(20):
         field, wrong, moment = Field(rules, chance_of), set[int](), 0.0
         for track in range(960):
             moment += 4.0 if track < 900 else 60.0

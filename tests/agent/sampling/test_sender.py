@@ -266,3 +266,19 @@ def test_a_database_that_breaks_while_it_is_used_is_put_aside_and_a_new_one_begu
     assert device.counted(DeviceCounter.CROPS_DROPPED) == 2
     with pytest.raises(sqlite3.DatabaseError):
         sqlite3.connect(device.folder / erasure.DAMAGED).execute("SELECT count(*) FROM crop")
+
+
+def test_a_disk_that_does_not_let_go_is_asked_again_until_all_is_deleted(broker: Broker, tmp_path: Path) -> None:
+    device = Device(tmp_path, broker.port)
+    device.sender.send(pick(1))
+    eventually(lambda: device.rows == 1)
+    (device.folder / erasure.DAMAGED / "in the way").mkdir(parents=True)  # a folder of that name cannot be unlinked
+    device.permission.reloaded(NO_CONSENT)
+    eventually(lambda: "check the disk" in device.sender.trouble)
+    assert not (device.folder / erasure.NAME).exists()
+    (device.folder / erasure.DAMAGED / "in the way").rmdir()
+    (device.folder / erasure.DAMAGED).rmdir()
+    eventually(lambda: device.sender._erased)
+    device.stop()
+    assert device.sender.trouble == ""
+    assert device.counted(DeviceCounter.CROPS_DROPPED) == 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent import settings_file
@@ -77,15 +77,15 @@ def test_what_is_no_record_is_refused_by_name(tmp_path: Path, old: str, new: str
 
 def test_no_command_from_afar_can_change_a_key_of_sampling(tmp_path: Path) -> None:
     assert not [key for key in RELOADABLE if key.startswith("sampling")]
-    settings = read(CONSENT, tmp_path)
+    before = read(CONSENT, tmp_path)
     file = settings_file.SettingsFile(tmp_path / "agent.toml", {"STATE_DIRECTORY": str(tmp_path / "state")})
     for key, value in {"sampling.share": 1.0, "sampling.key": "x", "sampling.consent.until": "2099-01-01"}.items():
         with pytest.raises(UsageError, match="set-config cannot change"):
             file.override({key: value})
     # Nor can what such a command left, were it written by hand.
-    settings.device.state_dir.mkdir()
-    (settings.device.state_dir / settings_file.OVERRIDES).write_text('{"sampling.share": 1.0}')
-    assert file.read().sampling == settings.sampling
+    before.device.state_dir.mkdir()
+    (before.device.state_dir / settings_file.OVERRIDES).write_text('{"sampling.share": 1.0}')
+    assert file.read().sampling == before.sampling
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,7 @@ def test_a_reload_without_the_consent_or_with_another_key_withdraws_it() -> None
     assert narrowed(RUNNING, replace(RUNNING, key=Path("other.pub"))).consent == NO_CONSENT
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_no_sequence_of_reloads_begins_or_prolongs_sampling(data: st.DataObject) -> None:
     ends = st.sampled_from([500.0, 1000.0, 2000.0])
