@@ -65,6 +65,12 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Invocations timed against the latency budget."""
     champion: TextOrNone = ""
     """A package this model must not be worse than; empty when there is none yet."""
+    field_least: Count = 30
+    """Faces from devices that tell two models apart, of all devices or of one; fewer decide nothing."""
+    field_p: Share = 0.05
+    """The champion is better on them where the exact McNemar test is below."""
+    field_renaming: Share = 0.1
+    """Share of a device's faces that other names would win, at least: the sign of labels given wrongly."""
 
 
 class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):

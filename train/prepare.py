@@ -27,9 +27,10 @@ from edge_contract.setting_types import Seed, Text, TextOrNone
 from edge_contract.settings_file import LARGEST
 from edge_vision.faces import open_detector
 from edge_vision.framed import FaceSample, sample
+from train.data import base_file, field, field_rows
 from train.data.dataset import Dataset, image_digests, save
 from train.data.read import read_source
-from train.data.report import DataReport, describe, readable
+from train.data.report import DataReport, FieldReport, describe, readable
 from train.data.rows import PRIVATE, SELECTION, TEST, TRAIN, PictureFormat, Rows
 from train.data.splits import stratified_share, training_rows_in_tests
 from train.params import load_section, write_values
@@ -55,6 +56,14 @@ class PrepareParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     selection_share: Share = 0.1
     test_share: Share = 0.1
     seed: Seed = 2013
+    field: TextOrNone = ""
+    """A folder of labelled faces from devices, as `edgewise labels export --folder` writes it; empty for none."""
+    field_digest: TextOrNone = ""
+    """What its tables must be (SHA-256), or empty: so the pipeline sees that they changed."""
+    field_held_out: Share = 0.3
+    """Of the faces, for the gate alone."""
+    field_device_share: Share = 0.1
+    """So many faces of one device are trained on, as a share of the base data's."""
 
 
 def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
@@ -96,7 +105,31 @@ def prepare(params: PrepareParams) -> tuple[Dataset, DataReport]:
     )
     _refuse_missing_class(dataset)
     report = dataclasses.replace(report, faces=_faces(dataset, params.seed))
-    return dataset, report.with_counts(dataset, Path(params.source).name)
+    source = Path(params.source)
+    named = base_file.source_of(source) if source.suffix == base_file.SUFFIX else source.name
+    if params.field:
+        dataset, of_devices = _with_field(dataset, params, form)
+        report = dataclasses.replace(report, field=of_devices)
+    return dataset, report.with_counts(dataset, named)
+
+
+def _with_field(dataset: Dataset, params: PrepareParams, form: PictureFormat) -> tuple[Dataset, FieldReport]:
+    """The dataset with the labelled faces of devices.
+
+    Raises:
+        UsageError: The folder cannot be used, is not the one of `field_digest`, or has too many unusable rows.
+    """
+    folder = Path(params.field)
+    if params.field_digest and field.digest_of(folder) != params.field_digest:
+        raise UsageError(
+            f"the labels in {folder} are not those of prepare.field_digest",
+            remedy="set it to what they are now, or empty it: labels were added or erased since",
+        )
+    found = field.read(
+        folder, dataset.label_names, form, selection=params.selection_share, held_out=params.field_held_out
+    )
+    refuse_too_many_problems(found, params.max_bad)
+    return field_rows.join(dataset, found, params.field_device_share)
 
 
 def _faces(dataset: Dataset, seed: int) -> FaceSample | None:
@@ -114,7 +147,7 @@ def searches_faces(params: Path) -> bool:
     return isinstance(package, dict) and package.get("around", "face") == "face"
 
 
-def refuse_too_many_problems(rows: Rows, max_bad: int) -> None:
+def refuse_too_many_problems(rows: Rows | field.FieldData, max_bad: int) -> None:
     """Stop where so much is unusable that the source is probably not what it should be.
 
     Raises:

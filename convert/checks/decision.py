@@ -6,7 +6,7 @@ and refuses where the limits require it.
 
 from collections.abc import Iterator
 
-from convert.checks import answers, file
+from convert.checks import answers, field, file
 from convert.checks.measurements import Check, Measurements
 from convert.settings import GateSettings
 from edge_contract.manifest import GateResult
@@ -47,3 +47,4 @@ def _checks(measured: Measurements, limits: GateSettings) -> Iterator[Check]:
     if measured.cost is not None:
         yield from answers.cost(measured.cost)
     yield from answers.champion(measured)
+    yield from field.faces(measured, limits)

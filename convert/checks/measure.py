@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.artifacts import Converted
-from convert.checks import picture_files, reference, skew, structure, weights
+from convert.checks import field_faces, picture_files, reference, skew, structure, weights
 from convert.checks.comparison import compare, paired_difference
 from convert.checks.measurements import Cost, GoldenRun, Measurements, Rival, Structure
 from convert.settings import GateSettings
@@ -107,7 +107,21 @@ def measure(
         progress(f"the champion, {champion.file_name}")
         rival = _rival(champion, images, truth, named, data.label_names)
         found = replace(found, rival=rival, rival_synthetic=champion_synthetic)
-    return found
+    return replace(found, field=_field(model, trusted, data, champion, progress))
+
+
+def _field(
+    model: bytes, manifest: ModelManifest, data: Dataset, champion: ModelPackage | None, progress: Progress
+) -> field_faces.FieldFaces | None:
+    """Both models on labelled faces from devices."""
+    rows = field_faces.faces_of_devices(data)
+    if not len(rows):
+        return None
+    progress(f"{len(rows)} faces from devices")
+    ours = in_order(answers_of(model, manifest, data.images[rows])[0], manifest.labels, data.label_names)
+    its = None if champion is None else _named_by(champion, data.images[rows], data.label_names)
+    name = "" if champion is None else f"{champion.manifest.name} {champion.manifest.release}"
+    return field_faces.measure(data, ours.argmax(axis=1), its, name)
 
 
 def _structure(graph: Graph, manifest: ModelManifest, data: Dataset, network_weights: int) -> Structure:
@@ -223,11 +237,7 @@ def _rival(
     labels: tuple[str, ...],
 ) -> Rival:
     manifest = champion.manifest
-    if sorted(manifest.labels) != sorted(labels):
-        raise UsageError(f"the champion {champion.file_name} names other labels than the data set: {manifest.labels}.")
-    tensors = images if manifest.input == input_of(images) else skew.device_tensors(images, manifest)
-    answers, _ = answers_of(champion.model, manifest, tensors)
-    its, ours = in_order(answers, manifest.labels, labels).argmax(axis=1), named.argmax(axis=1)
+    its, ours = _named_by(champion, images, labels), named.argmax(axis=1)
     return Rival(
         model=f"{manifest.name} {manifest.release}",
         drop=paired_difference(its == truth, ours == truth),
@@ -235,3 +245,13 @@ def _rival(
         digest=manifest.digest,
         agreement=float((its == ours).mean()),
     )
+
+
+def _named_by(champion: ModelPackage, images: NDArray[np.uint8], labels: tuple[str, ...]) -> NDArray[np.integer]:
+    """The champion's answers [N], as numbers of `labels`."""
+    manifest = champion.manifest
+    if sorted(manifest.labels) != sorted(labels):
+        raise UsageError(f"the champion {champion.file_name} names other labels than the data set: {manifest.labels}.")
+    tensors = images if manifest.input == input_of(images) else skew.device_tensors(images, manifest)
+    answers, _ = answers_of(champion.model, manifest, tensors)
+    return in_order(answers, manifest.labels, labels).argmax(axis=1)

@@ -1,9 +1,11 @@
 """Everything the gate measures of a model: the record that `measure` fills and `decision` judges."""
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from convert.checks.comparison import Comparison
+from convert.checks.field_faces import FieldFaces
 from convert.checks.skew import Skew
 from convert.checks.weights import WeightReport
 from edge_contract.manifest import Budget, ImageInput, Reference
@@ -90,7 +92,7 @@ class Measurements:
     majority: float = 0.0
     """Accuracy of always naming the most frequent label."""
     comparison: Comparison | None = None
-    reference: Reference = field(default_factory=Reference)
+    reference: Reference = dataclasses.field(default_factory=Reference)
     """The model's answers by label and confidence: what drift is measured against."""
     trained_accuracy: float | None = None
     """What training reported on its selection split."""
@@ -101,6 +103,8 @@ class Measurements:
     cost: Cost | None = None
     rival: Rival | None = None
     rival_synthetic: bool | None = None
+    field: FieldFaces | None = None
+    """Labelled faces from devices; None where the data hold none."""
 
 
 class Check(NamedTuple):

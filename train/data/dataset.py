@@ -2,7 +2,9 @@
 
 `data/dataset.npz` is a plain NumPy archive without pickles. Arrays: `images` uint8 [N,H,W,C], `labels` uint8 [N],
 `split` uint8 [N] (index into `SPLITS`), `label_names` and `vote_names` unicode, `votes` uint8 [N,V] (V is 0 without
-FER+), `source_digest` unicode. Training reads `train` and `selection` only; `test` and `private` are for `evaluate`.
+FER+), `source_digest` unicode, `origin` uint16 [N] (index into `origins`: 0 is the base data, others are devices) and
+`chance` bool [N]; files of earlier versions lack the last three. Training reads `train` and `selection` only; `test`
+and `private` are for `evaluate`, and `field` (labelled faces from devices that nothing learned from) is for the gate.
 """
 
 import hashlib
@@ -10,7 +12,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from edge_contract.bounded_read import check_file
 from edge_contract.durable import replacing
 from edge_contract.errors import UsageError
 
-SPLITS = ("train", "selection", "test", "private")
+SPLITS = ("train", "selection", "test", "private", "field")
+BASE = ""
+"""The first of `origins`: of the base data, and of no device."""
 
 Images = NDArray[np.uint8]
 
@@ -38,6 +42,17 @@ class Dataset:
     votes: NDArray[np.uint8]
     vote_names: tuple[str, ...]
     source_digest: str
+    origin: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
+    """[N], or empty where every row is of the base data."""
+    origins: tuple[str, ...] = (BASE,)
+    chance: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    """[N], or empty: rows that a device kept by chance alone, from which an accuracy is unbiased."""
+
+    def of_origin(self, name: str) -> NDArray[np.intp]:
+        """Row numbers of one device's faces, or of the base data (`BASE`), ascending."""
+        if not len(self.origin):
+            return np.arange(len(self.labels) if name == BASE else 0)
+        return np.flatnonzero(self.origin == self.origins.index(name)) if name in self.origins else np.arange(0)
 
     def split_indices(self, name: str) -> NDArray[np.intp]:
         """Row numbers of one split, ascending; empty when the source had no such split."""
@@ -85,7 +100,16 @@ def save(dataset: Dataset, path: Path) -> None:
             "votes": dataset.votes,
             "vote_names": np.array(dataset.vote_names, dtype=np.str_),
             "source_digest": np.array(dataset.source_digest),
-        },
+        }
+        | (
+            {
+                "origin": dataset.origin,
+                "origins": np.array(dataset.origins, dtype=np.str_),
+                "chance": dataset.chance,
+            }
+            if len(dataset.origin)
+            else {}
+        ),
         compress=True,
     )
 
@@ -150,13 +174,22 @@ def load(path: Path) -> Dataset:
             votes=archive["votes"],
             vote_names=tuple(str(name) for name in archive["vote_names"]),
             source_digest=str(archive["source_digest"]),
+            origin=archive.get("origin", np.zeros(0, np.uint16)),
+            origins=tuple(str(name) for name in archive.get("origins", [BASE])),
+            chance=archive.get("chance", np.zeros(0, bool)),
         )
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise UsageError(
             f"{path} is not a dataset file ({error})", remedy="write it again with `make data SOURCE=…`"
         ) from error
-    if dataset.images.ndim != 4 or not len(dataset.images) == len(dataset.labels) == len(dataset.split):
+    lengths = {len(dataset.images), len(dataset.labels), len(dataset.split)}
+    lengths |= {len(array) for array in (dataset.origin, dataset.chance) if len(dataset.origin)}
+    if dataset.images.ndim != 4 or len(lengths) > 1:
         raise UsageError(f"{path} holds arrays whose lengths differ", remedy="write it again with `make data SOURCE=…`")
+    if len(dataset.origin) and int(dataset.origin.max()) >= len(dataset.origins):
+        raise UsageError(
+            f"{path} names no device for some of its rows", remedy="write it again with `make data SOURCE=…`"
+        )
     if dataset.images.shape[1] != dataset.images.shape[2]:
         _, height, width, _ = dataset.images.shape
         raise UsageError(

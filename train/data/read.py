@@ -1,4 +1,5 @@
-"""One source of pictures, in whichever of three forms: fer2013.csv (with FER+), a tree of class folders, `synthetic:N`.
+"""One source of pictures, in whichever of four forms: fer2013.csv (with FER+), a tree of class folders, `synthetic:N`,
+or the dataset file of an earlier `make data`.
 
 The first two may lie in a zip or tar archive.
 
@@ -11,14 +12,15 @@ from pathlib import Path
 from edge_contract import limits
 from edge_contract.bounded_read import check_file
 from edge_contract.errors import UsageError
-from train.data import archive, class_folders, csv_file, synthetic
+from train.data import archive, base_file, class_folders, csv_file, synthetic
 from train.data.rows import PictureFormat, Rows
 
 _ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27", b"Rar!")  # zip, gz, bz2, xz, 7z, rar
 
 
 def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Rows:
-    """Read `source`: `synthetic:N`, a folder of class folders, fer2013.csv with or without `ferplus`, or an archive.
+    """Read `source`: `synthetic:N`, a folder of class folders, fer2013.csv with or without `ferplus`, an archive, or a
+    dataset file, which ends in `.npz`.
 
     Raises:
         UsageError: It has none of these forms, or not one row of it can be used; the text names file and row.
@@ -26,6 +28,8 @@ def read_source(source: str, ferplus: str, form: PictureFormat, seed: int) -> Ro
     if source.startswith("synthetic:"):
         return synthetic.read(source, form, seed)
     path = Path(source)
+    if path.suffix == base_file.SUFFIX:
+        return base_file.read(path, form)
     if path.is_file() and archive.is_archive(path):
         with archive.unpacked(path) as content:
             return _read_files(content, ferplus, form)

@@ -16,6 +16,15 @@ SHOWN = 10  # of these in the short form, where what is lost to training is name
 
 
 @dataclass(frozen=True, slots=True)
+class FieldReport:
+    """Labelled faces from devices: what became of them."""
+
+    devices: dict[str, dict[str, int]]
+    """Of each device the faces in every split, those `erased`, those `in_a_test` and those `over_share`."""
+    problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
 class DataReport:
     """Duplicates are counted before training rows that equal a test picture were left out; `counts` after."""
 
@@ -30,6 +39,7 @@ class DataReport:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     faces: FaceSample | None = None  # None where no detector could look
     source: str = ""  # `synthetic:N`, or the file's or folder's name; the gate tells drawn faces from real ones by it
+    field: FieldReport | None = None  # None where none was named
 
     def with_counts(self, dataset: Dataset, source: str) -> "DataReport":
         """The same report with pictures per split and class, and the source's name."""
@@ -54,6 +64,12 @@ class DataReport:
             "other_size": _listed([str(problem) for problem in self.resized]),
             "left_out_because_unusable": _listed([str(problem) for problem in self.problems]),
             "not_read": _listed([str(problem) for problem in self.not_read]),
+            "field": None
+            if self.field is None
+            else {
+                "devices": self.field.devices,
+                "left_out_because_unusable": _listed([str(problem) for problem in self.field.problems]),
+            },
         }
 
 
@@ -126,7 +142,23 @@ def readable(report: DataReport, *, long: bool = True) -> str:
             lines.append(f"{len(places)} {sentence}{':' if shown else '.'}")
             lines += [f"  {place}" for place in places[:shown]]
             lines += [f"  and {len(places) - shown} more"] if 0 < shown < len(places) else []
+    if report.field is not None:
+        lines += _of_field(report.field, long=long)
     return "\n".join(lines) + "\n"
+
+
+def _of_field(field_report: FieldReport, *, long: bool) -> list[str]:
+    """A line for each device, then what could not be used."""
+    words = {"erased": "erased", "in_a_test": "left out as they stand in a test", "over_share": "over its share"}
+    lines = [f"faces from {len(field_report.devices)} devices:"]
+    for device, counts in sorted(field_report.devices.items()):
+        said = [f"{count} {words.get(name, 'for ' + name)}" for name, count in counts.items() if count]
+        lines.append(f"  {device}: {', '.join(said) or 'none'}")
+    if field_report.problems:
+        shown = LISTED if long else SHOWN
+        lines.append(f"{len(field_report.problems)} labelled faces could not be used and were left out:")
+        lines += [f"  {problem}" for problem in field_report.problems[:shown]]
+    return lines
 
 
 def _listed(places: list[str]) -> dict[str, Any]:

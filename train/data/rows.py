@@ -14,7 +14,7 @@ from train.data.dataset import SPLITS
 
 # fer2013.csv's own numbering, 0 to 6.
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-TRAIN, SELECTION, TEST, PRIVATE = range(len(SPLITS))
+TRAIN, SELECTION, TEST, PRIVATE, FIELD = range(len(SPLITS))
 
 
 class PictureFormat(msgspec.Struct, frozen=True):
