@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT RETRAIN_CAUSE RETRAIN_FIELD RETRAIN_RUN RETRAIN_CHAMPION VERSION
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -66,6 +66,18 @@ gate: setup setup-tflite  ## Refuse an int8 model that must not ship (exit code 
 
 package: setup  ## One .ewm of model, manifest and card
 	@$(PYTHON) -m convert.package
+
+retrain: setup setup-tflite  ## Train on from the champion: RETRAIN_CAUSE=dark RETRAIN_FIELD=folder RETRAIN_RUN=id; JSON is its last line
+	@$(PYTHON) -m convert.retrain
+
+summary: setup  ## What the last retraining (or RETRAIN_RUN=id) was worth, as Markdown
+	@$(PYTHON) -m convert.summary
+
+pull: setup  ## Data and models of this commit from the remote (docs/pipeline.md)
+	@$(VENV)/bin/dvc pull
+
+push-data: setup  ## Data and models of this commit to the remote
+	@$(VENV)/bin/dvc push
 
 tune: setup  ## Search hyperparameters with Optuna
 	@$(PYTHON) -m train.tune

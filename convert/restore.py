@@ -1,6 +1,6 @@
 """A shipped package as a network that can be trained again: for pictures of one's own, or as a teacher.
 
-    python -m convert.restore --package models/emotion-5.ewm --output build/restored
+    python -m convert.restore --package models/emotion-5.ewm --output build/restored [--params params.yaml]
 
 Writes OUTPUT/model.keras (the shipped form: name it in `train.start_from`) and OUTPUT/params.json (so that the folder
 can stand among `distill.teachers`). Weights come out as the eight bits have them, in float; what rounding took is gone.
@@ -24,6 +24,7 @@ from edge_contract.errors import UsageError
 from edge_contract.package import ModelPackage
 from train.loop.settings import TrainParams
 from train.network import build
+from train.params import load_section
 
 
 def restore(shipped: ModelPackage, params: TrainParams) -> Any:
@@ -69,10 +70,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write a shipped package's network so that it can be trained again.")
     parser.add_argument("--package", type=Path, required=True, help="such as models/emotion-5.ewm")
     parser.add_argument("--network", default="edge_cnn", help="what it was trained as: train.network")
+    parser.add_argument("--params", type=Path, help="take network and options from this file's section `train`")
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     options = parser.parse_args(arguments)
     shipped = package.read_file(options.package)
-    params = TrainParams(network=options.network, output=str(options.output))
+    if options.params:
+        params = msgspec.structs.replace(
+            load_section(options.params, "train", TrainParams), output=str(options.output), start_from=""
+        )
+    else:
+        params = TrainParams(network=options.network, output=str(options.output))
     network = restore(shipped, params)
     options.output.mkdir(parents=True, exist_ok=True)
     build.save(network, options.output / "model.keras")

@@ -109,3 +109,15 @@ class PackageSettings(msgspec.Struct, frozen=True, kw_only=True):
     def budget(self) -> Budget:
         """What the model may cost on a device."""
         return Budget(latency=self.latency_ms / 1000, memory=self.memory_mb * 2**20)
+
+
+class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How training goes on from the champion (`make retrain`)."""
+
+    champion: TextOrNone = ""
+    """The package that devices run; `gate.champion` when empty."""
+    epochs: Count = 6
+    learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 0.01
+    """Of training from the champion's weights; from random ones `train` says both."""
+    folder: Text = "build/retrain"
+    """A folder a run."""

@@ -1,4 +1,4 @@
-"""Labelled faces from devices through the gate with a real model: sound ones pass, poisoned ones are refused by name."""
+"""Labelled faces from devices through the gate with a real model: sound ones pass, wrong labels are refused."""
 
 from dataclasses import replace
 
