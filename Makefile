@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT RETRAIN_CAUSE RETRAIN_FIELD RETRAIN_RUN RETRAIN_CHAMPION VERSION
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT RETRAIN_CAUSE RETRAIN_FIELD RETRAIN_RUN RETRAIN_CHAMPION PACKAGE GROUP REASON PLAN
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -155,6 +155,33 @@ test-arm64: setup-dev  ## The agent emulated: Cortex-A72 and A76, both runtimes;
 test-agent-matrix: setup-dev setup-tflite  ## The agent's tests on Python 3.11 and 3.13, LiteRT and tflite-runtime
 	@deploy/test-agent-matrix.sh
 
+# --- a release: what .github/workflows and the Jenkinsfile run ----------------------------------------------------------
+# A package says its name and release: models/emotion-5.ewm is release 5 of `emotion`.
+NAMED = given=$${PACKAGE\#\#*/} given=$${given%.ewm} name=$${given%-*} release=$${given\#\#*-}
+
+setup-system:  ## System packages that the tests use: brokers, browsers, emulators (asks for sudo)
+	@deploy/system-packages.sh
+
+wheel: setup  ## The wheel of all roles, in build/release
+	@$(PYTHON) -m hatchling build --target wheel --directory build/release
+
+sbom: setup-dev  ## Bills of material (CycloneDX) of host and device, in build/release
+	@mkdir -p build/release
+	@for role in host edge; do $(VENV)/bin/cyclonedx-py requirements requirements/$$role.txt --pyproject pyproject.toml --no-validate \
+	  --output-reproducible --output-format JSON --output-file build/release/sbom-$$role.json; done
+
+sign: setup  ## Sign a package into the list of releases: PACKAGE=models/emotion-5.ewm
+	@$(if $(PACKAGE),,$(error name the package, such as: make sign PACKAGE=models/emotion-5.ewm))
+	@$(VENV)/bin/edgewise release add -- "$$PACKAGE"
+
+rollout: setup  ## Begin a rollout: PACKAGE=models/emotion-5.ewm GROUP=shops [PLAN=plan.toml]
+	@$(if $(PACKAGE),,$(error name the package, such as: make rollout PACKAGE=models/emotion-5.ewm GROUP=shops))
+	@$(NAMED); $(VENV)/bin/edgewise rollout start --group="$$GROUP" $(if $(PLAN),--plan="$$PLAN") -- "$$name" "$$release"
+
+promote: setup  ## Make a registered package the champion: PACKAGE=models/emotion-5.ewm REASON="…"
+	@$(if $(PACKAGE),,$(error name the package, such as: make promote PACKAGE=models/emotion-5.ewm))
+	@$(NAMED); $(VENV)/bin/edgewise registry promote --reason="$$REASON" -- "$$name" "$$release"
+
 clean:  ## Remove what was built here; data and models stay
 	rm -rf build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -162,3 +189,4 @@ clean:  ## Remove what was built here; data and models stay
 	test clean install-agent setup-qat bench-train bench-model bench-agent bench-bridge bench-push bench-rollout bench-drift bench-accuracy screenshot architecture up-local bench-alerting bench-dashboard
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults
 .PHONY: bench-sampling
+.PHONY: retrain summary pull push-data setup-system wheel sbom sign rollout promote
