@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from convert.settings import GateSettings, PackageSettings, QuantizeSettings
+from convert.settings import GateSettings, PackageSettings, QuantizeSettings, RetrainSettings
 from edge_agent.settings import Settings
 from edge_agent.settings_file import from_document
 from edge_bridge.settings import BridgeSettings
@@ -47,7 +47,8 @@ ROLES: dict[str, tuple[Any, Read]] = {
     **{
         kind.__name__: (kind, of_params(kind))
         for kind in (
-            TrainParams, PrepareParams, EvaluateParams, DistillParams, QuantizeSettings, GateSettings, PackageSettings
+            TrainParams, PrepareParams, EvaluateParams, DistillParams, QuantizeSettings, GateSettings, PackageSettings,
+            RetrainSettings,
         )
     },
 }  # fmt: skip
