@@ -16,13 +16,13 @@ BIN: Final = Path(sys.executable).parent
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """For commands in that checkout; MLflow's store is in the folder too."""
+    """For commands in that checkout; MLflow's store is in the folder too (`checkout` makes its tables)."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "RETRAIN_"))},
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder),
         "DVC_NO_ANALYTICS": "1",
-        "MLFLOW_TRACKING_URI": new_store(folder),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "GIT_CONFIG_GLOBAL": os.devnull,
         **{f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
@@ -56,6 +56,7 @@ def checkout(folder: Path, changes: dict[str, str]) -> Path:
         assert setting in params
         params = params.replace(setting, other)
     (folder / "params.yaml").write_text(params)
+    new_store(folder)
     run(folder, "git", "init", "--quiet")
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "-m", "as it is")

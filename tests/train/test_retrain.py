@@ -145,15 +145,3 @@ def test_killed_while_it_trains_the_same_id_goes_on_and_ends(road: Road) -> None
     answer = retrain(road, "killed-1", cause="dark")
     assert answer.get("release", 0) >= 2
     assert "field_accuracy_after" not in answer["measured"]
-
-
-def test_what_cannot_be_asked_trains_nothing(road: Road) -> None:
-    before = state_of(road.folder)
-    for more in (
-        {"RETRAIN_CAUSE": "covered"}, {"RETRAIN_RUN": "../x"}, {"RETRAIN_FIELD": "nowhere"},
-        {"RETRAIN_CHAMPION": "nowhere.ewm"},
-    ):  # fmt: skip
-        asked = {"RETRAIN_RUN": "wrong-1"} | more
-        assert run(road.folder, sys.executable, "-m", "convert.retrain", status=2, **asked) == ""
-    assert not (road.folder / "build" / "retrain" / "wrong-1").exists()
-    assert state_of(road.folder) == before
