@@ -21,6 +21,7 @@ from edge_bridge.fleet.timeline import Timeline
 from edge_bridge.ingest.commit import Clock, Commits
 from edge_bridge.ingest.decoding import FILTERS
 from edge_bridge.ingest.intake import RECENT, Intake
+from edge_bridge.labels.collection import Collection
 from edge_bridge.link import Arrival, Link
 from edge_bridge.metrics.drift import DriftFamilies
 from edge_bridge.metrics.expiry import Expiring
@@ -30,7 +31,7 @@ from edge_bridge.settings import BridgeSettings
 from edge_bridge.storage.event_log import EventLog
 from edge_bridge.storage.prediction_query import PredictionLog
 from edge_bridge.storage.store import Store
-from edge_bridge.web import app, export
+from edge_bridge.web import app, crop_pictures, export
 from edge_bridge.web.access import login, sessions
 from edge_bridge.web.access.sessions import Sessions
 from edge_bridge.web.alertmanager import Alertmanager
@@ -93,6 +94,8 @@ class Bridge:
             on_round=self._look_around,
         )
         self.intake.recent.extend(reversed(self.store.recent(RECENT)))
+        labels = settings.labels
+        self.labels = Collection(labels, settings.broker, clock.unix) if labels.key is not None else None
         self._sessions = self._make_sessions()
         self.app = self._make_app(clock.unix)
 
@@ -105,9 +108,13 @@ class Bridge:
         self.alertmanager.start()
         self.intake.start()
         self.link.start()
+        if self.labels is not None:
+            self.labels.start()
 
     def stop(self) -> None:
         """Stop the link first, so that what it delivered is still committed and acknowledged by the next connection."""
+        if self.labels is not None:
+            self.labels.stop()
         self.link.stop()
         self.intake.stop()
         self.alertmanager.stop()
@@ -119,6 +126,8 @@ class Bridge:
     def complaints(self) -> list[str]:
         """What is wrong with the bridge itself, a sentence each: its broker, its database, its files."""
         found = [self.link.complaint, self.commits.complaint, *self.expiring.complaints]
+        if self.labels is not None:
+            found += self.labels.complaints
         return [each for each in found if each]
 
     def _reference(self, digest: str) -> Reference | None:
@@ -156,19 +165,21 @@ class Bridge:
         return self._drift_families.write(shown, openmetrics=openmetrics)
 
     def _make_app(self, unix: Callable[[], float]) -> FastAPI:
+        labels = self.labels
+        further = (self._write_drift,) if labels is None else (self._write_drift, labels.write_metrics)
         health = app.Health(
             link_alive=lambda: self.link.alive,
-            intake_alive=lambda: self.intake.alive,
+            intake_alive=lambda: self.intake.alive and (labels is None or labels.alive),
             connected=lambda: self.link.connected,
             writable=lambda: self.commits.writable,
         )
         silent_after = self.settings.metrics.silent_after_s
-        made = app.make_app(
-            Page(self.fleet, self.metrics, self.expiring, silent_after, (self._write_drift,)), health, unix
-        )
+        made = app.make_app(Page(self.fleet, self.metrics, self.expiring, silent_after, further), health, unix)
         if self._sessions is not None:
             login.add(made, self._sessions, self.settings.web.password_hash or "", ASKED)
         export.add(made, self.predictions)
+        if labels is not None:
+            crop_pictures.add(made, labels.desk)
         source = Source(
             fleet=self.fleet,
             history=self.history,
@@ -184,6 +195,7 @@ class Bridge:
             predictions=self.predictions,
             alertmanager=self.alertmanager,
             web=self.settings.web,
+            desk=labels.desk if labels is not None else None,
         )
         page.mount(made, source)
         return made

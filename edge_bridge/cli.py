@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "password":
         return _password()
+    if options.command == "labels":
+        return _labels_key(options.file)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[handler])
@@ -59,6 +61,18 @@ def _password() -> int:
     return ExitCode.OK
 
 
+def _labels_key(file: Path) -> int:
+    """Make a labelling key; print where its halves are and which of them goes where."""
+    from edge_bridge.labels import key  # noqa: PLC0415  # the bridge itself starts without it
+
+    public = key.make(file)
+    sys.stdout.write(
+        f"{file} opens the crops: it stays here, as key in [labels] of the bridge's settings.\n"
+        f"{public} goes to the devices, as key in [sampling] of theirs.\n"
+    )
+    return ExitCode.OK
+
+
 class _Lines(logging.Formatter):
     """One line a message, whatever a device or the broker wrote into it; a traceback has lines of its own."""
 
@@ -90,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         "--database", metavar="URL", help="sqlite:///FILE or postgresql://host/name (sqlite:///predictions.db)"
     )
     commands.add_parser("password", help="ask for a password and print its hash for the settings")
+    labels = commands.add_parser("labels", help="what labelling needs before the bridge runs")
+    making = labels.add_subparsers(dest="labels_command", required=True)
+    making.add_parser("key", help="make the key that crops are sealed to").add_argument(
+        "file", type=Path, metavar="FILE", help="of the private half; the public one is FILE.pub"
+    )
     run.add_argument("--verbose", action="store_true", help="log every refused message")
     return parser
 

@@ -7,7 +7,7 @@ The only place of the bridge that reads the environment.
 import contextlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -26,6 +26,9 @@ DATABASE: Final = Secret("EDGEWISE_DATABASE", "database-url")
 
 METRICS_TOKEN: Final = Secret("EDGEWISE_METRICS_TOKEN", "metrics-token")
 """What Prometheus shows to read `/metrics` where the dashboard wants a password."""
+
+LABELS_PASSWORD: Final = Secret("EDGEWISE_LABELS_PASSWORD", "labels-password")
+"""The broker's password of `labels.username`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +174,65 @@ class DriftSettings:
     """A change of a share by less than this is no alarm, however certain it is."""
 
 
+_LINE: Final = r"^[^\x00-\x1f\x7f\ud800-\udfff]{1,1024}\Z"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSettings:
+    """`[labels]`: crops of faces collected for people to label, off without a key; docs/labelling.md."""
+
+    key: Path | None = None
+    """The labelling key's private half, which `edgewise-bridge labels key` makes; readable by its owner alone."""
+    database: Path = Path("labels.db")
+    """A SQLite file of its own, apart from the prediction log."""
+    client_id: Id = "edgewise-labels"
+    """Of the collector's own session with the broker."""
+    username: Annotated[str, Meta(pattern=_LINE, description="one line of 1 to 1024 characters")] | None = None
+    """The broker's user that may read crops; without one, and without a certificate, that of [broker]."""
+    password: Annotated[str, Meta(pattern=_LINE, description="one line of 1 to 1024 characters")] | None = field(
+        default=None, repr=False
+    )
+    """From the environment or a credential."""
+    certificate: Path | None = None
+    """Where the broker knows its clients by certificates: that of `edgewise-labels`."""
+    certificate_key: Path | None = None
+    device_crops: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    """Of one device, at most; further ones are refused, and the device is told."""
+    device_mb: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    crops: Annotated[int, Meta(ge=1, le=1_000_000)] = 100_000
+    """Of all devices."""
+    mb: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
+    retention_days: Annotated[float, Meta(gt=0, le=3650)] = 90.0
+    """After it crops and what people said of them are deleted; what was exported is another matter."""
+    second_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    """Of crops that are shown to a second person, to measure how far people agree."""
+
+    def __post_init__(self) -> None:
+        """Hold the rules that a type cannot say.
+
+        Raises:
+            UsageError: half of a certificate's pair is missing.
+        """
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise UsageError(
+                "labels.certificate and labels.certificate_key belong together", remedy="give both or neither"
+            )
+
+    @property
+    def key_file(self) -> Path:
+        """The key's file.
+
+        Raises:
+            UsageError: none is named.
+        """
+        if self.key is None:
+            raise UsageError(
+                "labels are not collected here, for labels.key names no key",
+                remedy="make one with `edgewise-bridge labels key FILE` and name it as key in [labels]",
+            )
+        return self.key
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeSettings:
     """All of it, and where the bridge listens and stores."""
@@ -185,14 +247,15 @@ class BridgeSettings:
     log: LogSettings = LogSettings()
     metrics: MetricSettings = MetricSettings()
     drift: DriftSettings = DriftSettings()
+    labels: LabelSettings = LabelSettings()
     web: WebSettings = WebSettings()
 
     def __post_init__(self) -> None:
         """Hold the rules that a type cannot say.
 
         Raises:
-            UsageError: `listen` is no address or one that others reach while nothing keeps them out, or `database` is
-                not one that the log runs on.
+            UsageError: `listen` is no address or one that others reach while nothing keeps them out, `database` is not
+                one that the log runs on, or labels would stand in the log's own file or take its session away.
         """
         host, _ = _listen_address(self.listen)
         if not self.web.guarded and not _only_here(host):
@@ -201,6 +264,16 @@ class BridgeSettings:
                 remedy="set web.password_hash to what `edgewise-bridge password` prints, or listen on 127.0.0.1",
             )
         _refuse_other_databases(self.database)
+        log = make_url(self.database)
+        if log.get_backend_name() == "sqlite" and Path(str(log.database)).absolute() == self.labels.database.absolute():
+            raise UsageError(
+                "labels.database is the file of the prediction log", remedy="name another file, such as labels.db"
+            )
+        if self.labels.key is not None and self.labels.client_id == self.broker.client_id:
+            raise UsageError(
+                "labels.client_id is that of [broker], and the broker has one connection of each",
+                remedy="give it another, such as edgewise-labels",
+            )
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -237,7 +310,7 @@ def read(
     elif (url := DATABASE.read(environ)) is not None:
         table["database"] = url
     base = file.parent if file is not None else Path()
-    secrets = {"broker.password": PASSWORD, "web.metrics_token": METRICS_TOKEN}
+    secrets = {"broker.password": PASSWORD, "web.metrics_token": METRICS_TOKEN, "labels.password": LABELS_PASSWORD}
     return check(table, BridgeSettings, name=file, base=base, environ=environ, secrets=secrets)
 
 

@@ -26,6 +26,7 @@ _PAGES: Final = (
     ("/releases", "Releases"),
     ("/alerts", "Alerts"),
     ("/predictions", "Predictions"),
+    ("/label", "Label"),
 )
 
 Refresh = Callable[[Look], Awaitable[None] | None]
@@ -39,7 +40,8 @@ class Frame:
         asked: Asked | None = request.scope.get(ASKED)
         self.source, self.here = source, here
         self.prefix = asked.prefix if asked is not None else ""
-        self._user = asked.user if asked is not None else ""
+        self.user = asked.user if asked is not None else ""
+        """Whom a proxy let in; empty for no one."""
         self._dark = {"1": True, "0": False}.get(request.cookies.get(DARK, ""))
         self._look = look
 
@@ -80,8 +82,8 @@ class Frame:
                 ui.label("Edgewise").classes("name")
                 ui.label("fleet of cameras").classes("muted small")
             ui.element("div").classes("grow")
-            if self._user:
-                ui.label(visible(self._user)).classes("muted small")
+            if self.user:
+                ui.label(visible(self.user)).classes("muted small")
             self.link("metrics", "/metrics").classes("muted small", remove="link")
             ui.button(icon="dark_mode", on_click=lambda: self._turn(dark)).props(
                 "flat round dense aria-label='Light or dark'"

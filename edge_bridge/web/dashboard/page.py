@@ -16,6 +16,7 @@ from edge_bridge.web.dashboard.pages.alerts import alerts
 from edge_bridge.web.dashboard.pages.device import device
 from edge_bridge.web.dashboard.pages.devices import devices
 from edge_bridge.web.dashboard.pages.home import home
+from edge_bridge.web.dashboard.pages.label import label
 from edge_bridge.web.dashboard.pages.predictions import predictions
 from edge_bridge.web.dashboard.pages.releases import releases
 from edge_bridge.web.dashboard.pages.rollouts import rollout, rollouts
@@ -60,6 +61,10 @@ def mount(app: FastAPI, source: Source) -> None:
     @ui.page("/predictions", title="Predictions · Edgewise")
     async def _predictions(request: Request) -> None:
         await predictions(source, request)
+
+    @ui.page("/label", title="Label · Edgewise")
+    async def _label(request: Request) -> None:
+        await label(source, request)
 
     ui.run_with(
         app,

@@ -13,7 +13,8 @@ from edge_bridge.fleet.histograms import merged, quantile
 from edge_bridge.fleet.label_budget import OTHER
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
-from edge_bridge.web.dashboard.intervals import Interval, difference, wilson
+from edge_bridge.intervals import Interval, difference, wilson
+from edge_bridge.labels.accuracy import Accuracy
 from edge_bridge.web.dashboard.words import NOTHING, milliseconds
 from edge_contract.group_status import GroupStatus, ShadowStatus
 from edge_contract.manifest import Score
@@ -38,6 +39,8 @@ class Side(NamedTuple):
     """Face tracks by label."""
     confidence: Histogram | None
     """Of face tracks."""
+    labelled: Accuracy | None = None
+    """By labels from the field."""
 
 
 class Pair(NamedTuple):
@@ -65,7 +68,13 @@ def chosen(asked: str, names: Sequence[str], cards: Mapping[str, ReleaseCard]) -
     return record.short(card.manifest.ref) if card is not None else ""
 
 
-def side(name: str, cards: Iterable[ReleaseCard], sums: Mapping[Key, Sum], devices: Iterable[Device]) -> Side:
+def side(
+    name: str,
+    cards: Iterable[ReleaseCard],
+    sums: Mapping[Key, Sum],
+    devices: Iterable[Device],
+    labelled: Accuracy | None = None,
+) -> Side:
     """What is known of one release."""
     mine = [each for each in cards if record.short(each.manifest.ref) == name]
     stages: dict[str, Histogram] = {}
@@ -87,6 +96,7 @@ def side(name: str, cards: Iterable[ReleaseCard], sums: Mapping[Key, Sum], devic
         stages,
         {label: sum(histogram.counts) for label, histogram in tracks.items()},
         confidence,
+        labelled,
     )
 
 
@@ -114,6 +124,7 @@ def rows(a: Side, b: Side) -> list[tuple[str, str, str, str]]:
         ("Devices that run it", f"{a.devices:,}", f"{b.devices:,}", NOTHING),
         ("Accuracy, test pictures", _scored(a), _scored(b), _points(_score_gap(a, b))),
         ("Tested on", _tested(a), _tested(b), NOTHING),
+        ("Accuracy, labelled in the field", _labelled(a), _labelled(b), NOTHING),
         ("Mean confidence of a face", _mean(a.confidence), _mean(b.confidence), NOTHING),
     ]
     for stage, name in (("invoke", "Latency of the model"), ("whole", "Latency, frame to answer")):
@@ -188,6 +199,11 @@ def _score(side: Side) -> Score | None:
 def _scored(side: Side) -> str:
     score = _score(side)
     return NOTHING if score is None else f"{score.accuracy:.2%} [{score.low:.2%}, {score.high:.2%}]"
+
+
+def _labelled(side: Side) -> str:
+    found = side.labelled
+    return NOTHING if found is None else f"{found.share:.2%} [{found.low:.2%}, {found.high:.2%}], n = {found.crops:,}"
 
 
 def _tested(side: Side) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from edge_bridge.web.dashboard.intervals import wilson
+from edge_bridge.intervals import wilson
 from edge_bridge.web.dashboard.words import NOTHING, ago, model, moment, per_cent
 from edge_contract.group_status import GroupStatus, RolloutStatus, ShadowStatus, StageStatus
 from edge_contract.visible import visible

@@ -18,7 +18,10 @@ from edge_bridge.fleet.device_history import DeviceHistory
 from edge_bridge.fleet.history import History
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Sum
+from edge_bridge.labels.accuracy import Accuracy
+from edge_bridge.labels.desk import Desk
 from edge_bridge.settings import WebSettings
+from edge_bridge.storage.engine import StoreError
 from edge_bridge.storage.event_log import EventLog
 from edge_bridge.storage.prediction_query import PredictionLog
 from edge_bridge.storage.store import LoggedPrediction
@@ -62,6 +65,8 @@ class Look(NamedTuple):
     groups: Mapping[str, GroupStatus]
     cards: Mapping[str, ReleaseCard]
     sums: Mapping[Key, Sum]
+    labelled: Mapping[str, Accuracy]
+    """How right each release was by labels from the field; empty where nothing is labelled."""
     warning: str
     """What keeps this page from being true or whole; empty where nothing does."""
 
@@ -86,6 +91,8 @@ class Source:
     predictions: PredictionLog
     alertmanager: Alertmanager
     web: WebSettings
+    desk: Desk | None = None
+    """Where labels are collected."""
     _look: Look | None = field(default=None, init=False)
     _rows: dict[str, tuple[Device, tuple[Condition, ...], float, Row]] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -113,6 +120,7 @@ class Source:
             groups=groups,
             cards=cards,
             sums=sums,
+            labelled=self._labelled(),
             warning=self._warning(),
         )
 
@@ -147,6 +155,12 @@ class Source:
             faces=sum(self.history.mix().values()),
             troubled=problems.worst(rows),
         )
+
+    def _labelled(self) -> Mapping[str, Accuracy]:
+        try:
+            return self.desk.report().accuracy if self.desk is not None else {}
+        except StoreError:  # the collector says so
+            return {}
 
     def _warning(self) -> str:
         away = (

@@ -7,8 +7,8 @@ from scipy.stats import norm
 
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
+from edge_bridge.intervals import difference, wilson
 from edge_bridge.web.dashboard import device_facts, release_facts, rollout_facts
-from edge_bridge.web.dashboard.intervals import difference, wilson
 from edge_contract.group_status import Behind, GroupStatus
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS
 from tests.bridge.publisher import MODEL, histogram, info, reported

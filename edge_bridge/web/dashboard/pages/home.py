@@ -8,7 +8,7 @@ from nicegui import run, ui
 
 from edge_bridge.fleet.history import MIX_S
 from edge_bridge.storage.store import LoggedPrediction
-from edge_bridge.web.dashboard import charts, device_table, listing, words
+from edge_bridge.web.dashboard import charts, device_table, label_facts, listing, words
 from edge_bridge.web.dashboard.device_table import DeviceTable
 from edge_bridge.web.dashboard.frame import Chart, Frame, Part, link, panel
 from edge_bridge.web.dashboard.listing import Query
@@ -21,6 +21,8 @@ DEVICES: Final = 10
 """In the table, those in trouble first; all of them have a page."""
 PREDICTIONS: Final = 12
 SECTIONS: Final = 8
+LABELLED: Final = 2
+"""Releases whose accuracy by labels from the field is told."""
 _LAST_MINUTES: Final = f"last {MIX_S / 60:.0f} minutes"
 _HISTORY_EVERY: Final = 3
 """Charts change every few seconds."""
@@ -45,6 +47,7 @@ class _Home:
         self._first = first_steps(self._source.broker)
         with ui.element("div").classes("stack").style("gap: 16px") as self._full:
             self._problems = Part(self._draw_problems, "panel stack")
+            self._labelled = Part(self._draw_labelled)
             self._figures()
             history = self._source.history
             with ui.element("div").classes("columns three"):
@@ -67,6 +70,7 @@ class _Home:
         if not there:
             return
         self._problems.show((tuple(look.sections), look.numbers.up, look.numbers.devices))
+        self._labelled.show(tuple(label_facts.accuracy_lines(look.labelled)[:LABELLED]))
         for label, value in zip(self._numbers, _texts(look.numbers), strict=True):
             label.set_text(value)
         self._all.set_text(f"all {len(look.devices):,}")
@@ -91,6 +95,15 @@ class _Home:
                 with ui.element("div").classes("panel"):
                     self._numbers.append(ui.label().classes("figure"))
                     ui.label(text).classes("muted small")
+
+    def _draw_labelled(self, lines: Any) -> None:
+        if not lines:
+            return
+        with ui.element("div").classes("panel stack"):
+            for line in lines:
+                with ui.element("div").classes("spread"):
+                    ui.label(line)
+                    self._frame.link("label more", "/label").classes("small")
 
     def _draw_problems(self, shown: Any) -> None:
         sections, up, devices = shown

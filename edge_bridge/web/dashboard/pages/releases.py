@@ -57,7 +57,9 @@ class _Releases:
         """Show a new look."""
         self._look = look
         sides = [
-            release_facts.side(name, look.cards.values(), look.sums, look.devices.values()) if name else None
+            release_facts.side(name, look.cards.values(), look.sums, look.devices.values(), look.labelled.get(name))
+            if name
+            else None
             for name in (self._a, self._b)
         ]
         self._table.show(tuple(sides))
