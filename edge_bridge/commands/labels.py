@@ -122,7 +122,7 @@ def export(
     database: DatabaseOption = None,
     key: KeyOption = None,
 ) -> None:
-    """Write labels to files. With --folder or --label-studio pictures of faces leave the seal: they are in the clear."""
+    """Write labels to files. With --folder or --label-studio pictures of faces are in the clear from then on."""
     from edge_bridge.labels import answer_csv, folder_export, label_studio as studio  # noqa: PLC0415, I001
 
     if sum(each is not None for each in (folder, csv, label_studio)) != 1:

@@ -85,9 +85,9 @@ def next_crop(connection: Connection, annotator: str, key: bytes, second_share: 
     shown = (crops.c.key == key) & (crops.c.damaged == "")
     other = shown & (crops.c.answers == 1) & (crops.c.shuffle < limit) & ~_answered_by(annotator)
     strata: dict[Stratum, Waiting] = {}
-    counted = sa.select(crops.c.stratum, sa.func.sum(crops.c.answers > 0), sa.func.sum(crops.c.answers == 0)).where(
-        shown
-    )
+    counted = sa.select(
+        crops.c.stratum, sa.func.count().filter(crops.c.answers > 0), sa.func.count().filter(crops.c.answers == 0)
+    ).where(shown)
     again = sa.select(crops.c.stratum, sa.func.count()).where(other).group_by(crops.c.stratum)
     second: dict[Stratum, int] = {row[0]: row[1] for row in connection.execute(again)}
     for stratum, answered, first in connection.execute(counted.group_by(crops.c.stratum)):
@@ -100,9 +100,9 @@ def next_crop(connection: Connection, annotator: str, key: bytes, second_share: 
 
 def progress(connection: Connection, annotator: str) -> Progress:
     """How far it has come."""
-    both = sa.select(sa.func.count(), sa.func.sum(crops.c.answers > 0)).where(crops.c.damaged == "")
+    both = sa.select(sa.func.count(), sa.func.count().filter(crops.c.answers > 0)).where(crops.c.damaged == "")
     count, answered = connection.execute(both).one()
-    return Progress(count, answered or 0, _mine(connection, annotator))
+    return Progress(count, answered, _mine(connection, annotator))
 
 
 def _note(

@@ -4,6 +4,7 @@ Calls block for the database; pages make them on a worker thread. Not here: the 
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -22,7 +23,9 @@ from edge_contract.errors import MessageError
 _TRIES: Final = 20
 """Crops that cannot be opened and are passed over before one answer."""
 SHARED_S: Final = 5.0
-"""A report is as good for another reader within this time."""
+"""A report is as good for another reader within this time, and for longer where it took long."""
+PATIENCE: Final = 20.0
+"""Times that it took: working it out, which is a second for some ten thousand labels, takes a twentieth at most."""
 
 
 class Shown(NamedTuple):
@@ -45,7 +48,8 @@ class Desk:
         self._database, self._key, self._second_share, self._clock = database, key, second_share, clock
         self._key_id = key_id(key.public_key())
         self._lock = threading.Lock()
-        self._report: tuple[float, tuple[int, ...], Report] | None = None
+        self._report: tuple[tuple[int, ...], Report] | None = None
+        self._report_until = -1.0
 
     def next(self, annotator: str) -> Shown | None:
         """What this person is asked of next; None where nothing waits.
@@ -125,15 +129,16 @@ class Desk:
             StoreError: the database is away.
         """
         with self._lock:
-            now = self._clock()
-            if self._report is not None and 0 <= now - self._report[0] < SHARED_S:
-                return self._report[2]
+            began = time.monotonic()
+            if self._report is not None and began < self._report_until:
+                return self._report[1]
             with self._database.reading() as connection:
                 state = reading.state(connection)
-                same = self._report is not None and self._report[1] == state
-                found = self._report[2] if self._report is not None and same else reading.overview(connection)
-            self._report = (now, state, found)
-            return found
+                if self._report is None or self._report[0] != state:
+                    self._report = (state, reading.overview(connection))
+            ended = time.monotonic()
+            self._report_until = ended + max(SHARED_S, PATIENCE * (ended - began))
+            return self._report[1]
 
     def _shown(self, connection: Connection, crop: int) -> Shown | None:
         """What a page needs of a crop, if it can be opened."""

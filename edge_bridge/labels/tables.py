@@ -20,7 +20,6 @@ crops = sa.Table(
     sa.Column("sequence", sa.Integer, nullable=False),
     sa.Column("received", sa.Double, nullable=False, comment="by the bridge's clock, seconds since 1970"),
     sa.Column("key", sa.LargeBinary, nullable=False, comment="which key it is sealed to"),
-    sa.Column("sealed", sa.LargeBinary, nullable=False, comment="as it came"),
     sa.Column("bytes", sa.Integer, nullable=False, comment="of `sealed`"),
     sa.Column("site", sa.String(64), nullable=False),
     sa.Column("taken", sa.Double, nullable=False, comment="by the device's clock, seconds since 1970"),
@@ -34,8 +33,10 @@ crops = sa.Table(
     sa.Column("shuffle", sa.Integer, nullable=False, comment="chance that does not depend on what the crop shows"),
     sa.Column("answers", sa.Integer, nullable=False, default=0, comment="people whose answer stands"),
     sa.Column("damaged", sa.Text, nullable=False, default="", comment="why it cannot be shown; empty: it can"),
+    # The last: to read what stands before it, its pages need not be.
+    sa.Column("sealed", sa.LargeBinary, nullable=False, comment="as it came"),
     sa.UniqueConstraint("device", "session", "sequence"),
-    sa.Index("crops_waiting", "stratum", "answers", "shuffle"),
+    sa.Index("crops_waiting", "damaged", "key", "stratum", "answers", "shuffle"),
     sa.Index("crops_of_device", "device", "bytes"),
     sa.Index("crops_received", "received"),
     sqlite_autoincrement=True,  # the number of a crop that was erased is never that of another
