@@ -86,7 +86,7 @@ def test_each_command_of_the_wheel_names_a_function_that_exists(wheel: zipfile.Z
     scripts, _, nouns = metadata(wheel, "entry_points.txt").partition("[edgewise.commands]")
     commands, further = (dict(re.findall(r"^(\S+) = (\S+)$", text, re.MULTILINE)) for text in (scripts, nouns))
     assert sorted(commands) == ["edgewise", "edgewise-agent", "edgewise-bridge"]
-    assert sorted(further) == ["predictions", "simulate"]
+    assert sorted(further) == ["labels", "predictions", "simulate"]
     for target in [*commands.values(), *further.values()]:
         module, _, function = target.partition(":")
         source = wheel.read(module.replace(".", "/") + ".py").decode()

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from edge_bridge.labels import key as labelling_key
+from edge_bridge.labels import picture
 from edge_bridge.labels.collector import FILTERS, Collector
 from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.labels.desk import Desk
@@ -19,9 +20,10 @@ class Collection:
         """Opens key and database. `clock`: seconds since 1970.
 
         Raises:
-            UsageError: the key cannot be used, or is not named.
+            UsageError: the key cannot be used, or Pillow is not installed.
             StoreError: the database cannot be written.
         """
+        picture.require()
         key = labelling_key.read(settings.key_file)
         self.database = LabelDatabase(settings.database)
         self.database.create()

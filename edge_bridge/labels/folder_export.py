@@ -8,6 +8,7 @@ Not here: what a training makes of it.
 
 import csv
 import io
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.labels.erasure import Tombstone, tombstones_in
 from edge_bridge.labels.picture import png
 from edge_contract.crop import unseal
-from edge_contract.durable import make_directory, sync_directory, write_file
+from edge_contract.durable import make_directory, sync_directory, sync_file, write_file
 from edge_contract.errors import MessageError, UsageError
 
 COLUMNS: Final = (
@@ -108,7 +109,7 @@ def _write(database: LabelDatabase, key: X25519PrivateKey, folder: Path) -> Expo
             if picture is None:
                 left_out["damaged"] += 1
                 continue
-            write_file(pictures / f"{each.name}.png", picture, mode=0o600)
+            _write_new(pictures / f"{each.name}.png", picture)
             rows.append(
                 (
                     each.name, together.label, each.device, repr(each.taken), each.track, each.stratum,
@@ -116,9 +117,18 @@ def _write(database: LabelDatabase, key: X25519PrivateKey, folder: Path) -> Expo
                 )
             )  # fmt: skip
         erased = tombstones_in(connection)
+    for name in [str(row[0]) for row in rows]:
+        sync_file(pictures / f"{name}.png")
+    sync_directory(pictures)
     write_file(folder / "tombstones.csv", tombstone_file(erased), mode=0o600)
     write_file(folder / "labels.csv", _table(COLUMNS, rows), mode=0o600)
     return Exported(len(rows), +left_out)
+
+
+def _write_new(file: Path, data: bytes) -> None:
+    """For its owner alone; synced later, all together: that is faster than one after another."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as out:
+        out.write(data)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

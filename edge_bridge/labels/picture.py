@@ -3,6 +3,19 @@
 import io
 
 from edge_contract.crop import Crop
+from edge_contract.errors import UsageError
+
+
+def require() -> None:
+    """Before anything is collected: what draws a picture is here.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        from PIL import Image as _  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError("labels need Pillow, which is not installed here", remedy="run: pip install pillow") from error
 
 
 def png(crop: Crop) -> bytes:

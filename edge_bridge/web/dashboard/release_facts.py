@@ -124,9 +124,10 @@ def rows(a: Side, b: Side) -> list[tuple[str, str, str, str]]:
         ("Devices that run it", f"{a.devices:,}", f"{b.devices:,}", NOTHING),
         ("Accuracy, test pictures", _scored(a), _scored(b), _points(_score_gap(a, b))),
         ("Tested on", _tested(a), _tested(b), NOTHING),
-        ("Accuracy, labelled in the field", _labelled(a), _labelled(b), NOTHING),
         ("Mean confidence of a face", _mean(a.confidence), _mean(b.confidence), NOTHING),
     ]
+    if a.labelled is not None or b.labelled is not None:
+        found.insert(3, ("Accuracy, labelled in the field", _labelled(a), _labelled(b), NOTHING))
     for stage, name in (("invoke", "Latency of the model"), ("whole", "Latency, frame to answer")):
         found.append((f"{name}, median | p95", _latency(a, stage), _latency(b, stage), NOTHING))
     return found

@@ -74,7 +74,7 @@ def test_one_crop_after_another_is_answered_with_one_key_each(tmp_path: Path) ->
         page.keyboard.press("4")
         expect(page.get_by_text("1 of 3 crops answered, 1 by you.")).to_be_visible()
         expect(picture).not_to_have_attribute("src", first)
-        page.keyboard.press("z")
+        page.get_by_role("button", name="take back").click()  # and the keys go on
         expect(page.get_by_text("0 of 3 crops answered, 0 by you.")).to_be_visible()
         expect(picture).to_have_attribute("src", first)
         page.keyboard.press("m")

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import Key, Sum
 from edge_bridge.intervals import difference, wilson
+from edge_bridge.labels.accuracy import Accuracy
 from edge_bridge.web.dashboard import device_facts, release_facts, rollout_facts
 from edge_contract.group_status import Behind, GroupStatus
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS
@@ -52,6 +53,14 @@ def _sides() -> tuple[release_facts.Side, release_facts.Side]:
         release_facts.side("emotion-2", cards, sums, devices),
         release_facts.side("emotion-3", cards, sums, devices),
     )
+
+
+def test_labelled_accuracy_has_a_line_where_a_label_speaks_of_one_of_them() -> None:
+    a, b = _sides()
+    assert not [row for row in release_facts.rows(a, b) if "labelled" in row[0]]
+    labelled = a._replace(labelled=Accuracy(0.75, 0.61, 0.85, 60, 41.5))
+    (row,) = [row for row in release_facts.rows(labelled, b) if "labelled" in row[0]]
+    assert row[1:] == ("75.00% [61.00%, 85.00%], n = 60", "\N{EN DASH}", "\N{EN DASH}")
 
 
 def test_what_the_fleet_counted_of_a_release_is_added_up_over_its_sites() -> None:

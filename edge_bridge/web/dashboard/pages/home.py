@@ -101,9 +101,8 @@ class _Home:
             return
         with ui.element("div").classes("panel stack"):
             for line in lines:
-                with ui.element("div").classes("spread"):
-                    ui.label(line)
-                    self._frame.link("label more", "/label").classes("small")
+                ui.label(line)
+            self._frame.link("label more", "/label").classes("small")
 
     def _draw_problems(self, shown: Any) -> None:
         sections, up, devices = shown

@@ -32,7 +32,7 @@ async def label(source: Source, request: Request) -> None:
                 'edgewise-bridge labels key labelling.pem\n\n[labels]\nkey = "labelling.pem"',
             )
         return
-    who = frame.user or label_facts.name_of(_unquoted(request.cookies.get(ANNOTATOR, "")))
+    who = label_facts.name_of(frame.user or _unquoted(request.cookies.get(ANNOTATOR, "")))
     page = _Label(frame, source.desk, who)
     with frame.page(page.look, every_s=5.0):
         page.draw()
@@ -57,7 +57,8 @@ class _Label:
                 self._choices = Part(self._draw_choices)
                 self._model = Part(self._draw_model)
                 self._state = Part(self._draw_state)
-        ui.keyboard(on_key=self._on_key, repeating=False)
+        # A button that was clicked keeps the focus, and the next answer may come by key.
+        ui.keyboard(on_key=self._on_key, repeating=False, ignore=["input", "select", "textarea"])
 
     async def begin(self) -> None:
         """Show the first crop, once it is known who answers."""
@@ -182,7 +183,7 @@ class _Label:
                 ui.label("take back")
             with ui.button(on_click=self._show_model).props("flat no-caps align=left"):
                 ui.label("m").classes("key")
-                ui.label("what the model answered")
+                ui.label("model's answer")
         if model_shown:
             for line in label_facts.guess_lines(shown):
                 ui.label(line).mark("model-answer")
