@@ -20,7 +20,8 @@ from edge_bridge.labels.tables import SCHEMA, metadata, schema
 from edge_bridge.storage.engine import LOCK_S, Database, StoreError
 from edge_contract.errors import UsageError
 
-_AGAIN_S: Final = 0.2
+_AGAIN_MS: Final = 200
+"""For how long one try waits for readers."""
 
 
 class LabelDatabase:
@@ -93,7 +94,12 @@ class LabelDatabase:
         """
         with self._database.errors_named(), self._database.engine.connect() as plain:
             connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-            connection.exec_driver_sql("VACUUM")
+            # The copy that it makes is of what stays, and may be larger than the memory.
+            connection.exec_driver_sql("PRAGMA temp_store=FILE")
+            try:
+                connection.exec_driver_sql("VACUUM")
+            finally:
+                connection.exec_driver_sql("PRAGMA temp_store=MEMORY")
             self._empty_log(connection)
 
     def empty_log(self) -> None:
@@ -106,14 +112,17 @@ class LabelDatabase:
             self._empty_log(plain.execution_options(isolation_level="AUTOCOMMIT"))
 
     def _empty_log(self, connection: Connection) -> None:
-        until = time.monotonic() + LOCK_S
-        while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
-            if time.monotonic() > until:
-                raise StoreError(
-                    f"{self.file}-wal could not be emptied, for another program reads {self.file}",
-                    remedy="end that program, and run this again",
-                )
-            time.sleep(_AGAIN_S)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_AGAIN_MS}")
+        try:
+            until = time.monotonic() + LOCK_S
+            while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                if time.monotonic() > until:
+                    raise StoreError(
+                        f"{self.file}-wal could not be emptied, for another program reads {self.file}",
+                        remedy="end that program, and run this again",
+                    )
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={LOCK_S * 1000:.0f}")
 
     def close(self) -> None:
         """Close the connections."""

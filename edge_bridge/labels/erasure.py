@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from edge_bridge.labels.crops import delete
 from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.labels.tables import crops, tombstones
+from edge_bridge.storage.engine import StoreError
 
 
 class Tombstone(NamedTuple):
@@ -53,7 +54,13 @@ def erase(database: LabelDatabase, device: str, since: float | None, until: floa
         count = delete(connection, [row.id for row in found])
         row = {"device": device, "since": since, "until": until, "time": now, "crops": count}
         connection.execute(sa.insert(tombstones), [row])
-    database.rewrite()
+    try:
+        database.rewrite()
+    except StoreError as error:
+        raise StoreError(
+            f"{count} crops of {device} are erased, but their bytes may still stand in the file: {error.problem}",
+            remedy=f"{error.remedy}" if "again" in error.remedy else f"{error.remedy}, and run this again",
+        ) from error
     return Erased(count, Tombstone(device, since, until))
 
 

@@ -1,5 +1,6 @@
 """A crop's pixels as a PNG, made in memory: no file and no cache holds a picture unless somebody exports it."""
 
+import importlib.util
 import io
 
 from edge_contract.crop import Crop
@@ -12,10 +13,8 @@ def require() -> None:
     Raises:
         UsageError: it is not installed.
     """
-    try:
-        from PIL import Image as _  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError("labels need Pillow, which is not installed here", remedy="run: pip install pillow") from error
+    if importlib.util.find_spec("PIL") is None:
+        raise UsageError("labels need Pillow, which is not installed here", remedy="run: pip install pillow")
 
 
 def png(crop: Crop) -> bytes:

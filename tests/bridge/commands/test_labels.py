@@ -1,5 +1,6 @@
 """`edgewise labels` as it is typed: figures, files out and in, and an erasure that exports learn of."""
 
+import contextlib
 import csv
 import io
 import json
@@ -10,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from edge_bridge.commands.labels import app
-from edge_bridge.labels import annotations
+from edge_bridge.labels import annotations, answer_csv, label_studio
 from edge_bridge.labels.answers import Answer
 from edge_contract.errors import UsageError
 from tests.bridge.labels.faces import NOW, PIXELS, guess, key_file, opened, sealed, store
@@ -28,12 +31,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     key_file(tmp_path)
     database = opened(tmp_path)
     strata = ("random", "random", "random", "uncertain", "disagreement", "random")
-    given = [
+    sent = [
         ("cam-1" if n < 6 else "cam-2", sealed("cam-1" if n < 6 else "cam-2", n, stratum=stratum,
                                                challenger=guess("sad", 5) if n in {1, 5} else None))
         for n, stratum in enumerate(strata, 1)
     ]  # fmt: skip
-    store(database, given)
+    store(database, sent)
     happy, sad = Answer("label", "happy"), Answer("label", "sad")
     said = [
         (1, "ann", sad), (1, "bob", sad), (2, "ann", happy), (2, "bob", happy), (3, "ann", happy), (3, "bob", sad),
@@ -213,3 +216,16 @@ def test_a_mistake_is_a_sentence(run: Run, arguments: tuple[str, ...], said: str
 def test_listing_the_nouns_of_edgewise_loads_no_database_and_no_cryptography() -> None:
     code = "import sys, edge_bridge.commands.labels; assert not {'sqlalchemy', 'PIL', 'nicegui'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(noise=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@example(noise=b"crop,annotator,kind,label,time\n\0,,,,\n")
+@example(noise=b'crop,annotator,kind,label,time,time\n"a","b",label,c,1e999,2,3\n')
+@example(noise=b'[{"data":{"crop":"a"},"annotations":[{"completed_by":1,"created_at":"9","result":[{}]}]}]')
+def test_any_file_is_read_or_refused_in_a_sentence(noise: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.getbasetemp() / "any-file"
+    file.write_bytes(noise)
+    for read in (answer_csv.read_csv, label_studio.read_tasks):
+        with contextlib.suppress(UsageError):
+            assert isinstance(read(file), list)

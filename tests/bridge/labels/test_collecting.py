@@ -1,13 +1,17 @@
 """A real bridge beside a real broker with the shipped access rules: crops in, answers out, nothing in the clear."""
 
+import time
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from edge_bridge.labels import reading
+from edge_bridge.labels.collection import Collection, session
 from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.settings import BrokerSettings, LabelSettings
 from edge_contract.crop import seal
+from edge_contract.errors import UsageError
 from edge_simulator.broker import Broker
 from tests.bridge.labels.device import CropDevice
 from tests.bridge.labels.faces import PIXELS, crop, key_file, sealed
@@ -57,24 +61,15 @@ def test_crops_are_collected_over_a_session_of_their_own_and_survive_a_kill(tmp_
 
 
 def test_a_bridge_whose_key_others_can_read_does_not_start_and_says_so(tmp_path: Path) -> None:
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
-    key_file(tmp_path).chmod(0o644)
-    (tmp_path / "bridge.toml").write_text(
-        f'database = "sqlite:///{tmp_path}/log.db"\n[labels]\nkey = "labelling.pem"\n'
-    )
-    ended = subprocess.run(
-        [sys.executable, "-m", "edge_bridge.cli", "run", "--config", str(tmp_path / "bridge.toml")],
-        capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY,
-    )  # fmt: skip
-    assert ended.returncode == 2
-    assert "can be read by others; run: chmod 600" in ended.stderr
+    file = key_file(tmp_path)
+    file.chmod(0o644)
+    settings = LabelSettings(key=file, database=tmp_path / "labels.db")
+    with pytest.raises(UsageError, match=r"labelling\.pem can be read by others; run: chmod 600"):
+        Collection(settings, BrokerSettings(), time.time)
+    assert not (tmp_path / "labels.db").exists()
 
 
 def test_the_collector_shows_the_broker_its_own_name_or_that_of_the_bridge() -> None:
-    from edge_bridge.labels.collection import session  # noqa: PLC0415
-
     broker = BrokerSettings(username="edgewise-bridge", password="b")  # noqa: S106  # of this test
     own = session(LabelSettings(username="edgewise-labels", password="l"), broker)  # noqa: S106
     assert (own.client_id, own.username, own.password) == ("edgewise-labels", "edgewise-labels", "l")

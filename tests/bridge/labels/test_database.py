@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from edge_bridge.labels import annotations, crops, erasure, reading
+from edge_bridge.labels import annotations, crops, erasure, families, reading
 from edge_bridge.labels.answers import Answer
 from edge_bridge.labels.collector import Collector
 from edge_bridge.labels.database import LabelDatabase
@@ -41,9 +43,9 @@ def test_a_crop_that_comes_twice_is_stored_once_and_answered_twice(tmp_path: Pat
 def test_a_device_and_all_devices_have_their_limits_and_what_is_there_stays_acknowledged(tmp_path: Path) -> None:
     database = opened(tmp_path)
     few = LabelSettings(device_crops=2, crops=3)
-    given = [("cam-1", sealed(sequence=n)) for n in (1, 2, 3)] + [("cam-2", sealed("cam-2", n)) for n in (1, 2)]
-    assert [each.refused for each in store(database, given, few)] == [None, None, "device-limit", None, "limit"]
-    assert [each.refused for each in store(database, given[:1], few)] == [None]
+    sent = [("cam-1", sealed(sequence=n)) for n in (1, 2, 3)] + [("cam-2", sealed("cam-2", n)) for n in (1, 2)]
+    assert [each.refused for each in store(database, sent, few)] == [None, None, "device-limit", None, "limit"]
+    assert [each.refused for each in store(database, sent[:1], few)] == [None]
     large = [
         ("cam-3", sealed("cam-3", n, pixels=bytes(128 * 128 * 3), width=128, height=128, channels=3))
         for n in range(1, 23)
@@ -157,6 +159,23 @@ def test_an_erasure_takes_crops_and_labels_and_their_bytes_and_refuses_what_come
     other.close()
 
 
+def test_an_erasure_that_could_not_overwrite_says_so_and_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_bridge.labels.database.LOCK_S", 0.2)
+    database, other = opened(tmp_path), LabelDatabase(tmp_path / "labels.db")
+    mine = sealed()
+    store(database, [("cam-1", mine)])
+    with other.reading() as connection:
+        assert len(reading.every_crop(connection).facts) == 1
+        with pytest.raises(StoreError, match=r"1 crops of cam-1 are erased, but their bytes .* and run this again\."):
+            erasure.erase(database, "cam-1", None, None, NOW)
+        assert len(reading.every_crop(connection).facts) == 1  # what it began to read stays for it
+    assert erasure.erase(database, "cam-1", None, None, NOW).crops == 0
+    assert mine[30:80] not in b"".join(file.read_bytes() for file in tmp_path.glob("labels.db*"))
+    other.close()
+
+
 def test_what_is_past_its_time_is_forgotten_with_its_labels(tmp_path: Path) -> None:
     database = opened(tmp_path)
     payload = sealed()
@@ -200,3 +219,72 @@ def test_a_crop_whose_facts_are_damaged_is_passed_over_and_counted(tmp_path: Pat
     assert (report.damaged, report.accuracy["emotion-5"].share, report.accuracy["emotion-4"].share) == (1, 1.0, 0.0)
     with database.reading() as connection:
         assert crops.opened(connection, 1) is None
+
+
+ACTS = st.lists(
+    st.tuples(st.sampled_from(["ann", "bob", "cid"]), st.integers(0, 3), st.sampled_from(["happy", "sad", "none"])),
+    max_size=25,
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(acts=ACTS)
+def test_whatever_people_do_each_ones_last_answer_that_was_not_taken_back_stands(
+    acts: list[tuple[str, int, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Crop 0 stands for an undo. The database is held against lists of answers in memory."""
+    database = opened(tmp_path_factory.mktemp("acts"))
+    store(database, [("cam-1", sealed(sequence=n)) for n in (1, 2, 3)])
+    desk, given_answers = desk_of(database), list[tuple[str, int, str]]()
+    for who, crop, label in acts:
+        answer = Answer("label", label) if label != "none" else Answer("not-a-face")
+        if crop:
+            assert desk.answer(crop, who, answer, shown=False)
+            given_answers.append((who, crop, label))
+            continue
+        back, mine = desk.take_back(who), [each for each in given_answers if each[0] == who]
+        assert (back.id if back is not None else None) == (mine[-1][1] if mine else None)
+        if mine:  # the last that is like it: equal answers of one person to one crop may be told apart by none
+            del given_answers[len(given_answers) - 1 - given_answers[::-1].index(mine[-1])]
+    last = {(crop, who): label for who, crop, label in given_answers}
+    with database.reading() as connection:
+        found = reading.labelled(connection)
+        answers = {row[0]: row[1] for row in connection.execute(sa.select(crop_table.c.id, crop_table.c.answers))}
+    assert {
+        (crop, who): row.answer.label or "none"
+        for crop, by in found.stands.items()
+        for who, row in by.items()
+        if row.answer is not None
+    } == last
+    assert answers == {crop: sum(each == crop for each, _ in last) for crop in (1, 2, 3)}
+    assert {each.id for each in found.facts} == {crop for crop, _ in last}
+    assert desk.progress("ann").mine == sum(who == "ann" for _, who in last)
+    database.close()
+
+
+def test_metrics_show_accuracy_with_its_interval_by_model_and_stratum(tmp_path: Path) -> None:
+    database = opened(tmp_path)
+    strata = ["random"] * 4 + ["uncertain"]
+    store(database, [("cam-1", sealed(sequence=n, stratum=stratum)) for n, stratum in enumerate(strata, 1)])
+    desk = desk_of(database)
+    collector = Collector(database, KEY, LabelSettings(), lambda: NOW, lambda _messages: None)
+    collector.refused["key"] += 2
+    for crop, label in enumerate(("happy", "happy", "happy", "sad", "sad"), 1):
+        desk.answer(crop, "ann", Answer("label", label), shown=False)
+    lines = families.writer(desk, collector)(NOW, False).splitlines()
+    for line in (
+        'edgewise_label_crops_refused_total{reason="key"} 2',
+        'edgewise_label_crops{stratum="disagreement"} 0',
+        'edgewise_labelled_crops{model="emotion-4",stratum="random"} 4',
+        'edgewise_labelled_crops{model="emotion-4",stratum="uncertain"} 1',
+        'edgewise_labelled_accuracy_ratio{model="emotion-4"} 0.75',
+        'edgewise_labelled_accuracy_ratio_lower{model="emotion-4"} 0.300642',
+        'edgewise_labelled_accuracy_ratio_upper{model="emotion-4"} 0.954413',
+    ):
+        assert line in lines
+    database.close()
+    (tmp_path / "labels.db").unlink()
+    (tmp_path / "labels.db").mkdir()  # a database that is away takes no other series with it
+    again = families.writer(desk_of(LabelDatabase(tmp_path / "labels.db")), collector)(NOW, True)
+    assert "edgewise_label_crops_stored_total" in again
+    assert "accuracy" not in again
