@@ -186,6 +186,9 @@ def test_a_rollout_and_its_releases_are_shown_with_bounds(shown: Shown, browser:
     expect(page.get_by_text("No device of this id has connected")).to_be_visible()
     page.goto(shown.bridge.url("/edgewise/alerts"))
     expect(page.get_by_text("No Alertmanager is named in the settings.")).to_be_visible()
+    page.goto(shown.bridge.url("/edgewise/label"))
+    expect(page.get_by_text("Labels are not collected here.")).to_be_visible()
+    expect(page.get_by_text("edgewise-bridge labels key labelling.pem")).to_be_visible()
     assert [each for each in noted if each.startswith("error")] == []
 
 

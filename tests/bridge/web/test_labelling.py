@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from edge_bridge.labels.accuracy import Accuracy
 from edge_bridge.labels.annotations import Progress
 from edge_bridge.labels.answers import Answer
 from edge_bridge.labels.database import LabelDatabase
@@ -45,6 +46,15 @@ def test_labels_past_the_ninth_have_a_button_and_no_key() -> None:
 def test_sentences_of_the_page_are_whole() -> None:
     assert label_facts.progress_line(Progress(1, 1, 0)) == "1 of 1 crop answered, 0 by you."
     assert label_facts.name_of("  An\x1bn   B " + "x" * 99) == ("An\\x1bn B " + "x" * 99)[:64]
+
+
+def test_the_first_page_tells_of_the_release_with_most_labels_first() -> None:
+    found = {"emotion-4": Accuracy(0.5, 0.4, 0.6, 90, 80.0), "emotion-5": Accuracy(0.75, 0.7, 0.8, 300, 250.0)}
+    assert label_facts.accuracy_lines(found)[0] == (
+        "emotion-5 was right on 75.0% [70.0%, 80.0%] of faces in the field, by 300 labelled faces of the random "
+        "stratum."
+    )
+    assert len(label_facts.accuracy_lines(found)) == 2
 
 
 @needs_chromium
