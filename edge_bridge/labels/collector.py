@@ -23,7 +23,7 @@ from edge_bridge.link import Arrival
 from edge_bridge.settings import LabelSettings
 from edge_bridge.storage.engine import StoreError
 from edge_contract import limits, topics
-from edge_contract.crop import CropAck
+from edge_contract.crop import CropAck, CropName
 from edge_contract.messages import encode
 
 FILTERS: Final = (topics.all_devices("crop"),)
@@ -157,7 +157,7 @@ class Collector:
         self.complaint = text
 
 
-def _answer(device: str, name: door.Name, refused: door.Refusal | None) -> tuple[str, bytes]:
+def _answer(device: str, name: CropName, refused: door.Refusal | None) -> tuple[str, bytes]:
     reason = "" if refused is None else door.SENTENCES[refused]
     ack = CropAck(session=name.session, sequence=name.sequence, reason=reason)
     return topics.device(device, "crop-ack"), encode(ack)

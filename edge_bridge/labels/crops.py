@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
-from edge_bridge.labels.door import Checked, Name, Refusal, guess_in, model_of
+from edge_bridge.labels.door import Checked, Refusal, guess_in, model_of
 from edge_bridge.labels.tables import annotations, crops, tombstones
 from edge_bridge.settings import LabelSettings
-from edge_contract.crop import Guess
+from edge_contract.crop import CropName, Guess
 
 FORGET_ROWS: Final = 2_000
 """Crops that one step of retention deletes: a transaction never holds other writers for long."""
@@ -25,7 +25,7 @@ class Stored(NamedTuple):
     """What became of one crop."""
 
     device: str
-    name: Name
+    name: CropName
     refused: Refusal | None
     """None: it is stored, perhaps since earlier."""
 
@@ -60,7 +60,7 @@ def add(connection: Connection, given: Sequence[Checked], settings: LabelSetting
                 tally[1] += len(each.sealed)
         elif refused in {"device-limit", "limit"} and _is_there(connection, each):
             refused = None
-        found.append(Stored(each.device, Name(each.session, each.sequence), refused))
+        found.append(Stored(each.device, CropName(each.session, each.sequence), refused))
     return found
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from edge_bridge.labels.queue import shuffled
 from edge_contract import crop, limits, topics
-from edge_contract.crop import Consent, Guess, Stratum
+from edge_contract.crop import Consent, CropName, Guess, Stratum
 from edge_contract.errors import MessageError
 from edge_contract.visible import visible
 
@@ -48,13 +48,6 @@ SENTENCES: Final[dict[Refusal, str]] = {
 """What a device is told, where it is told anything."""
 
 
-class Name(NamedTuple):
-    """Which of a device's crops."""
-
-    session: int
-    sequence: int
-
-
 class Checked(Struct, frozen=True, kw_only=True, gc=False):
     """A crop that may be stored: as it came, and the facts beside it."""
 
@@ -80,7 +73,7 @@ class Refused(NamedTuple):
     reason: Refusal
     device: str = ""
     """Empty where the topic names none."""
-    name: Name | None = None
+    name: CropName | None = None
     """Where it is known which crop it is."""
 
 
@@ -92,18 +85,15 @@ def check(topic: str, payload: bytes, key: X25519PrivateKey, now: float) -> Chec
     device = parsed.device
     if len(payload) > limits.CROP_BYTES:
         return Refused("size", device)
-    sealed_to = crop.sealed_to(payload)
-    if sealed_to is None:
+    sealed_to, name = crop.sealed_to(payload), crop.name_of(payload)
+    if sealed_to is None or name is None:
         return Refused("crop", device)
     if sealed_to != crop.key_id(key.public_key()):
-        return Refused("key", device)
+        return Refused("key", device, name)
     try:
         header = crop.unseal(payload, device, key).header
-    except MessageError:
-        return Refused("damaged", device)
-    name = Name(header.session, header.sequence)
-    if not header.consent.given <= header.taken < header.consent.until:
-        return Refused("consent", device, name)
+    except MessageError as error:
+        return Refused("consent" if "consent" in error.problem else "damaged", device, name)
     if header.taken > now + AHEAD_S:
         return Refused("time", device, name)
     if header.inclusion < LEAST_INCLUSION:
