@@ -13,7 +13,7 @@ import typer
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
 from edge_contract.version import version
-from edge_fleet.commands import device, fleet, keys, lineage, package, push, registry, release, rollout, why
+from edge_fleet.commands import device, fleet, keys, lineage, loop, package, push, registry, release, rollout, why
 
 _DISTRIBUTION: Final = "edgewise-toolkit"
 _FURTHER: Final = "edgewise.commands"
@@ -32,6 +32,7 @@ app.add_typer(push.app)
 app.add_typer(rollout.app)
 app.add_typer(fleet.app)
 app.add_typer(device.app)
+app.add_typer(loop.app)
 app.add_typer(package.app)
 app.add_typer(registry.app)
 app.command("why")(why.why)

@@ -10,19 +10,18 @@ import base64
 import hashlib
 import hmac
 import re
-import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from email.message import Message
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from edge_contract.errors import EdgewiseError, UsageError
+from edge_contract.errors import UsageError
 from edge_contract.settings_file import Secret
+from edge_fleet import listener
+from edge_fleet.listener import Listener, RefusedError
 
 SECRET: Final = Secret("EDGEWISE_WEBHOOK_SECRET", "webhook-secret")
 """Where the secret comes from: a command line is seen by too many."""
@@ -32,22 +31,10 @@ BODY_BYTES: Final = 256 * 1024
 REPLAY_S: Final = 300.0
 """So far may the time that was signed be from this clock, in both directions."""
 
-_LOOPBACK: Final = "127.0.0.1"
-_CONNECTIONS: Final = 8
-_REQUEST_S: Final = 10.0  # for all of one request
 _DELIVERIES: Final = 10_000  # that are remembered; within the window more would be an attack, and cost a look each
 _ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _TIME: Final = re.compile(r"[0-9]{1,12}")
-_PORT: Final = re.compile(r"[0-9]{1,5}")
 _VERSION: Final = "v1,"
-
-
-class RefusedError(EdgewiseError):
-    """A request is not what MLflow sends, or not by whom has the secret."""
-
-    def __init__(self, status: HTTPStatus, problem: str) -> None:
-        super().__init__(problem)
-        self.status = status
 
 
 class Signed(NamedTuple):
@@ -86,16 +73,7 @@ def listen_address(text: str, *, exposed: bool = False) -> tuple[str, int]:
     Raises:
         UsageError: it is neither, or it is another address and that was not said.
     """
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]") or _LOOPBACK
-    if not _PORT.fullmatch(port) or int(port) > 65535 or text.startswith(":"):
-        raise UsageError(f"--webhook {text!r} is no address", remedy=f"give HOST:PORT such as {_LOOPBACK}:9109")
-    if not exposed and not _is_loopback(host):
-        raise UsageError(
-            f"--webhook {text!r} can be reached from other machines",
-            remedy=f"listen on {_LOOPBACK} behind a proxy that speaks TLS, or add --webhook-exposed",
-        )
-    return host, int(port)
+    return listener.listen_address(text, "--webhook", exposed=exposed, expose="add --webhook-exposed")
 
 
 def checked_secret(secret: str | None) -> bytes:
@@ -134,30 +112,26 @@ class Webhook:
         self._deliveries: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
         self._said = ""
-        self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        try:
-            self._server = _Server(address, self)
-        except OSError as error:
-            raise EdgewiseError(
-                f"the webhook cannot listen on {address[0]}:{address[1]} ({error.strerror})",
-                remedy="give another address with --webhook",
-            ) from error
-        self._thread = threading.Thread(target=lambda: self._server.serve_forever(0.1), name="webhook", daemon=True)
+        self._listener = Listener(
+            address,
+            lambda headers, body: self.arrived(Signed.of(headers), body),
+            self.refused,
+            body_bytes=BODY_BYTES,
+            name="the webhook",
+            remedy="give another address with --webhook",
+        )
 
     def __enter__(self) -> "Webhook":
-        self._thread.start()
+        self._listener.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._listener.__exit__()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host, port = self._server.server_address[:2]
-        name = str(host)
-        return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+        return self._listener.url
 
     def arrived(self, signed: Signed, body: bytes) -> None:
         """Check one delivery, and wake; the same one again is acknowledged and wakes nobody.
@@ -181,90 +155,3 @@ class Webhook:
             new, self._said = self._said != why, why
         if new:
             self._say(f"A webhook was refused: {why}. The registry is looked at every 30 s all the same.")
-
-    def enter(self) -> bool:
-        """One more connection, if there is room."""
-        return self._free.acquire(blocking=False)
-
-    def leave(self) -> None:
-        """One connection less."""
-        self._free.release()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, address: tuple[str, int], owner: Webhook) -> None:
-        self.owner = owner
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self.owner.enter():
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # One that sends a byte now and then is ended too.
-        too_long = threading.Timer(_REQUEST_S, lambda: _end(request))
-        too_long.daemon = True
-        too_long.start()
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            too_long.cancel()
-            self.owner.leave()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who hangs up is not logged."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = _REQUEST_S
-
-    def do_POST(self) -> None:
-        owner = self.server.owner
-        try:
-            owner.arrived(Signed.of(self.headers), self._body())
-        except RefusedError as error:
-            owner.refused(error.problem)
-            self._answer(error.status)
-        else:
-            self._answer(HTTPStatus.NO_CONTENT)
-
-    def version_string(self) -> str:
-        return "edgewise"
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # the base class names it so
-        """Requests are not logged."""
-
-    def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not re.fullmatch(r"[0-9]{1,9}", length) or "Transfer-Encoding" in self.headers:
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "it does not say how long it is")
-        if int(length) > BODY_BYTES:
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it is longer than {BODY_BYTES} bytes")
-        return self.rfile.read(int(length))
-
-    def _answer(self, status: HTTPStatus) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.send_header("Connection", "close")
-        self.end_headers()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _end(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it is gone

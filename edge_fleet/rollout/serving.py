@@ -1,4 +1,4 @@
-"""One `edgewise fleet serve` a folder, and whether one is there: a lock that the system takes back after a kill."""
+"""One server of a kind a folder, and whether one is there: a lock that the system takes back after a kill."""
 
 import contextlib
 import fcntl
@@ -8,29 +8,30 @@ from typing import Final
 
 from edge_contract.errors import EdgewiseError
 
-_LOCK: Final = "serve.lock"
+LOCK: Final = "serve.lock"
+"""Of `edgewise fleet serve`."""
 
 
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[None]:
-    """Be the one that serves this folder.
+def serving(directory: Path, lock_name: str = LOCK, command: str = "edgewise fleet serve") -> Iterator[None]:
+    """Be the one that serves this folder with this command.
 
     Raises:
         EdgewiseError: another one is.
     """
-    with (directory / _LOCK).open("a") as lock:
+    with (directory / lock_name).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise EdgewiseError(
-                f"another `edgewise fleet serve` works on {directory}", remedy="one does all: leave it or end it first"
+                f"another `{command}` works on {directory}", remedy="one does all: leave it or end it first"
             ) from error
         yield
 
 
-def is_served(directory: Path) -> bool:
+def is_served(directory: Path, lock_name: str = LOCK) -> bool:
     """Whether one is there."""
-    path = directory / _LOCK
+    path = directory / lock_name
     if not path.exists():
         return False
     with path.open("a") as lock:

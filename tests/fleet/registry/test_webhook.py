@@ -18,10 +18,10 @@ from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
 from mlflow.webhooks.delivery import test_webhook as deliver_as_mlflow
 
 from edge_contract.errors import EdgewiseError, UsageError
+from edge_fleet.listener import RefusedError
 from edge_fleet.registry.webhook import (
     BODY_BYTES,
     REPLAY_S,
-    RefusedError,
     Signed,
     Webhook,
     check,

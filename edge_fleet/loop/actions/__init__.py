@@ -1,0 +1,1 @@
+"""Where trainings run: on this machine, as a GitHub workflow, as a Jenkins job."""
