@@ -147,7 +147,6 @@ class Controller:
         match found:
             case "running":
                 if run.attempts and now - run.attempts[-1] > settings.training.hours * 3600 + _GRACE_S:
-                    self._action.end(run.id)
                     return events.Failed(run.id, f"It took longer than {settings.training.hours:g} h", now)
                 return None
             case "absent":
@@ -157,7 +156,7 @@ class Controller:
             case Refused(reasons):
                 return events.GateRefused(run.id, reasons, now)
             case Broken(why):
-                return events.Failed(run.id, why, now)
+                return events.Failed(run.id, why, now, ended=True)
         return None
 
     def _begin(self, run: Run, request: Request, now: float) -> Event | None:

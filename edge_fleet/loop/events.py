@@ -79,6 +79,8 @@ class Failed:
     run: str
     why: str
     now: float
+    ended: bool = False
+    """Of a training: it is known to have ended; else something of it may still run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,9 @@ def _of_run(state: State, run: Run, event: OfRun) -> tuple[State, tuple[Entry, .
         case (("training" | "gating" | "registering" | "rolling-out"), GateRefused(_, reasons)):
             state, entries = to_end(state, run, "refused", f"The gate refused it: {'; '.join(reasons)}", now)
             return state, entries
-        case _, Failed(_, why):
+        case phase, Failed(_, why):
+            if phase == "training" and run.attempts and not event.ended:
+                state = replace(state, clearing=(*state.clearing, Clearing(run=run.id, by=AUTOMATIC)))
             return to_end(state, run, "failed", why, now)
     return state, ()
 
