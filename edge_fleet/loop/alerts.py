@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge_contract.errors import MessageError
-from edge_contract.messages import Id, Seconds
+from edge_contract.messages import Seconds
 
 BODY_BYTES: Final = 4 * 1024 * 1024
 """Of one notification: two thousand alerts with their annotations."""
@@ -30,7 +30,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-f]{8,64}\Z")]
     """Which series of labels it is: Alertmanager's own name for it."""
     name: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
-    device: Id | Literal[""] = ""
+    device: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}\Z")] = ""
     """Empty for an alert about many."""
     model: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,96}\Z")] = ""
     """NAME-RELEASE, as the bridge labels series."""

@@ -116,6 +116,8 @@ class LocalAction:
                     break
                 time.sleep(0.1)
             else:
+                if self._child is not None:
+                    self._child.poll()
                 return
         raise EdgewiseError(f"the training {run} does not end", remedy=f"end what holds {folder / LOCK}")
 
