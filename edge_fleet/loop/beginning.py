@@ -113,19 +113,19 @@ def _begun(state: State, found: Found, terms: Terms, now: float) -> tuple[State,
         )
         state, third = to_end(state, run, "rehearsed", text, now)
     else:
-        state = replace(_used(state, found), trainings=(*state.trainings, now))
+        state = replace(_used(state, run, found), trainings=(*state.trainings, now))
         state, third = to_phase(state, run, "training", "A training is to begin", now)
     return state, (*first, *second, *third)
 
 
 def _joined(state: State, run: Run, found: Iterable[Found], terms: Terms) -> State:
-    """Alerts of the same case that come while its training runs are covered by it."""
+    """Alerts of the same case that come while a run is under way are covered by it."""
     for each in found:
-        if run.phase != "training" or (each.verdict.decision, _shown(each)) != (run.decision, run.cause):
+        if (each.verdict.decision, _shown(each)) != (run.decision, run.cause):
             continue
         if (new := _new(state, each, terms)) is not None:
             run = replace(run, devices=tuple(sorted({*run.devices, *new.devices}))[:_DEVICES])
-            state = replace(_used(_handling(state, new, terms), new), current=run)
+            state = replace(_used(_handling(state, new, terms), run, new), current=run)
     return state
 
 
@@ -141,11 +141,14 @@ def _handling(state: State, found: Found, terms: Terms) -> State:
     return replace(state, handled={**state.handled, **new})
 
 
-def _used(state: State, found: Found) -> State:
-    """The state in which what a person accepted of these devices is used up."""
+def _used(state: State, run: Run, found: Found) -> State:
+    """The state in which what a person accepted of these devices is used up when the run ends."""
     devices = {*found.devices, EVERY}
-    left = tuple(each for each in state.accepted if each.cause != found.cause or each.device not in devices)
-    return replace(state, accepted=left)
+    marked = tuple(
+        replace(each, used=run.id) if each.cause == found.cause and each.device in devices else each
+        for each in state.accepted
+    )
+    return replace(state, accepted=marked)
 
 
 def _accepted(state: State) -> frozenset[tuple[str, str]]:

@@ -47,6 +47,8 @@ class Acceptance(Struct, frozen=True, kw_only=True):
     cause: str
     by: str
     given: Seconds
+    used: str = ""
+    """The run that trains for it; it goes when that ends."""
 
 
 class Handled(Struct, frozen=True, kw_only=True):

@@ -33,7 +33,9 @@ def to_end(
     over = replace(current(state), ended=now)
     trained = run.decision in TRAINS and phase != "rehearsed"
     last = now if trained else state.last_trained
-    return replace(state, current=None, recent=(over, *state.recent)[:RECENT], last_trained=last), entries
+    left = tuple(each for each in state.accepted if each.used != run.id)
+    recent = (over, *state.recent)[:RECENT]
+    return replace(state, current=None, recent=recent, last_trained=last, accepted=left), entries
 
 
 def current(state: State) -> Run:

@@ -21,7 +21,7 @@ from edge_fleet.loop.setup import action_of
 from edge_fleet.loop.state import Run, State
 from edge_fleet.loop.store import LoopStore
 from edge_fleet.registry.registry import Registry
-from edge_fleet.rollout.plans.plan import Plan
+from edge_fleet.rollout.plans.plan import Plan, WaveSize
 from edge_fleet.rollout.store import RolloutStore
 from edge_mqtt.address import BrokerAddress
 from tests.agent.update.update_bench import ReleaseSide, tiny
@@ -34,6 +34,7 @@ with open("trained", "a") as file:
 print(pathlib.Path("answer.json").read_text())
 sys.exit(int(pathlib.Path("status").read_text()))
 """
+PLAN = replace(QUICK, waves=(WaveSize(devices=1), WaveSize(share=1.0)))
 LIMITS = LimitSettings(trainings_per_week=3, cooldown_hours=0, gather_s=0, lasting_hours=0, patience_hours=1)
 
 
@@ -75,7 +76,7 @@ class Standing:
         port: int,
         stack: ExitStack,
         *,
-        plan: Plan = QUICK,
+        plan: Plan = PLAN,
         registry: Callable[[], Registry] | None = None,
         **changed: object,
     ) -> None:
