@@ -1,6 +1,6 @@
-"""What the release side says for people, kept within bounds: how groups stand, and what releases are. Pure.
+"""What the release side says for people, kept within bounds: how groups and loops stand, what releases are. Pure.
 
-Both are retained by the broker and said again on every connect, so neither is stored.
+All of it is retained by the broker and said again on every connect, so none is stored.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,6 +12,8 @@ from edge_contract.release_card import ReleaseCard
 
 GROUPS: Final = 256
 """Groups whose standing is kept; a further one is refused until one of them is cleared on the broker."""
+LOOPS: Final = 64
+"""Models whose retraining loop is shown; a further one is refused until one of them is cleared on the broker."""
 CARDS: Final = 512
 """Releases that are kept; for a further one the oldest goes that no device runs and no group names."""
 

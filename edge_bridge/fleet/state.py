@@ -25,6 +25,7 @@ from edge_bridge.fleet.pool import Pool
 from edge_bridge.fleet.record import Device
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.group_status import GroupStatus
+from edge_contract.loop_status import LoopStatus
 from edge_contract.messages import (
     STAGES,
     Availability,
@@ -53,6 +54,7 @@ class Outcome(enum.Enum):
     """A histogram has not one count per bucket."""
     REFUSED_GROUP = "group-limit"
     REFUSED_CARD = "card-limit"
+    REFUSED_LOOP = "loop-limit"
 
 
 class Sum(Struct, frozen=True, gc=False):
@@ -98,6 +100,8 @@ class FleetState:
         """The newest prediction of each site and model that has a sum, and when it came."""
         self.groups: dict[str, GroupStatus] = {}
         """How each group stands, as the release side said last."""
+        self.loops: dict[str, LoopStatus] = {}
+        """How the retraining loop of each model stands, as it said last."""
         self.cards: dict[str, ReleaseCard] = {}
         """What each release is, by the model's digest."""
         self.passed: Counter[str] = Counter()
@@ -179,6 +183,17 @@ class FleetState:
                 return Outcome.REFUSED_GROUP
             else:
                 self.groups[name] = status
+        return Outcome.APPLIED
+
+    def take_loop(self, model: str, status: LoopStatus | None) -> Outcome:
+        """How the loop of this model stands; None: it is no more."""
+        with self.lock:
+            if status is None:
+                self.loops.pop(model, None)
+            elif model not in self.loops and len(self.loops) >= announced.LOOPS:
+                return Outcome.REFUSED_LOOP
+            else:
+                self.loops[model] = status
         return Outcome.APPLIED
 
     def take_card(self, digest: str, card: ReleaseCard | None) -> Outcome:

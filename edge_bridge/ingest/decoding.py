@@ -9,6 +9,7 @@ from edge_bridge.fleet.state import DeviceMessage
 from edge_contract import limits, topics
 from edge_contract.errors import MessageError
 from edge_contract.group_status import GroupStatus
+from edge_contract.loop_status import LoopStatus
 from edge_contract.messages import Availability, Count, Info, Key, Message, Prediction, Reported, Telemetry, decode
 from edge_contract.release_card import ReleaseCard
 
@@ -26,12 +27,13 @@ FILTERS: Final = (
     *(topics.all_devices(leaf) for leaf in ("availability", "info", "reported", "telemetry", "prediction")),
     f"{topics.PREFIX}/group/+/status",
     f"{topics.PREFIX}/release/+",
+    f"{topics.PREFIX}/loop/+/status",
 )
 """What the bridge subscribes to."""
 
 Refusal = Literal[
     "topic", "empty", "size", "malformed", "order", "device-mismatch", "device-limit", "shape",
-    "name-mismatch", "group-limit", "card-limit",
+    "name-mismatch", "group-limit", "card-limit", "loop-limit",
 ]  # fmt: skip
 """Label values of a metric."""
 
@@ -73,6 +75,12 @@ def read_group(group: str, payload: bytes) -> GroupStatus | Refusal:
     """How the group that the topic names stands."""
     found = _read(group, payload, GroupStatus)
     return "name-mismatch" if isinstance(found, GroupStatus) and found.group != group else found
+
+
+def read_loop(model: str, payload: bytes) -> LoopStatus | Refusal:
+    """How the loop of the model stands that the topic names."""
+    found = _read(model, payload, LoopStatus)
+    return "name-mismatch" if isinstance(found, LoopStatus) and found.model != model else found
 
 
 def read_card(digest: str, payload: bytes) -> ReleaseCard | Refusal:

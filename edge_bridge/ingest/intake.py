@@ -130,6 +130,8 @@ class Intake:
                 return "group-status", self._group(group, payload)
             case topics.ReleaseCardTopic(digest):
                 return "release-card", self._card(digest, payload)
+            case topics.LoopStatusTopic(model):
+                return "loop-status", self._loop(model, payload)
         return "", "topic"
 
     def _one(self, device: str, kind: type[DeviceMessage], payload: bytes, now: float) -> Refusal | None:
@@ -169,6 +171,12 @@ class Intake:
         if isinstance(status, str):
             return status
         return "group-limit" if self._fleet.take_group(group, status) is Outcome.REFUSED_GROUP else None
+
+    def _loop(self, model: str, payload: bytes) -> Refusal | None:
+        status = decoding.read_loop(model, payload) if payload else None
+        if isinstance(status, str):
+            return status
+        return "loop-limit" if self._fleet.take_loop(model, status) is Outcome.REFUSED_LOOP else None
 
     def _card(self, digest: str, payload: bytes) -> Refusal | None:
         card = decoding.read_card(digest, payload) if payload else None

@@ -1,4 +1,4 @@
-"""The whole of `/metrics` in the format that is asked for: the fleet, what is released, files, the bridge itself."""
+"""The whole of `/metrics` in the format that is asked for: the fleet, releases, loops, files, the bridge itself."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from edge_bridge.fleet import record
 from edge_bridge.fleet.state import FleetState
-from edge_bridge.metrics import exposition, released
+from edge_bridge.metrics import exposition, loops, released
 from edge_bridge.metrics.expiry import Expiring
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.metrics.text import OPENMETRICS, PLAIN
@@ -34,12 +34,13 @@ class Page(NamedTuple):
             with fleet.lock:
                 devices, newest = list(fleet.devices.values()), dict(fleet.newest)
                 counted, sums = dict(fleet.counted), dict(fleet.counted_sums)
-                groups, cards = dict(fleet.groups), dict(fleet.cards)
+                groups, cards, standing = dict(fleet.groups), dict(fleet.cards), dict(fleet.loops)
             text = exposition.write(
                 devices, sums, now, self.silent_after, counted=counted, newest=newest, openmetrics=openmetrics
             )
             present = [each for each in devices if record.up(each, now, self.silent_after)]
             text += released.write(present, groups, cards, openmetrics=openmetrics)
+            text += loops.write(standing, openmetrics=openmetrics)
             text += self.expiring.write(openmetrics=openmetrics)
             text += "".join(each(now, openmetrics) for each in self.further)
         if not openmetrics:

@@ -25,6 +25,7 @@ _PAGES: Final = (
     ("/rollouts", "Rollouts"),
     ("/releases", "Releases"),
     ("/alerts", "Alerts"),
+    ("/loop", "Loop"),
     ("/predictions", "Predictions"),
     ("/label", "Label"),
 )

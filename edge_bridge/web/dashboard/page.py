@@ -17,6 +17,7 @@ from edge_bridge.web.dashboard.pages.device import device
 from edge_bridge.web.dashboard.pages.devices import devices
 from edge_bridge.web.dashboard.pages.home import home
 from edge_bridge.web.dashboard.pages.label import label
+from edge_bridge.web.dashboard.pages.loop import loop
 from edge_bridge.web.dashboard.pages.predictions import predictions
 from edge_bridge.web.dashboard.pages.releases import releases
 from edge_bridge.web.dashboard.pages.rollouts import rollout, rollouts
@@ -57,6 +58,10 @@ def mount(app: FastAPI, source: Source) -> None:
     @ui.page("/alerts", title="Alerts · Edgewise")
     async def _alerts(request: Request) -> None:
         await alerts(source, request)
+
+    @ui.page("/loop", title="Loop · Edgewise")
+    async def _loop(request: Request) -> None:
+        await loop(source, request)
 
     @ui.page("/predictions", title="Predictions · Edgewise")
     async def _predictions(request: Request) -> None:

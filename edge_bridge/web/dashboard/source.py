@@ -30,6 +30,7 @@ from edge_bridge.web.dashboard import listing, problems
 from edge_bridge.web.dashboard.listing import Offer, Row
 from edge_bridge.web.dashboard.problems import Section
 from edge_contract.group_status import GroupStatus
+from edge_contract.loop_status import LoopStatus
 from edge_contract.metrics import DeviceGauge
 from edge_contract.release_card import ReleaseCard
 from edge_contract.visible import visible
@@ -64,6 +65,7 @@ class Look(NamedTuple):
     numbers: Numbers
     groups: Mapping[str, GroupStatus]
     cards: Mapping[str, ReleaseCard]
+    loops: Mapping[str, LoopStatus]
     sums: Mapping[Key, Sum]
     labelled: Mapping[str, Accuracy]
     """How right each release was by labels from the field; empty where nothing is labelled."""
@@ -108,7 +110,7 @@ class Source:
     def _made(self, now: float) -> Look:
         with self.fleet.lock:
             devices, groups = dict(self.fleet.devices), dict(self.fleet.groups)
-            cards, sums = dict(self.fleet.cards), dict(self.fleet.sums)
+            cards, sums, loops = dict(self.fleet.cards), dict(self.fleet.sums), dict(self.fleet.loops)
         rows = self._rows_of(devices, withdrawn_of(cards), self.drift.alarms(now), now)
         return Look(
             time=now,
@@ -119,6 +121,7 @@ class Source:
             numbers=self._numbers(devices, rows, now),
             groups=groups,
             cards=cards,
+            loops=loops,
             sums=sums,
             labelled=self._labelled(),
             warning=self._warning(),

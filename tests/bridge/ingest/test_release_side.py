@@ -12,6 +12,7 @@ from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
 from edge_contract import limits, messages, topics
+from edge_contract.loop_status import LoopStatus
 from edge_contract.messages import Message, ModelRef
 from tests.bridge.publisher import MODEL, reported
 from tests.bridge.release_side import card, status
@@ -58,6 +59,21 @@ def test_groups_and_releases_are_kept_as_they_were_said_last_and_forgotten_when_
     door.says(topics.group_status("shops"), b"")
     door.says(topics.release_card(MODEL.digest), b"")
     assert (door.fleet.groups, door.fleet.cards) == ({}, {})
+
+
+def test_how_a_loop_stands_is_kept_as_it_was_said_last_within_bounds_and_forgotten_when_cleared() -> None:
+    door = _Door()
+    door.says(topics.loop_status("emotion"), LoopStatus(model="emotion", time=1.0))
+    door.says(topics.loop_status("emotion"), LoopStatus(model="emotion", paused="maria", time=2.0))
+    assert door.fleet.loops == {"emotion": LoopStatus(model="emotion", paused="maria", time=2.0)}
+    for payload in (b"{", b"[" * 100_000, b" " * (limits.MESSAGE_BYTES + 1), LoopStatus(model="age", time=1.0)):
+        door.says(topics.loop_status("emotion"), payload)
+    assert (door.refused("malformed"), door.refused("size"), door.refused("name-mismatch")) == (2, 1, 1)
+    for number in range(announced.LOOPS + 1):
+        door.says(topics.loop_status(f"m{number}"), LoopStatus(model=f"m{number}", time=1.0))
+    assert (len(door.fleet.loops), door.refused("loop-limit")) == (announced.LOOPS, 2)
+    door.says(topics.loop_status("emotion"), b"")
+    assert "emotion" not in door.fleet.loops
 
 
 @pytest.mark.parametrize(

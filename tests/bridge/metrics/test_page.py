@@ -20,6 +20,7 @@ from edge_bridge.metrics.page import Page
 from edge_bridge.metrics.text import OPENMETRICS, PLAIN
 from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.group_status import Behind, GroupStatus, RolloutStatus, StageStatus
+from edge_contract.loop_status import LoopRun, LoopStatus
 from edge_contract.manifest import Accuracy, Lineage, Score
 from edge_contract.messages import Availability, ModelRef
 from tests.bridge.certificates import Authority
@@ -169,6 +170,28 @@ def test_tracks_shadow_clock_releases_and_rollouts_have_their_series() -> None:
     }
     assert behind == {"offline": 0, "under way": 1, "failed": 1, "silent": 0, "waits": 0}
     assert value("edgewise_group_status_timestamp_seconds", group="shops") == 1
+
+
+@pytest.mark.parametrize(("accept", "families"), [("", plain_families), (PROMETHEUS, openmetrics_families)])
+def test_loops_are_gauges_by_model(accept: str, families: Any) -> None:
+    fleet = FleetState(LimitSettings(), MetricSettings())
+    ended = tuple(LoopRun(id=f"r-{n}", alert="Drift", phase="told", began=1.0) for n in range(2))
+    training = LoopRun(id="r-3", alert="Drift", phase="training", began=1.0)
+    fleet.take_loop("emotion", LoopStatus(model="emotion", current=training, recent=ended, budget_left=1, time=7.0))
+    fleet.take_loop("age", LoopStatus(model="age", paused="maria", waits_until=9.0, time=8.0))
+    found = {
+        (name, *(value for _, value in sorted(labels))): value
+        for (name, labels), value in _samples(families, _page(fleet).render(accept, NOW)[0].decode()).items()
+    }
+    phases = {key[2] for key, value in found.items() if key[:2] == ("edgewise_loop_phase", "emotion") and value}
+    assert phases == {"training"}
+    assert found["edgewise_loop_phase", "age", "training"] == 0
+    assert (found["edgewise_loop_runs", "emotion", "told"], found["edgewise_loop_runs", "emotion", "refused"]) == (2, 0)
+    assert (found["edgewise_loop_budget_left", "emotion"], found["edgewise_loop_budget_left", "age"]) == (1, 0)
+    assert (found["edgewise_loop_paused", "emotion"], found["edgewise_loop_paused", "age"]) == (0, 1)
+    assert found["edgewise_loop_waits_until_timestamp_seconds", "age"] == 9
+    assert ("edgewise_loop_waits_until_timestamp_seconds", "emotion") not in found
+    assert found["edgewise_loop_status_timestamp_seconds", "emotion"] == 7
 
 
 def test_a_counter_is_shown_once_it_is_stored_and_a_gauge_at_once() -> None:

@@ -14,6 +14,7 @@ from edge_contract.group_status import (
     ShadowStatus,
     StageStatus,
 )
+from edge_contract.loop_status import LoopRun, LoopStatus, LoopStep, Phase
 from edge_contract.manifest import Accuracy, Lineage, Score
 from edge_contract.messages import ModelRef
 from edge_contract.release_card import ReleaseCard
@@ -97,6 +98,28 @@ def halted(now: float) -> GroupStatus:
     return GroupStatus(group="lab", desired=MODEL, rollout=rollout, time=now)
 
 
+def looping(now: float) -> LoopStatus:
+    """A loop whose training runs, after it declined one."""
+
+    def steps(*told: tuple[Phase, str]) -> tuple[LoopStep, ...]:
+        return tuple(
+            LoopStep(phase=phase, text=text, time=now - 1000 + 10 * place) for place, (phase, text) in enumerate(told)
+        )
+
+    declined = LoopRun(
+        id="emotion-run-1", alert="Drift", devices=("yard",), cause="turned", decision="tell", phase="told",
+        steps=steps(("told", "A turned camera needs a person: straighten it; no training.")), began=now - 1000,
+        ended=now - 1000,
+    )  # fmt: skip
+    current = LoopRun(
+        id="emotion-run-2", alert="Drift", devices=("entrance", "hall"), cause="dark", decision="retrain-augmented",
+        phase="approval", release=CANARY, rollout="all-emotion-3", measured={"field_accuracy_after": 0.712},
+        steps=steps(("training", "A training is to begin."), ("approval", "all-emotion-3 waits for a person.")),
+        began=now - 900,
+    )  # fmt: skip
+    return LoopStatus(model="emotion", current=current, recent=(declined,), budget_left=1, time=now)
+
+
 def publish(port: int, now: float | None = None) -> None:
     """Say all of it, retained, as `edgewise fleet serve` and `release add` do."""
     at = time.time() if now is None else now
@@ -106,6 +129,7 @@ def publish(port: int, now: float | None = None) -> None:
     said = [(topics.release_card(each.manifest.digest), messages.encode(each)) for each in cards(at)] + [
         (topics.group_status(each.group), messages.encode(each)) for each in (rolling(at), halted(at))
     ]
+    said.append((topics.loop_status("emotion"), messages.encode(looping(at))))
     for topic, payload in said:
         client.publish(topic, payload, qos=1, retain=True).wait_for_publish(30)
     client.disconnect()

@@ -101,6 +101,9 @@ def test_an_empty_fleet_is_told_what_to_do_first_and_fills_by_itself(
         expect(page.get_by_text("0 / 1")).to_be_visible()
     assert [each for each in noted if not each.startswith((bridge.url("/"), "data:", "blob:"))] == []
     assert len(noted) > 10
+    elsewhere, _ = browser_tools.open_page(browser, bridge.url("/loop"))
+    expect(elsewhere.get_by_text("No loop has told how it stands.")).to_be_visible()
+    expect(elsewhere.get_by_text("edgewise loop serve --config loop.toml")).to_be_visible()
     broker.kill()
     expect(page.get_by_text(f"Not connected to the MQTT broker at 127.0.0.1:{broker.port}")).to_be_visible()
     broker.start()
@@ -189,6 +192,18 @@ def test_a_rollout_and_its_releases_are_shown_with_bounds(shown: Shown, browser:
     page.goto(shown.bridge.url("/edgewise/label"))
     expect(page.get_by_text("Labels are not collected here.")).to_be_visible()
     expect(page.get_by_text("edgewise-bridge labels key labelling.pem")).to_be_visible()
+    assert [each for each in noted if each.startswith("error")] == []
+
+
+@needs_chromium
+def test_a_loop_is_shown_step_by_step_with_what_it_declined(shown: Shown, browser: Browser) -> None:
+    page, noted = shown.open(browser, "/loop")
+    runs = page.locator(".problem")
+    expect(runs.nth(0)).to_contain_text("Drift on entrance, hall: dark")
+    for text in ("emotion-3", "71.2%", "retrain-augmented", "all-emotion-3 waits for a person."):
+        expect(runs.nth(0)).to_contain_text(text)
+    expect(runs.nth(1)).to_contain_text("Drift on yard: turned")
+    expect(runs.nth(1)).to_contain_text("A turned camera needs a person: straighten it; no training.")
     assert [each for each in noted if each.startswith("error")] == []
 
 
