@@ -203,6 +203,8 @@ def accept(
             else "is nothing to accept"
         )
         raise UsageError(f"{visible(cause)} {what}", remedy=f"known here are: {', '.join(sorted(decide.ACCEPTABLE))}")
+    if cause == "fleet" and device != EVERY:
+        raise UsageError("fleet is of every device", remedy=f"write `edgewise loop accept {EVERY} fleet`")
     event = events.Accepted(device, cause, user_name(), time.time(), taken_back=take_back)
     _decide(settings, event, "it was not accepted", as_json)
 

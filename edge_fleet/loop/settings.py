@@ -176,6 +176,12 @@ SECRETS: Final = {
 }  # fmt: skip
 
 
+_PATHS: Final = (
+    ("", "repository", "fleet"), ("training", "checkout", "."), ("training", "work", "loop"),
+    ("registry", "ledger", "fleet/ledger.jsonl"),
+)  # fmt: skip
+
+
 def read(file: Path, environ: Mapping[str, str]) -> LoopSettings:
     """Settings of the file, completed by the environment's secrets.
 
@@ -186,6 +192,10 @@ def read(file: Path, environ: Mapping[str, str]) -> LoopSettings:
     with found_in(f"{file}: "):
         token = _token(document, environ)
         _with_url(document)
+    for section, key, path in _PATHS:  # a default path, too, is relative to the file
+        table = document.setdefault(section, {}) if section else document
+        if isinstance(table, dict):
+            table.setdefault(key, path)
     secrets = {key: secret for key, secret in SECRETS.items() if "." in key}
     if token is not None:
         document["token"] = token
