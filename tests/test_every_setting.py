@@ -21,6 +21,8 @@ from edge_bridge.settings import BridgeSettings
 from edge_contract.errors import UsageError
 from edge_contract.rule_words import _bare
 from edge_contract.settings_file import check
+from edge_fleet.loop.settings import SECRETS as LOOP_SECRETS
+from edge_fleet.loop.settings import LoopSettings
 from edge_mqtt.address import PASSWORD
 from train.distill import DistillParams
 from train.loop.settings import TrainParams
@@ -42,6 +44,13 @@ ROLES: dict[str, tuple[Any, Read]] = {
         lambda document: check(
             document, BridgeSettings, name=Path("it"), base=Path("/nowhere"), environ={},
             secrets={"broker.password": PASSWORD},
+        ),
+    ),
+    "loop": (
+        LoopSettings,
+        lambda document: check(
+            {"model": "m", "group": "g", **document}, LoopSettings, name=Path("it"), base=Path("/nowhere"), environ={},
+            secrets={key: secret for key, secret in LOOP_SECRETS.items() if "." in key},
         ),
     ),
     **{

@@ -217,7 +217,7 @@ def labels_of(settings: LoopSettings, expected: Callable[[str], float | None], m
             model,
             wanted=wanted.enough,
             device_share=wanted.device_share,
-            expected=wanted.expected if wanted.expected is not None else expected(model),
+            expected=wanted.expected or expected(model),
         )
         for model in models
     }

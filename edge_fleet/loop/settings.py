@@ -64,8 +64,8 @@ class LabelSettings:
     """Labelled faces of the random stratum."""
     device_share: Annotated[float, Meta(ge=0.01, le=1)] = 0.5
     """No device counts for more than this share of them: with 0.5 at least two devices are needed."""
-    expected: Share | None = None
-    """The accuracy that labelled accuracy is held against; the release's own on its test split by default."""
+    expected: Share = 0.0
+    """The accuracy that labelled accuracy is held against; 0: the release's own on its test split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
