@@ -105,6 +105,12 @@ class Standing:
     def last(self) -> Run:
         return self.state.recent[0]
 
+    @property
+    def run(self) -> Run:
+        found = self.state.current
+        assert found is not None
+        return found
+
     def trained(self) -> list[str]:
         file = self.folder / "checkout" / "trained"
         return file.read_text().splitlines() if file.exists() else []
