@@ -1,0 +1,270 @@
+"""From a request to its answer: which path is whose, what is answered here and what on a thread, and what is counted.
+
+What is quick is answered on the event loop itself: handing it to a thread costs more than a small model does
+(docs/adr/0023). Photographs, and tensors that would hold up the others, go to the threads.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from edge_contract.errors import UsageError
+from edge_contract.manifest import ModelManifest
+from edge_contract.version import version
+from edge_serve.http.message import RefusedError, Request, Response, answer, busy, refusal, shown
+from edge_serve.metrics import exposition
+from edge_serve.metrics.counts import ServeCounts
+from edge_serve.model.engine import ElsewhereError, Engine, Observed
+from edge_serve.model.holder import ModelHolder
+from edge_serve.model.loading import Loaded
+from edge_serve.model.workers import Workers
+from edge_serve.protocols import npy, v2
+from edge_serve.protocols.handlers import Handler, Handlers
+from edge_serve.settings import Settings
+from edge_vision.probabilities import ModelFailedError
+
+_log = logging.getLogger(__name__)
+HERE_S: Final = 0.004
+"""Seconds of the processor that one request may hold up the others; one that takes longer goes to a thread."""
+HERE_BYTES: Final = 256 * 1024
+_OPENAPI: Final = Path(__file__).parent / "openapi.json"
+_BYTES: Final = frozenset({npy.KIND, v2.BINARY})
+
+
+class Post(NamedTuple):
+    """A route that has something worked out."""
+
+    name: str
+    handler: Handler
+
+
+class App:
+    """See the module; called on the event loop's thread."""
+
+    def __init__(
+        self, settings: Settings, holder: ModelHolder, workers: Workers, counts: ServeCounts, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._settings, self._holder, self._workers, self._counts, self._loop = settings, holder, workers, counts, loop
+        self.draining = False
+        self.measured: Callable[[], tuple[int, dict[int, int]]] = lambda: (0, {})
+        """Connections now, and refusals by status."""
+        handlers = Handlers(settings.limits)
+        self._infer = Post("/v2/models/{model}/infer", handlers.infer)
+        invoked = handlers.invoked
+        self._posts = {
+            b"/invocations": Post("/invocations", invoked),
+            b"/score": Post("/score", invoked),
+            b"/v1/photographs": Post("/v1/photographs", handlers.photograph),
+            **{route.encode(): Post("predict", invoked) for route in settings.routes.predict},
+        }
+        openapi = Response(HTTPStatus.OK, _OPENAPI.read_bytes())
+        self._gets: dict[bytes, tuple[str, Callable[[], Response]]] = {
+            b"/": ("/", lambda: answer({"live": True})),
+            b"/v2": ("/v2", _server),
+            b"/v2/health/live": ("/v2/health/live", lambda: answer({"live": True})),
+            b"/v2/health/ready": ("/v2/health/ready", self._ready),
+            b"/ping": ("/ping", self._ready),
+            b"/metrics": ("/metrics", self._metrics),
+            b"/openapi.json": ("/openapi.json", lambda: openapi),
+            **{route.encode(): ("health", self._ready) for route in settings.routes.health},
+        }
+
+    def __call__(self, request: Request) -> "Response | asyncio.Future[Response]":
+        """The answer, now or later; never an error."""
+        began = time.perf_counter()
+        name = "other"
+        try:
+            if (post := self._posts.get(request.path)) is None and (found := self._gets.get(request.path)) is not None:
+                name, get = found
+                _refuse_other(request.method, (b"GET", b"HEAD"))
+                response = get()
+            elif post is None:
+                asked = _model_path(request.path)
+                if asked.verb != b"infer":
+                    name = "/v2/models/{model}"
+                    _refuse_other(request.method, (b"GET", b"HEAD"))
+                    response = self._about_model(asked)
+                else:
+                    name = self._infer.name
+                    _refuse_other(request.method, (b"POST",))
+                    return self._compute(self._infer, request, self._named(asked), began)
+            else:
+                name = post.name
+                _refuse_other(request.method, (b"POST",))
+                return self._compute(post, request, self._loaded(), began)
+        except RefusedError as error:
+            response = refusal(error)
+        self._counts.request(name, response.status)
+        return response
+
+    def _compute(
+        self, post: Post, request: Request, loaded: Loaded, began: float
+    ) -> "Response | asyncio.Future[Response]":
+        if request.headers.get(b"content-encoding", b"identity") != b"identity":
+            raise RefusedError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not read", remedy="send it without compression"
+            )
+        if len(request.body) <= HERE_BYTES and _estimate(request, loaded) <= HERE_S:
+            try:
+                made = _run(post.handler, request, loaded.here)
+            except ElsewhereError:
+                pass
+            else:
+                return self._done(post, loaded, began, *made)
+        given = self._workers.submit(
+            lambda thread: _run(post.handler, request, loaded.threads[thread]), len(request.body)
+        )
+        later: asyncio.Future[Response] = self._loop.create_future()
+        given.add_done_callback(partial(self._later, later, post, loaded, began))
+        return later
+
+    def _later(
+        self,
+        later: "asyncio.Future[Response]",
+        post: Post,
+        loaded: Loaded,
+        began: float,
+        given: "asyncio.Future[tuple[Response, Observed, str]]",
+    ) -> None:
+        error = given.exception()
+        if error is None:
+            later.set_result(self._done(post, loaded, began, *given.result()))
+            return
+        response = refusal(error) if isinstance(error, RefusedError) else _failed(error)
+        self._counts.request(post.name, response.status)
+        later.set_result(response)
+
+    def _done(
+        self, post: Post, loaded: Loaded, began: float, response: Response, seen: Observed, failed: str
+    ) -> Response:
+        counts = self._counts
+        counts.request(post.name, response.status)
+        if failed:
+            counts.error(failed)
+        elif response.status == HTTPStatus.OK:
+            counts.observed(loaded.manifest, seen, time.perf_counter() - began)
+        return response
+
+    def _loaded(self) -> Loaded:
+        loaded = self._holder.current
+        if loaded is None:
+            raise busy("the model is being loaded")
+        return loaded
+
+    def _named(self, asked: "_ModelPath") -> Loaded:
+        """The model that a path names.
+
+        Raises:
+            RefusedError: 404, another one is served.
+        """
+        loaded = self._loaded()
+        manifest = loaded.manifest
+        if asked.model != manifest.name.encode() or asked.version not in {None, b"%d" % manifest.release}:
+            version_ = "" if asked.version is None else f" in version {shown(asked.version)}"
+            raise RefusedError(
+                HTTPStatus.NOT_FOUND,
+                f"no model {shown(asked.model)}{version_} is served",
+                remedy=f"ask for {manifest.name}, version {manifest.release}",
+            )
+        return loaded
+
+    def _about_model(self, asked: "_ModelPath") -> Response:
+        manifest: ModelManifest = self._named(asked).manifest
+        if asked.verb == b"ready":
+            return answer({"name": manifest.name, "ready": True})
+        return answer(v2.metadata(manifest))
+
+    def _ready(self) -> Response:
+        if self.draining:
+            raise busy("this server is ending")
+        self._loaded()
+        return answer({"ready": True})
+
+    def _metrics(self) -> Response:
+        connections, refusals = self.measured()
+        now = exposition.Now(
+            self._holder.current is not None and not self.draining, connections, self._workers.waiting, refusals
+        )
+        text = exposition.write(self._counts, now, self._settings.site, self._settings.name)
+        return Response(HTTPStatus.OK, text, exposition.CONTENT_TYPE)
+
+
+class _ModelPath(NamedTuple):
+    model: bytes
+    version: bytes | None
+    verb: bytes
+    """`infer`, `ready`, or empty for the metadata."""
+
+
+def _model_path(path: bytes) -> _ModelPath:
+    """`/v2/models/M[/versions/V][/ready|/infer]`.
+
+    Raises:
+        RefusedError: 404, it is none.
+    """
+    match path.split(b"/")[1:]:
+        case [b"v2", b"models", model]:
+            return _ModelPath(model, None, b"")
+        case [b"v2", b"models", model, b"versions", version_]:
+            return _ModelPath(model, version_, b"")
+        case [b"v2", b"models", model, (b"infer" | b"ready") as verb]:
+            return _ModelPath(model, None, verb)
+        case [b"v2", b"models", model, b"versions", version_, (b"infer" | b"ready") as verb]:
+            return _ModelPath(model, version_, verb)
+    raise RefusedError(HTTPStatus.NOT_FOUND, f"there is nothing at {shown(path)}", remedy="see /openapi.json")
+
+
+def _refuse_other(method: bytes, known: tuple[bytes, ...]) -> None:
+    if method not in known:
+        allowed = b", ".join(known)
+        raise RefusedError(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            f"{shown(method)} is not answered here",
+            remedy=f"use {allowed.decode()}",
+            headers=((b"Allow", allowed),),
+        )
+
+
+def _estimate(request: Request, loaded: Loaded) -> float:
+    """Seconds that the tensors of a request will take, by the bytes or numbers that it has."""
+    height, width, channels = loaded.manifest.input.shape[1:]
+    as_bytes = v2.HEADER_LENGTH in request.headers or request.kind() in _BYTES
+    values = len(request.body) if as_bytes else request.body.count(b",") + 1
+    return loaded.seconds * values / (height * width * channels)
+
+
+def _run(handler: Handler, request: Request, engine: Engine) -> tuple[Response, Observed, str]:
+    """The answer, what was observed, and what failed by the device's kinds of errors.
+
+    Raises:
+        ElsewhereError: this engine cannot.
+    """
+    engine.begin()
+    failed = ""
+    try:
+        response = handler(request, engine)
+    except RefusedError as error:
+        response = refusal(error)
+    except UsageError as error:  # of a picture that no decoder takes
+        failed, response = "frame", refusal(RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)))
+    except ModelFailedError as error:
+        failed, response = "model", refusal(RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)))
+    except ElsewhereError:
+        raise
+    except Exception as error:  # noqa: BLE001  # one request's end is not the server's
+        failed, response = "pipeline", _failed(error)
+    return response, engine.observed, failed
+
+
+def _failed(error: BaseException) -> Response:
+    _log.error("a request failed", exc_info=error)
+    return refusal(RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "this server failed; its log says why."))
+
+
+def _server() -> Response:
+    return answer({"name": "edgewise-serve", "version": version(), "extensions": list(v2.EXTENSIONS)})

@@ -1,0 +1,64 @@
+"""`edgewise-serve`: the command line of the server."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_contract.command_end import command
+from edge_contract.version import version
+from edge_contract.visible import visible
+from edge_serve import settings
+
+
+@command("edgewise-serve")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the return value is the exit status."""
+    options = _parser().parse_args(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if options.command == "serve":
+        cloud = settings.cloud(os.environ)
+        places, listen = cloud.places, cloud.listen
+    else:
+        places, listen = (options.package,), options.listen
+    chosen = settings.read(options.config, os.environ, listen=listen)
+    # After the settings are known to be good: the interpreter's and OpenCV's packages take a second to load.
+    from edge_serve import server  # noqa: PLC0415
+    from edge_serve.model.source import PackageFile  # noqa: PLC0415
+
+    return server.run(chosen, PackageFile(places))
+
+
+class _Lines(logging.Formatter):
+    """One line a message, whatever a client wrote into it; a traceback has lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return visible(super().formatMessage(record))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgewise-serve", description="Answer pictures and tensors over HTTP with the model of a device."
+    )
+    parser.add_argument("--version", action="version", version=version())
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="serve until SIGTERM; SIGHUP looks for a new model at once")
+    given = run.add_mutually_exclusive_group(required=True)
+    given.add_argument("--package", type=Path, metavar="FILE", help="an .ewm package; its file is watched")
+    run.add_argument("--listen", metavar="HOST:PORT", help="the address (127.0.0.1:8080)")
+    cloud = commands.add_parser(
+        "serve",
+        help="as SageMaker, Azure ML and Vertex AI start it: on 0.0.0.0:8080 or the port that the environment says, "
+        "with the package in EDGEWISE_PACKAGE, AZUREML_MODEL_DIR or /opt/ml/model",
+    )
+    for each in (run, cloud):
+        each.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; options win over it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the server counts, under the names by which the fleet's devices are watched."""

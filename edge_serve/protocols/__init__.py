@@ -1,0 +1,1 @@
+"""What clients and clouds send, and how they want it answered."""

@@ -1,0 +1,171 @@
+"""Open Inference Protocol V2: tensors as JSON, or behind it as bytes (the binary tensor extension), both ways.
+
+One input `image`, UINT8 [-1, height, width, channels]; one output `probabilities`, FP32 [-1, labels]. A client that
+sends bytes says where the JSON ends (Inference-Header-Content-Length); it gets bytes where it asks for them.
+
+Not here: which path is which (`edge_serve.app`).
+"""
+
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+
+from edge_contract.manifest import ModelManifest
+from edge_serve.http.message import Request, Response, bad, shown
+from edge_serve.protocols import tensors
+from edge_serve.protocols.tensors import INPUT, OUTPUT
+from edge_vision.classifier import Probabilities
+from edge_vision.picture import Pixels
+
+HEADER_LENGTH: Final = b"inference-header-content-length"
+BINARY: Final = b"application/octet-stream"
+EXTENSIONS: Final = ("binary_tensor_data",)
+_Side = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+
+
+class _InputParameters(msgspec.Struct):
+    binary_data_size: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: Annotated[list[_Side], msgspec.Meta(max_length=16)]
+    datatype: str
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    parameters: _InputParameters | None = None
+
+
+class _OutputParameters(msgspec.Struct):
+    binary_data: bool | None = None
+    classification: int | None = None
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: _OutputParameters | None = None
+
+
+class _Parameters(msgspec.Struct):
+    binary_data_output: bool = False
+
+
+class _Document(msgspec.Struct):
+    inputs: Annotated[list[_Input], msgspec.Meta(min_length=1, max_length=16)]
+    id: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    outputs: Annotated[list[_Output], msgspec.Meta(max_length=16)] | None = None
+    parameters: _Parameters | None = None
+
+
+class Inference(NamedTuple):
+    """One request, checked."""
+
+    id: str | None
+    tensors: Pixels
+    """uint8 [n, height, width, channels]"""
+    binary: bool
+    """The output is wanted as bytes."""
+
+
+_decoder: Final = msgspec.json.Decoder(_Document)
+
+
+class _Peek(msgspec.Struct):
+    inputs: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_peek: Final = msgspec.json.Decoder(_Peek)
+
+
+def is_one(body: bytes) -> bool:
+    """Whether a JSON document is a request of this protocol, rather than one of a cloud's own."""
+    if b'"inputs"' not in body:
+        return False
+    try:
+        return _peek.decode(body).inputs is not msgspec.UNSET
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+def read(request: Request, manifest: ModelManifest, limit: int, json_bytes: str | None = None) -> Inference:
+    """What is asked; `limit` of tensors. `json_bytes`: where the JSON ends, if another header says it.
+
+    Raises:
+        RefusedError: 400 or 413, it is not what the protocol or the model takes.
+    """
+    body, tail = request.body, b""
+    length = json_bytes if json_bytes is not None else request.header(HEADER_LENGTH)
+    if length:
+        if not length.isascii() or not length.isdecimal() or int(length[:20]) > len(body):
+            raise bad(f"Inference-Header-Content-Length is {shown(length)}, the body has {len(body)} bytes.")
+        body, tail = body[: int(length)], body[int(length) :]
+    try:
+        asked = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise bad(f"the body is no inference request of Open Inference Protocol V2 ({shown(error)}).") from error
+    if len(asked.inputs) != 1 or asked.inputs[0].name != INPUT:
+        names = ", ".join(shown(each.name) for each in asked.inputs)
+        raise bad(f"the model takes one input, {INPUT}, not {names}.")
+    binary = asked.parameters is not None and asked.parameters.binary_data_output
+    if asked.outputs:
+        binary = _wanted(asked.outputs, binary=binary)
+    return Inference(asked.id, _tensor(asked.inputs[0], tail, manifest, limit), binary)
+
+
+def written(asked: Inference, answered: Probabilities, manifest: ModelManifest) -> Response:
+    """The answer; `answered`: float32 [n, labels]."""
+    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": list(answered.shape)}
+    document: dict[str, Any] = {"model_name": manifest.name, "model_version": str(manifest.release)}
+    if asked.id is not None:
+        document["id"] = asked.id
+    document["outputs"] = [output]
+    if not asked.binary:
+        output["data"] = answered.reshape(-1).tolist()
+        return Response(200, msgspec.json.encode(document))
+    data = answered.astype("<f4", copy=False).tobytes()
+    output["parameters"] = {"binary_data_size": len(data)}
+    head = msgspec.json.encode(document)
+    return Response(200, head + data, BINARY, ((b"Inference-Header-Content-Length", b"%d" % len(head)),))
+
+
+def metadata(manifest: ModelManifest) -> dict[str, Any]:
+    """Of the model."""
+    height, width, channels = manifest.input.shape[1:]
+    return {
+        "name": manifest.name,
+        "versions": [str(manifest.release)],
+        "platform": "edgewise_tflite",
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, height, width, channels]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(manifest.labels)]}],
+        "parameters": {"digest": manifest.digest, "labels": list(manifest.labels), "color": manifest.input.color},
+    }
+
+
+def _wanted(outputs: list[_Output], *, binary: bool) -> bool:
+    """Whether the one output is wanted as bytes; `binary` where the request says it of all."""
+    if len(outputs) != 1 or outputs[0].name != OUTPUT:
+        names = ", ".join(shown(each.name) for each in outputs)
+        raise bad(f"the model has one output, {OUTPUT}, not {names}.")
+    parameters = outputs[0].parameters
+    if parameters is None:
+        return binary
+    if parameters.classification:
+        raise bad("the classification extension is not served", "ask for probabilities; the metadata has the labels")
+    return binary if parameters.binary_data is None else parameters.binary_data
+
+
+def _tensor(given: _Input, tail: bytes, manifest: ModelManifest, limit: int) -> Pixels:
+    if given.datatype != "UINT8":
+        raise bad(f"{INPUT} is {shown(given.datatype)}, the model takes UINT8.")
+    tensors.rows(given.shape, manifest, limit)
+    size = given.parameters.binary_data_size if given.parameters is not None else None
+    if size is None:
+        if given.data is msgspec.UNSET:
+            raise bad(f"{INPUT} has neither data nor binary_data_size.")
+        if tail:
+            raise bad(f"{len(tail)} bytes stand behind the JSON, and {INPUT} does not say that they are its own.")
+        return tensors.from_json(given.data, given.shape)
+    if given.data is not msgspec.UNSET:
+        raise bad(f"{INPUT} has both data and binary_data_size.")
+    if size != len(tail):
+        raise bad(f"{INPUT} says {size:,} bytes, {len(tail):,} stand behind the JSON.")
+    return tensors.from_bytes(tail, given.shape)
