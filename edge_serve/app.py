@@ -47,7 +47,12 @@ class App:
     """See the module; called on the event loop's thread."""
 
     def __init__(
-        self, settings: Settings, holder: ModelHolder, workers: Workers, counts: ServeCounts, loop: asyncio.AbstractEventLoop
+        self,
+        settings: Settings,
+        holder: ModelHolder,
+        workers: Workers,
+        counts: ServeCounts,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._settings, self._holder, self._workers, self._counts, self._loop = settings, holder, workers, counts, loop
         self.draining = False

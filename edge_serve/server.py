@@ -72,7 +72,9 @@ async def _serve(settings: Settings, source: Source, detectors: list[FaceDetecto
     return ExitCode.OK
 
 
-async def _follow(holder: ModelHolder, again: asyncio.Event, every: float, frozen: Callable[[], None] = gc.freeze) -> None:
+async def _follow(
+    holder: ModelHolder, again: asyncio.Event, every: float, frozen: Callable[[], None] = gc.freeze
+) -> None:
     """Serve the newest model, always.
 
     Raises:

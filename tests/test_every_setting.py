@@ -24,6 +24,7 @@ from edge_contract.settings_file import check
 from edge_fleet.loop.settings import SECRETS as LOOP_SECRETS
 from edge_fleet.loop.settings import LoopSettings
 from edge_mqtt.address import PASSWORD
+from edge_serve.settings import Settings as ServeSettings
 from train.distill import DistillParams
 from train.loop.settings import TrainParams
 from train.params import section_from
@@ -52,6 +53,10 @@ ROLES: dict[str, tuple[Any, Read]] = {
             {"model": "m", "group": "g", **document}, LoopSettings, name=Path("it"), base=Path("/nowhere"), environ={},
             secrets={key: secret for key, secret in LOOP_SECRETS.items() if "." in key},
         ),
+    ),
+    "serve": (
+        ServeSettings,
+        lambda document: check(document, ServeSettings, name=Path("it"), base=Path("/nowhere"), environ={}),
     ),
     **{
         kind.__name__: (kind, of_params(kind))

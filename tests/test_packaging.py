@@ -21,6 +21,7 @@ PACKAGES: Final = {
     "edge_contract",
     "edge_fleet",
     "edge_mqtt",
+    "edge_serve",
     "edge_simulator",
     "edge_vision",
 }

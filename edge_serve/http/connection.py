@@ -46,8 +46,11 @@ class Listener(Protocol):
     connections: set["Connection"]
     date: bytes
     """The header line of now."""
-    full: bool
-    """There are as many connections as may be."""
+
+    @property
+    def full(self) -> bool:
+        """There are as many connections as may be."""
+        ...
 
     def refused(self, status: int) -> None:
         """Count what was refused before it was a whole request."""
@@ -142,7 +145,7 @@ class Connection(asyncio.Protocol):
             self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)  # of trailers too, which come behind a body
+        self._head_bytes += len(name) + len(value) + len(b": \r\n")  # of trailers too, behind a body
         if self._head_bytes <= HEAD_BYTES:
             self._headers[name.lower()] = value
 
@@ -257,7 +260,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _refuse(self, error: RefusedError) -> None:
-        """Answer, and read no more of what the client means: it is thrown away for a while, then the connection ends."""
+        """Answer; what the client sends further is thrown away for a while, then the connection ends."""
         if self._refused or self._transport.is_closing():
             return
         self._refused = True
@@ -271,4 +274,3 @@ class Connection(asyncio.Protocol):
         self._transport.write_eof()
         self.deadline = self._loop.time() + _LINGER_S
         self._listener.connections.add(self)
-

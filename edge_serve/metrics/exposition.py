@@ -110,7 +110,7 @@ def _own(out: "_Text", counts: ServeCounts, now: Now, here: str) -> None:
         ("connections", "gauge", "Connections that are open.", now.connections),
         ("waiting", "gauge", "Requests that wait for a thread.", now.waiting),
         ("models_loaded_total", "counter", "Models that were checked and answered from then on.", counts.loaded),
-        ("models_refused_total", "counter", "Models that were not fit to answer, or could not be had.", counts.not_loaded),
+        ("models_refused_total", "counter", "New models that were unfit or could not be had.", counts.not_loaded),
     ):  # fmt: skip
         out.family(f"edgewise_serve_{name}", kind, text, [(here, value)])
 

@@ -66,8 +66,6 @@ class Handlers:
             return self.infer(request, engine)
         asked = instances.read(request.body, engine.manifest, self._limits)
         manifest = engine.manifest
-        seen = {
-            place: photograph.described(engine.look(data), manifest) for place, data in asked.photographs.items()
-        }
+        seen = {place: photograph.described(engine.look(data), manifest) for place, data in asked.photographs.items()}
         answered = engine.classify(asked.tensors).tolist() if len(asked.tensors) else []
         return answer(instances.written(asked, answered, seen))

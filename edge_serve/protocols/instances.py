@@ -37,7 +37,7 @@ class Instances(NamedTuple):
     """By the place of the instance; all others are tensors."""
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """Of both."""
         return len(self.tensors) + len(self.photographs)
 
@@ -60,7 +60,8 @@ def read(body: bytes, manifest: ModelManifest, limits: LimitSettings) -> Instanc
     if not given:
         raise bad('the body is not {"instances": [...]} with at least one.')
     tensors.refuse_too_many(len(given), limits.tensors, "instances")
-    found, photographs = [], {}
+    found: list[Pixels] = []
+    photographs: dict[int, bytes] = {}
     for place, raw in enumerate(given):
         if bytes(memoryview(raw)[:1]) == b"{":
             tensors.refuse_too_many(len(photographs) + 1, limits.pictures, "photographs")
@@ -74,7 +75,7 @@ def read(body: bytes, manifest: ModelManifest, limits: LimitSettings) -> Instanc
 def written(asked: Instances, answered: list[list[float]], seen: dict[int, Any]) -> dict[str, Any]:
     """The answer; `answered`: probabilities of each tensor; `seen`: of each photograph, by its place."""
     rest = iter(answered)
-    predictions = [seen[place] if place in seen else next(rest) for place in range(asked.count)]
+    predictions = [seen[place] if place in seen else next(rest) for place in range(asked.number)]
     return {"predictions": predictions}
 
 
