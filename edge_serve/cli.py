@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_contract.command_end import command
+from edge_contract.errors import UsageError
 from edge_contract.version import version
 from edge_contract.visible import visible
 from edge_serve import settings
@@ -25,11 +26,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         places, listen = cloud.places, cloud.listen
     else:
         places, listen = (options.package,), options.listen
+        if options.release is not None and (options.trust_root is None or options.source is None):
+            raise UsageError(
+                "a release is served from what is signed",
+                remedy="give --trust-root (the release side's fleet/root.json) and --from (its folder, or a URL)",
+            )
     chosen = settings.read(options.config, os.environ, listen=listen)
     # After the settings are known to be good: the interpreter's and OpenCV's packages take a second to load.
     from edge_serve import server  # noqa: PLC0415
     from edge_serve.model.source import PackageFile  # noqa: PLC0415
 
+    if options.command == "run" and options.release is not None:
+        from edge_serve.model.release import SignedRelease  # noqa: PLC0415  # TUF's packages take a second too
+
+        return server.run(chosen, SignedRelease(options.release, options.trust_root, options.source))
     return server.run(chosen, PackageFile(places))
 
 
@@ -49,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve until SIGTERM; SIGHUP looks for a new model at once")
     given = run.add_mutually_exclusive_group(required=True)
     given.add_argument("--package", type=Path, metavar="FILE", help="an .ewm package; its file is watched")
+    given.add_argument("--release", metavar="NAME/N", help="a signed release, such as emotion/5")
+    run.add_argument(
+        "--trust-root", type=Path, metavar="FILE", help="with --release: the release side's fleet/root.json"
+    )
+    run.add_argument(
+        "--from", dest="source", metavar="FOLDER_OR_URL", help="with --release: the release side's folder, or its copy"
+    )
     run.add_argument("--listen", metavar="HOST:PORT", help="the address (127.0.0.1:8080)")
     cloud = commands.add_parser(
         "serve",

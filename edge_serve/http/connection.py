@@ -104,9 +104,7 @@ class Connection(asyncio.Protocol):
             self.deadline = self._loop.time() + self._listener.waits.request_s
         before = self._head_bytes
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(RefusedError(HTTPStatus.NOT_IMPLEMENTED, "this server speaks HTTP/1.1 and nothing else."))
+            self._feed(data)
         except httptools.HttpParserError:
             if not self._refused:
                 self._refuse(RefusedError(HTTPStatus.BAD_REQUEST, "what came is no HTTP request."))
@@ -120,6 +118,32 @@ class Connection(asyncio.Protocol):
                     remedy="send fewer or shorter headers",
                 )
             )
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; an offer to speak something else, as Java's client makes of HTTP/2, is passed over as HTTP allows.
+
+        llhttp ends a request at such an offer, before its body: the request is read again without the offer.
+        """
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offered:
+                if self._refused or self._parser is None:
+                    return
+                if self._method == b"CONNECT":
+                    self._refuse(RefusedError(HTTPStatus.NOT_IMPLEMENTED, "this server is no proxy."))
+                    return
+                data = self._without_offer() + data[offered.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+            else:
+                return
+
+    def _without_offer(self) -> bytes:
+        kept = [each for each in self._headers.items() if each[0] not in {b"connection", b"upgrade"}]
+        closes = b"close" in self._headers.get(b"connection", b"").lower()
+        kept.append((b"connection", b"close" if closes else b"keep-alive"))
+        lines = b"".join(b"%b: %b\r\n" % each for each in kept)
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, self._target, lines)
 
     def eof_received(self) -> bool:
         return self._working or bool(self._waiting)  # a client may close its half and wait for the answer
@@ -156,7 +180,7 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._listener.waits.body_bytes:
             self._refuse_body()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._refused and not self._working:
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._refused or self._working):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -170,6 +194,8 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # it is read again
         self._receiving = False
         if self._refused or self._head_bytes > HEAD_BYTES:
             return

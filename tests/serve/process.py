@@ -58,7 +58,7 @@ class ServeProcess:
                 return False
 
         try:
-            eventually(answers, lambda: self.log.read_text())
+            eventually(answers, self.log.read_text)
         except BaseException:
             self.process.kill()
             raise

@@ -20,7 +20,7 @@ schema = schemathesis.openapi.from_path(FILE)
 
 @schema.parametrize()
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 def test_every_operation_answers_as_it_is_described(case: Any, server: ServeProcess) -> None:
     case.call_and_validate(
