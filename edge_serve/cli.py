@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from edge_serve.model.release import SignedRelease  # noqa: PLC0415  # TUF's packages take a second too
 
         return server.run(chosen, SignedRelease(options.release, options.trust_root, options.source))
+    if options.command == "run" and options.model is not None:
+        from edge_serve.model.registry import Champion  # noqa: PLC0415
+
+        uri = options.source or os.environ.get("MLFLOW_TRACKING_URI", "")
+        return server.run(chosen, Champion(options.model, uri, os.environ))
     return server.run(chosen, PackageFile(places))
 
 
@@ -64,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         "--trust-root", type=Path, metavar="FILE", help="with --release: the release side's fleet/root.json"
     )
     run.add_argument(
-        "--from", dest="source", metavar="FOLDER_OR_URL", help="with --release: the release side's folder, or its copy"
+        "--from",
+        dest="source",
+        metavar="FOLDER_OR_URL",
+        help="with --release: the release side's folder, or its copy; with --model: the MLflow server "
+        "(MLFLOW_TRACKING_URI)",
     )
     run.add_argument("--listen", metavar="HOST:PORT", help="the address (127.0.0.1:8080)")
     cloud = commands.add_parser(
