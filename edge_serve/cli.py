@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve until SIGTERM; SIGHUP looks for a new model at once")
     given = run.add_mutually_exclusive_group(required=True)
     given.add_argument("--package", type=Path, metavar="FILE", help="an .ewm package; its file is watched")
+    given.add_argument("--model", metavar="NAME@ALIAS", help="the registry's model of this alias: emotion@champion")
     given.add_argument("--release", metavar="NAME/N", help="a signed release, such as emotion/5")
     run.add_argument(
         "--trust-root", type=Path, metavar="FILE", help="with --release: the release side's fleet/root.json"

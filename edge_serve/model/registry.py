@@ -120,7 +120,7 @@ class Champion:
 
 
 class _SameServer(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:  # type: ignore[override]
+    def redirect_request(self, *_: object) -> None:
         """No redirection is followed: the password would go along."""
 
 
