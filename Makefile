@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What people give reaches a recipe through the environment, letter for letter: pasted into its text, a quote in a path
 # would end the word and what follows it would be run.
-GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT RETRAIN_CAUSE RETRAIN_FIELD RETRAIN_RUN RETRAIN_CHAMPION PACKAGE GROUP REASON PLAN
+GIVEN := SOURCE FERPLUS SET MODEL DEMO_SECONDS CAMERA PORT MINUTES WORKERS TESTS BASE FAULTS SHADOW SCENE PORTS WITHOUT RETRAIN_CAUSE RETRAIN_FIELD RETRAIN_RUN RETRAIN_CHAMPION PACKAGE GROUP REASON PLAN ARCH
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(value $(name)))))
 export $(GIVEN)
 
@@ -139,6 +139,13 @@ bench-accuracy: setup-dev  ## Every network on the same test, from stored predic
 bench-sampling: setup-dev  ## What keeping crops for labelling costs a device, and what caps do to an estimate made of them
 	@$(PYTHON) -m benchmarks.sampling
 
+setup-serve-peers:   # environments of the servers that bench-serve compares with
+	@deploy/setup-host.sh .venv-serve requirements/bench-serve.txt --python python3.11
+	@deploy/setup-host.sh .venv-mlserver requirements/bench-mlserver.txt --python python3.11
+
+bench-serve: setup-dev setup-serve-peers  ## The model behind HTTP beside Keras, LitServe, MLServer, BentoML, mlflow, by wrk; hot swaps
+	@$(PYTHON) -m benchmarks.serve
+
 architecture: setup-dev  ## The picture of the tree for docs/architecture.md, and how each folder is built
 	@$(PYTHON) -m docs.architecture
 
@@ -148,6 +155,9 @@ screenshot: setup-dev  ## The dashboard's pictures for README and docs
 # --- 64-bit Arm, and every runtime ------------------------------------------------------------------------------------
 image-arm64: setup-dev  ## Container image of the agent for 64-bit Arm, with docker or buildah (BASE=another image)
 	@deploy/arm64/image.sh $(PYTHON) build/arm64
+
+image-serve: setup-dev  ## Container image of the server, with docker or buildah (ARCH=arm64, BASE=another image)
+	@deploy/serve/image.sh $(PYTHON) build/serve $(if $(ARCH),"$$ARCH")
 
 test-arm64: setup-dev  ## The agent emulated: Cortex-A72 and A76, both runtimes; Arm instructions per frame
 	@set -f; deploy/arm64/test.sh $(PYTHON) build/arm64 $$TESTS
@@ -190,3 +200,4 @@ clean:  ## Remove what was built here; data and models stay
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults
 .PHONY: bench-sampling
 .PHONY: retrain summary pull push-data setup-system wheel sbom sign rollout promote
+.PHONY: bench-serve setup-serve-peers image-serve
