@@ -106,6 +106,9 @@ test-faults: setup-dev  ## What a device survives: kills, power cuts, bad disks,
 	@set -f; $(PYTHON) -m tests.faults $$FAULTS
 
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------
+test-road: setup-dev setup-tflite  ## The whole road: clone, train, release, new light, labels, retrain, roll out; a turned camera is no training
+	@$(PYTHON) -m demo.road
+
 bench-model: setup-dev setup-tflite  ## Size, latency, share of the core's peak, Arm instructions of each network
 	@$(PYTHON) -m benchmarks.model
 
@@ -200,4 +203,4 @@ clean:  ## Remove what was built here; data and models stay
 .PHONY: image-arm64 test-arm64 test-agent-matrix test-slow test-faults
 .PHONY: bench-sampling
 .PHONY: retrain summary pull push-data setup-system wheel sbom sign rollout promote
-.PHONY: bench-serve setup-serve-peers image-serve
+.PHONY: bench-serve setup-serve-peers image-serve test-road

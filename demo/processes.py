@@ -1,9 +1,10 @@
 """The demo's child processes: each with a log file, each waited for until it is ready, all ended in reverse order."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from edge_contract.errors import EdgewiseError
@@ -23,8 +24,14 @@ class Processes:
         """Where the process called `name` writes both its streams."""
         return self._logs / f"{name}.log"
 
-    def start(self, name: str, arguments: Sequence[str], ready: Callable[[], bool]) -> subprocess.Popen[bytes]:
-        """Start one process and wait until `ready()` is true.
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start one process and wait until `ready()` is true. `environment`: beside this process's own.
 
         Raises:
             EdgewiseError: it ended early or was not ready in time; the text shows the end of its log.
@@ -33,7 +40,12 @@ class Processes:
         with self.log(name).open("wb") as output:
             # A session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
             process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=os.environ | (environment or {}),
             )
         self._running.append((name, process))
         deadline = time.monotonic() + READY_SECONDS

@@ -1,0 +1,76 @@
+"""Drawn people who pass before a camera one after the other, in the light as it was, or with glare on the lens.
+
+Whoever shows them knows what each of them feels: that is the truth that labels and accuracies are held against.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_vision.faces import open_detector
+from edge_vision.recognition import search_copy
+from train.data.rows import EMOTIONS
+from train.data.synthetic import render
+
+Picture = NDArray[np.uint8]
+Scene = Literal["as it was", "glare", "turned"]
+
+WIDTH: Final = 640
+HEIGHT: Final = 480
+FACE: Final = 220
+"""Side of the square that a face fills, pixels."""
+_WALL: Final = 110
+_NOISE: Final = 3.0
+"""Standard deviation of the sensor's noise, grey levels."""
+_GLARE: Final = (0.45, 128.0)
+"""What is left of the contrast, and the grey that is added: a window opposite, without its blind."""
+_TURN: Final = 18.0
+"""Degrees by which the camera was turned about its axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One drawn person."""
+
+    emotion: str
+    face: Picture
+    """uint8 grey [side, side]."""
+
+
+def people(seed: int) -> Iterator[Person]:
+    """Persons without end, the emotions in turn: those whom the face detector finds in the light as it was."""
+    detector, number = open_detector(None), 0
+    while True:
+        emotion = EMOTIONS[number % len(EMOTIONS)]
+        for attempt in range(20):
+            drawn = render(emotion, np.random.default_rng([seed, number, attempt]))
+            person = Person(emotion, _enlarged(drawn))
+            frame = picture(person, 0.5, "as it was", np.random.default_rng(number))
+            if detector.detect(search_copy(frame).pixels):
+                yield person
+                break
+        number += 1
+
+
+def picture(person: Person | None, place: float, scene: Scene, noise: np.random.Generator) -> Picture:
+    """What the camera sees, uint8 grey [480, 640]. `place`: of the person, 0 left to 1 right; None: nobody is there."""
+    canvas = np.full((HEIGHT, WIDTH), _WALL, np.float32)
+    if person is not None:
+        left, top = round((WIDTH - FACE) * (0.35 + 0.3 * place)), (HEIGHT - FACE) // 2
+        canvas[top : top + FACE, left : left + FACE] = person.face
+    if scene == "turned":
+        turned = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), _TURN, 1.0)
+        canvas = np.asarray(
+            cv2.warpAffine(canvas, turned, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE), np.float32
+        )
+    if scene == "glare":
+        canvas = canvas * _GLARE[0] + _GLARE[1]
+    return np.clip(np.rint(canvas + noise.normal(0, _NOISE, canvas.shape)), 0, 255).astype(np.uint8)
+
+
+def _enlarged(drawn: Picture) -> Picture:
+    return np.asarray(cv2.resize(drawn, (FACE, FACE), interpolation=cv2.INTER_CUBIC), np.uint8)
