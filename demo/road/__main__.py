@@ -90,12 +90,12 @@ class Road:
                 self.room.loop("accept", device, cause)
             run = self.room.until("a rollout of the retrained model", self._rolling, 600)
             result.text = "retrained, gate passed on old and new pictures, registered"
-        with self.act("fleet", "shadow, approval, canary, all") as result:
-            self.room.until("the shadow passed, and waits for approval", self._waits_for_approval)
-            self.room.release_side("rollout", "approve")
+        with self.act("fleet", "shadow, canary, approval, all") as result:
+            self.room.until("the canary passed, and the rest waits for approval", self._waits_for_approval)
+            self.room.edgewise("rollout", "approve", "--repository", str(self.room.repository))
             run = self.room.until("the loop ends", lambda: self._last("promoted"))
             self.room.until("all devices run it", lambda: set(self.room.runs().values()) == {run["release"]["release"]})
-            result.text = f"release {run['release']['release']}: shadow, approved by a person, canary, all; champion"
+            result.text = f"release {run['release']['release']}: shadow, canary, approved by a person, all; champion"
         return dict(run)
 
     def turned(self, cause: str) -> bool:
@@ -135,8 +135,7 @@ class Road:
         return run if run and run["rollout"] else None
 
     def _waits_for_approval(self) -> bool:
-        told = self.room.release_side("rollout", "status", accept=(0, int(ExitCode.ROLLOUT_HALTED)))
-        return "approv" in json.dumps(told)
+        return bool(self.room.release_side("rollout", "status", accept=(0, int(ExitCode.ROLLOUT_HALTED)))["waits_for"])
 
     def _trainings(self) -> int:
         return sum(run["decision"] in {"retrain-augmented", "retrain-labelled"} for run in self._status()["recent"])
