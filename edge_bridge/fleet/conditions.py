@@ -5,7 +5,7 @@ and so know more; what is here is what one record shows.
 """
 
 import enum
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Self
 
@@ -67,6 +67,17 @@ GONE: Final = frozenset({Kind.OFFLINE, Kind.SILENT})
 """Of a device that is gone nothing else is told: its other values are of the past."""
 
 
+# Looked up for ten thousand devices every few seconds: an enumeration's own names would be found anew each time.
+_FROZEN, _FPS = DeviceGauge.FROZEN_SECONDS, DeviceGauge.FPS
+_BRIGHTNESS, _CONTRAST = DeviceGauge.BRIGHTNESS, DeviceGauge.CONTRAST
+_THROTTLED, _ACK_LAG = DeviceGauge.THROTTLED, DeviceGauge.ACK_LAG_SECONDS
+_ENDS: Final = (
+    (DeviceGauge.CERTIFICATE_EXPIRES, "its certificate"),
+    (DeviceGauge.TRUST_EXPIRES, "a signed list that it holds"),
+)
+_OFFLINE: Final = "its connection broke off without a word: no power, no network, or it crashed"
+
+
 class Condition(NamedTuple):
     """One thing that is wrong."""
 
@@ -84,7 +95,26 @@ class Rule(NamedTuple):
 
 def conditions(device: Device, now: float, rule: Rule, withdrawn: Collection[str] = ()) -> tuple[Condition, ...]:
     """What is wrong at unix time `now`. `withdrawn`: digests of releases that are not to run any more."""
-    return tuple(_found(device, now, rule, withdrawn))
+    found: list[Condition] = []
+    state = state_of(device, now, rule.silent_after)
+    if state == "offline":
+        found.append(Condition(Kind.OFFLINE, _OFFLINE))
+    elif state == "silent":
+        found.append(
+            Condition(Kind.SILENT, f"it is connected and has sent nothing for {rule.silent_after:.0f} s and more")
+        )
+    if record.is_shared(device, now):
+        found.append(Condition(Kind.SHARED, "two devices connect with this id in turn: give each its own device.id"))
+    if state == "online":
+        _of_pictures(device.gauges, found)
+    _of_model(device, withdrawn, found)
+    if state == "online":
+        _of_board(device, now, rule, found)
+    if record.is_restless(device, now):
+        found.append(
+            Condition(Kind.RESTLESS, "it changes model or inventory too often: what was accepted last is shown")
+        )
+    return tuple(found)
 
 
 def state_of(device: Device, now: float, silent_after: float) -> str:
@@ -94,67 +124,46 @@ def state_of(device: Device, now: float, silent_after: float) -> str:
     return device.presence
 
 
-def _found(device: Device, now: float, rule: Rule, withdrawn: Collection[str]) -> Iterator[Condition]:
-    state = state_of(device, now, rule.silent_after)
-    if state == "offline":
-        yield Condition(Kind.OFFLINE, "its connection broke off without a word: no power, no network, or it crashed")
-    elif state == "silent":
-        yield Condition(Kind.SILENT, f"it is connected and has sent nothing for {rule.silent_after:.0f} s and more")
-    if record.is_shared(device, now):
-        yield Condition(Kind.SHARED, "two devices connect with this id in turn: give each its own device.id")
-    if state == "online":
-        yield from _of_pictures(device)
-    yield from _of_model(device, withdrawn)
-    if state == "online":
-        yield from _of_board(device, now, rule)
-    if record.is_restless(device, now):
-        yield Condition(Kind.RESTLESS, "it changes model or inventory too often: what was accepted last is shown")
+def _of_pictures(gauges: Mapping[str, float], found: list[Condition]) -> None:
+    if (frozen := gauges.get(_FROZEN, 0.0)) >= FROZEN_S:
+        found.append(Condition(Kind.FROZEN, f"its camera has delivered the very same picture for {span(frozen)}"))
+    if (brightness := gauges.get(_BRIGHTNESS, 1.0)) < DARK:
+        found.append(Condition(Kind.BLIND, f"its pictures are dark (brightness {brightness:.0%})"))
+    elif gauges.get(_CONTRAST, 1.0) < FLAT:
+        found.append(Condition(Kind.BLIND, "its pictures show one even surface, as of a covered lens"))
+    if gauges.get(_FPS, 1.0) <= 0.0:
+        found.append(Condition(Kind.NO_FRAMES, "no picture comes from its camera"))
 
 
-def _of_pictures(device: Device) -> Iterator[Condition]:
-    gauges = device.gauges
-    if (frozen := gauges.get(DeviceGauge.FROZEN_SECONDS, 0.0)) >= FROZEN_S:
-        yield Condition(Kind.FROZEN, f"its camera has delivered the very same picture for {span(frozen)}")
-    if gauges.get(DeviceGauge.BRIGHTNESS, 1.0) < DARK:
-        yield Condition(Kind.BLIND, f"its pictures are dark (brightness {gauges[DeviceGauge.BRIGHTNESS]:.0%})")
-    elif gauges.get(DeviceGauge.CONTRAST, 1.0) < FLAT:
-        yield Condition(Kind.BLIND, "its pictures show one even surface, as of a covered lens")
-    if gauges.get(DeviceGauge.FPS, 1.0) <= 0.0:
-        yield Condition(Kind.NO_FRAMES, "no picture comes from its camera")
-
-
-def _of_model(device: Device, withdrawn: Collection[str]) -> Iterator[Condition]:
+def _of_model(device: Device, withdrawn: Collection[str], found: list[Condition]) -> None:
     reported = device.reported
     if reported is not None and reported.state in REFUSED:
         because = f": {visible(reported.reason).rstrip('.')}" if reported.reason else ""
-        yield Condition(Kind.REFUSED, f"{record.short(reported.target)} {reported.state.text}{because}")
-    if device.active is not None and device.active.digest in withdrawn:
-        yield Condition(Kind.WITHDRAWN, f"it runs {record.short(device.active)}, which was withdrawn")
+        found.append(Condition(Kind.REFUSED, f"{record.short(reported.target)} {reported.state.text}{because}"))
+    if withdrawn and (active := device.active) is not None and active.digest in withdrawn:
+        found.append(Condition(Kind.WITHDRAWN, f"it runs {record.short(active)}, which was withdrawn"))
 
 
-def _of_board(device: Device, now: float, rule: Rule) -> Iterator[Condition]:
+def _of_board(device: Device, now: float, rule: Rule, found: list[Condition]) -> None:
     gauges = device.gauges
-    for gauge, what in (
-        (DeviceGauge.CERTIFICATE_EXPIRES, "its certificate"),
-        (DeviceGauge.TRUST_EXPIRES, "a signed list that it holds"),
-    ):
+    for gauge, what in _ENDS:
         if (end := gauges.get(gauge, 0.0)) and end - now < ENDS_S:
             over = end <= now
             day = datetime.fromtimestamp(min(max(end, 0.0), 2.0**37), UTC)
             words = "ended" if over else "ends"
-            yield Condition(Kind.ENDED if over else Kind.ENDING, f"{what} {words} on {day:%Y-%m-%d %H:%M} UTC")
+            text = f"{what} {words} on {day:%Y-%m-%d %H:%M} UTC"
+            found.append(Condition(Kind.ENDED if over else Kind.ENDING, text))
     if (skew := device.clock_skew) is not None and abs(skew) >= SKEW_S:
         where = "ahead of" if skew > 0 else "behind"
-        yield Condition(Kind.CLOCK, f"its clock is {span(abs(skew))} {where} the bridge's")
+        found.append(Condition(Kind.CLOCK, f"its clock is {span(abs(skew))} {where} the bridge's"))
     p95 = quantile(device.latency, 0.95)
     if p95 is not None and p95 > rule.slow_s:
-        yield Condition(
-            Kind.SLOW, f"95 % of its frames take up to {p95 * 1000:.0f} ms, more than {rule.slow_s * 1000:.0f}"
-        )
-    if (mask := gauges.get(DeviceGauge.THROTTLED, 0)) and (slowed := throttling(mask).now):
-        yield Condition(Kind.THROTTLED, f"its board slows itself down: {', '.join(slowed)}")
-    if (lag := gauges.get(DeviceGauge.ACK_LAG_SECONDS, 0.0)) >= WAITS_S:
-        yield Condition(Kind.WAITING, f"its oldest message has waited {span(lag)} to be acknowledged")
+        text = f"95 % of its frames take up to {p95 * 1000:.0f} ms, more than {rule.slow_s * 1000:.0f}"
+        found.append(Condition(Kind.SLOW, text))
+    if (mask := gauges.get(_THROTTLED, 0)) and (slowed := throttling(mask).now):
+        found.append(Condition(Kind.THROTTLED, f"its board slows itself down: {', '.join(slowed)}"))
+    if (lag := gauges.get(_ACK_LAG, 0.0)) >= WAITS_S:
+        found.append(Condition(Kind.WAITING, f"its oldest message has waited {span(lag)} to be acknowledged"))
 
 
 def span(seconds: float) -> str:

@@ -57,7 +57,7 @@ def quantile(counts: tuple[int, ...], share: float) -> float | None:
 
     Linear within a bucket, as Prometheus' histogram_quantile; what is slower than the last bound counts as that bound.
     """
-    rank = sum(counts) * share
+    rank = sum(counts) * share if counts else 0.0
     if rank <= 0:
         return None
     below, total = 0.0, 0

@@ -54,7 +54,8 @@ def measured(
     if previous is None and is_over(device, message.session):
         return None  # its baseline is gone, and counting it again would bend a rate
     superseded = message.session < device.session  # of an earlier run, delivered late by the spool
-    device = received(device, message.session, now)
+    if message.session != device.session or device.presence == "unknown":
+        device = received(device, message.session, now)
     device, kept = _kept(device, windows, window_of(message))
     gained = difference(previous, message)
     passed: dict[str, int] = {}
@@ -92,6 +93,7 @@ def measured(
         }
     device = replace(
         device,
+        last_seen=now,
         held=kept,
         site=device.site if superseded and device.site else here.site,
         sites=here.sites,
@@ -103,14 +105,18 @@ def measured(
     )
     passed["sites"] = int(here.site != message.site)
     passed["labels"] = int(not known)
-    return Measured(device, gained, here.site, model, tracked, {what: many for what, many in passed.items() if many})
+    passed = {what: many for what, many in passed.items() if many} if any(passed.values()) else {}
+    return Measured(device, gained, here.site, model, tracked, passed)
 
 
 def _label(labels: LabelBudget, model: ModelRef | None, now: float, limits: LimitSettings) -> tuple[LabelBudget, str]:
     """The budget after this model was named, and the model as a label: `other` where there was no room for it."""
     if model is None:
         return labels, short(None)
-    paid = with_models(labels, (key_of(model),), now, limits.label_changes)
+    key = key_of(model)
+    if key in labels.models:  # nearly always
+        return labels, short(model)
+    paid = with_models(labels, (key,), now, limits.label_changes)
     return (paid, short(model)) if paid is not None else (labels, OTHER)
 
 
@@ -133,6 +139,8 @@ def _shown(
     readings: tuple[str, ...], gauges: Mapping[str, float], limit: int
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """The gauges of the table, and of the others those whose names were among the first `limit`; these names."""
+    if gauges.keys() <= _GAUGES:  # nearly always
+        return dict(gauges), readings
     known = set(readings)
     for name in gauges:
         if name not in _GAUGES and len(known) < limit:
@@ -154,6 +162,8 @@ def _stages_by_model(
 
 def _last(totals: Mapping[str, V], model: str, value: V) -> dict[str, V]:
     """`totals` with `model` last, and the one used longest ago left out when there are too many."""
+    if len(totals) == 1 and model in totals:  # nearly always
+        return {model: value}
     kept = {name: each for name, each in totals.items() if name != model}
     while len(kept) >= MODELS:
         del kept[next(iter(kept))]

@@ -87,6 +87,8 @@ class Timeline:
                 continue
             after = self._look(device, before, withdrawn, now)
             self._known[name] = after
+            if before is not None and _same(before, after):
+                continue
             found += self._rationed(_between(before, after, now), now)
         if len(self._known) > len(devices):
             self._known = {name: each for name, each in self._known.items() if name in devices}
@@ -117,6 +119,18 @@ class Timeline:
                 yield event._replace(kind="flaps", state="", text=text)
         if len(self._told) > 2 * len(self._known) + 1024:
             self._told = {key: each for key, each in self._told.items() if now - each[0] < 3600.0}
+
+
+def _same(before: _Known, after: _Known) -> bool:
+    """Whether nothing happened to one device that `_between` tells: so it is after nearly every window."""
+    old, device = before.device, after.device
+    return (
+        before.state == after.state
+        and old.session == device.session
+        and old.reported is device.reported
+        and old.model is device.model
+        and before.found.keys() == after.found.keys()
+    )
 
 
 def _between(before: _Known | None, after: _Known, now: float) -> Iterator[Event]:

@@ -39,9 +39,14 @@ def added_by_name(
     """
     summed, refused = dict(totals), 0
     for name, gain in gains.items():
-        kept: str | None = name
-        if name not in summed and len(summed) >= limit:
-            kept, refused = other, refused + 1
-        if kept is not None:
-            summed[kept] = added(summed.get(kept, 0), gain)
+        total = summed.get(name)
+        if total is not None:  # nearly always, and of most names nothing came
+            if gain:
+                summed[name] = added(total, gain)
+        elif len(summed) < limit:
+            summed[name] = added(0, gain)
+        else:
+            refused += 1
+            if other is not None:
+                summed[other] = added(summed.get(other, 0), gain)
     return summed, refused

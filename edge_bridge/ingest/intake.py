@@ -30,6 +30,10 @@ GATHER_MESSAGES: Final = 2_000
 """The most messages in one transaction."""
 GATHER_S: Final = 0.1
 """How long the first message of a transaction waits for company: an fsync shared by many costs each little."""
+BUSY: Final = 50
+"""So many within that time show a fleet at work,"""
+BUSY_S: Final = 0.5
+"""and then the first one waits so long: what is written once for all of a site is shared by more of its devices."""
 RECENT: Final = 100
 """Predictions kept in memory for the dashboard."""
 
@@ -211,10 +215,11 @@ class Intake:
             arrivals += self._queue.get(timeout=0.25)
         except queue.Empty:
             return arrivals
-        until = self._clock.steady() + GATHER_S
-        while len(arrivals) < GATHER_MESSAGES and (left := until - self._clock.steady()) > 0:
-            try:
-                arrivals += self._queue.get(timeout=left)
-            except queue.Empty:
+        began = self._clock.steady()
+        while len(arrivals) < GATHER_MESSAGES and not self._stopping.is_set():
+            until = began + (BUSY_S if len(arrivals) >= BUSY else GATHER_S)
+            if (left := until - self._clock.steady()) <= 0:
                 break
+            with contextlib.suppress(queue.Empty):  # then it is found above that the time is over
+                arrivals += self._queue.get(timeout=left)
         return arrivals
