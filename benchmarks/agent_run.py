@@ -36,8 +36,8 @@ _PASSPHRASE: Final = "of this run only"  # noqa: S105  # and so are the keys
 _PATIENCE_S: Final = 3600.0
 _SAMPLE_S: Final = 1.0
 _KEEPING_START_UP: Final = (
-    "import sys; from edge_agent import cli; from edge_agent.system import memory; "
-    "memory.forget_start_up = lambda: 0; sys.exit(cli.main())"
+    "import sys; from edge_agent import cli; from edge_contract import process_memory; "
+    "process_memory.forget_start_up = lambda: 0; sys.exit(cli.main())"
 )
 """The agent without the measure that `docs/agent-cost.md` describes, to show what it gains."""
 
@@ -113,7 +113,7 @@ class Bench:
             "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
             "OPENBLAS_NUM_THREADS": "1",
         }
-        modules = ("agent", "camera.files", "system.memory", "system.native_output")
+        modules = ("agent", "camera.files", "system.native_output")
         self._python("-c", "".join(f"import edge_agent.{name}\n" for name in modules))
         self._release_side = release_side = folder / "release-side"
         environment = {"EDGEWISE_PASSPHRASE": _PASSPHRASE}

@@ -10,6 +10,8 @@ import random
 import tempfile
 import threading
 import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +40,9 @@ FPS: Final = 15
 SETTLE_S: Final = 120.0
 """At most, for what is under way at the end."""
 TURN_S: Final = 0.02
+SCRAPES: Final = 3
+SCRAPES_S: Final = 5.0
+"""For which the acknowledgements are watched without a scrape, to compare."""
 
 
 class DrawnDevice:
@@ -101,6 +106,9 @@ class _Speaker:
 
     def __init__(self, port: int) -> None:
         self.acks: dict[str, Key] = {}
+        self.longest = 0.0
+        """Seconds from a window to its acknowledgement, the longest so far."""
+        self._sent: dict[str, tuple[int, float]] = {}
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "fleet", protocol=mqtt.MQTTv5)
         self._client.max_inflight_messages_set(0)
         self._client.on_message = self._on_message
@@ -114,6 +122,8 @@ class _Speaker:
 
     def say(self, device: str, leaf: topics.DeviceLeaf, message: Message | bytes, *, retain: bool = False) -> None:
         payload = message if isinstance(message, bytes) else messages.encode(message)
+        if leaf == "telemetry":
+            self._sent[device] = (self._sent.get(device, (0, 0.0))[0] + 1, time.monotonic())
         self._client.publish(topics.device(device, leaf), payload, qos=1, retain=retain)
 
     def close(self) -> None:
@@ -122,7 +132,11 @@ class _Speaker:
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         ack = messages.decode(bytes(message.payload), Ack)
-        self.acks[message.topic.split("/")[3]] = (ack.session, ack.sequence)
+        device = message.topic.split("/")[3]
+        self.acks[device] = (ack.session, ack.sequence)
+        sequence, sent = self._sent.get(device, (0, 0.0))
+        if ack.sequence == sequence:
+            self.longest = max(self.longest, time.monotonic() - sent)
 
 
 def measure(count: int, window_s: float, seconds: float) -> dict[str, Any]:
@@ -155,8 +169,12 @@ def measure(count: int, window_s: float, seconds: float) -> dict[str, Any]:
         spent, took = _cpu(process) - cpu, time.monotonic() - began
         sent = sum(each.sequence for each in devices) - before
         rss = process.memory_info().rss
+        idle_stall = _stall(devices, speaker, window_s, lambda: time.sleep(SCRAPES_S))
+        texts: list[str] = []
+        stall = _stall(devices, speaker, window_s, lambda: texts.extend(_read(bridge) for _ in range(SCRAPES)))
+        _settle(devices, speaker)
         scraped = time.monotonic()
-        text = bridge.metrics()
+        text = _read(bridge)
         scrape = time.monotonic() - scraped
         _check(text, devices)
         return {
@@ -171,7 +189,36 @@ def measure(count: int, window_s: float, seconds: float) -> dict[str, Any]:
             "rss_scraped_mb": round(process.memory_info().rss / 1e6, 1),
             "series": sum(not line.startswith("#") for line in text.splitlines()),
             "scrape_ms": round(scrape * 1000),
+            "ack_longest_ms": round(idle_stall * 1000),
+            "ack_longest_while_scraped_ms": round(stall * 1000),
         }
+
+
+def _read(bridge: BridgeProcess) -> str:
+    """All metrics, however long they take on a busy machine."""
+    with urllib.request.urlopen(bridge.url("/metrics"), timeout=SETTLE_S) as response:  # noqa: S310  # 127.0.0.1
+        text: str = response.read().decode()
+    return text
+
+
+def _stall(devices: list[DrawnDevice], speaker: _Speaker, window_s: float, meanwhile: Callable[[], object]) -> float:
+    """The longest that a window waited for its acknowledgement, in seconds, with windows coming in all the while.
+
+    It includes the time for which the bridge gathers a transaction.
+    """
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    speaker.longest = 0.0
+    first = 0
+    while thread.is_alive():
+        turn = [devices[number % len(devices)] for number in range(first, first + int(len(devices) / window_s / 10))]
+        began = time.monotonic()
+        for each in turn:
+            speaker.say(each.name, "telemetry", each.window(window_s))
+        first += len(turn)
+        time.sleep(max(0.0, 0.1 - (time.monotonic() - began)))
+    thread.join()
+    return speaker.longest
 
 
 def _round(devices: list[DrawnDevice], speaker: _Speaker, window_s: float, seconds: float) -> None:

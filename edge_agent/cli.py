@@ -93,9 +93,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edge_agent.system import logs, memory, native_output  # noqa: PLC0415
+    from edge_agent.system import logs, native_output  # noqa: PLC0415
+    from edge_contract import process_memory  # noqa: PLC0415
 
-    memory.share_one_heap()
+    process_memory.share_one_heap()
     from edge_agent.agent import Agent  # noqa: PLC0415
     from edge_agent.settings_file import SettingsFile  # noqa: PLC0415
     from edge_agent.system.systemd import ServiceManager  # noqa: PLC0415
@@ -112,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda _number, _frame: agent.stop())
     signal.signal(signal.SIGHUP, lambda _number, _frame: agent.reload())
-    memory.forget_start_up()
+    process_memory.forget_start_up()
     summary = agent.run()
     print(json.dumps(dataclasses.asdict(summary)), flush=True)  # the run's last line, for programs
     return ExitCode.OK

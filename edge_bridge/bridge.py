@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import time
@@ -39,6 +40,7 @@ from edge_bridge.web.dashboard import page
 from edge_bridge.web.dashboard.source import Source, withdrawn_of
 from edge_bridge.web.guard import ASKED, Guard
 from edge_bridge.web.patience import PatientProtocol
+from edge_contract import process_memory
 from edge_contract.errors import UsageError
 from edge_contract.manifest import Reference
 
@@ -208,6 +210,7 @@ def run(settings: BridgeSettings) -> None:
         EdgewiseError: the bridge cannot start; the text says why.
     """
     host, port = settings.listen_address
+    process_memory.share_one_heap()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use here
     bridge = Bridge(settings)
     config = uvicorn.Config(
@@ -229,6 +232,8 @@ def run(settings: BridgeSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # The server catches both while it serves and raises them again afterwards: by then they are dealt with.
         signal.signal(number, lambda *_: None)
+    process_memory.forget_start_up()
+    gc.freeze()  # what starting made stays: looking through it for garbage would hold up every thread
     with _running(bridge):
         _log.info("dashboard http://%s/  metrics http://%s/metrics", settings.listen, settings.listen)
         asyncio.run(server.serve(sockets=[sock]))

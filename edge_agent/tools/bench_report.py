@@ -12,10 +12,10 @@ from edge_agent.camera.source import Source
 from edge_agent.models import selftest
 from edge_agent.models.slots import ActiveModel
 from edge_agent.settings import Settings
-from edge_agent.system import memory
 from edge_agent.telemetry.board import Board
 from edge_agent.tools import bench
 from edge_agent.tools.bench import Bench
+from edge_contract import process_memory
 from edge_contract.errors import UsageError
 from edge_contract.messages import STAGES, Stage
 from edge_vision.faces import open_detector
@@ -41,7 +41,7 @@ def measure(
     """
     if seconds <= 0:
         raise UsageError(f"bench cannot measure for {seconds:g} s", remedy="give --seconds more than 0")
-    memory.share_one_heap()
+    process_memory.share_one_heap()
     progress("self-test of the model …")
     verdict = selftest.require_survival(model)
     classifier = BoundedClassifier(
@@ -50,7 +50,7 @@ def measure(
     detector = open_detector(settings.model.face_detector, settings.model.face_detector_sha256)
     board = Board()
     paced_source = _source(settings.source, built_in=built_in, pace="real-time")
-    memory.forget_start_up()  # as `run` does, so that resident memory is the agent's
+    process_memory.forget_start_up()  # as `run` does, so that resident memory is the agent's
     progress(f"{seconds:g} s of {paced_source.traits.name} …")
     paced = bench.run(paced_source, detector, classifier, settings.pipeline, seconds=seconds, board=board)
     possible = None

@@ -35,18 +35,21 @@ class Page(NamedTuple):
                 devices, newest = list(fleet.devices.values()), dict(fleet.newest)
                 counted, sums = dict(fleet.counted), dict(fleet.counted_sums)
                 groups, cards, standing = dict(fleet.groups), dict(fleet.cards), dict(fleet.loops)
-            text = exposition.write(
-                devices, sums, now, self.silent_after, counted=counted, newest=newest, openmetrics=openmetrics
-            )
+            parts = [
+                exposition.write(
+                    devices, sums, now, self.silent_after, counted=counted, newest=newest, openmetrics=openmetrics
+                ).encode()
+            ]
             present = [each for each in devices if record.up(each, now, self.silent_after)]
-            text += released.write(present, groups, cards, openmetrics=openmetrics)
-            text += loops.write(standing, openmetrics=openmetrics)
-            text += self.expiring.write(openmetrics=openmetrics)
-            text += "".join(each(now, openmetrics) for each in self.further)
-        if not openmetrics:
-            return text.encode() + generate_latest(self.own.registry), PLAIN
-        own: bytes = generate_openmetrics(self.own.registry)  # type: ignore[no-untyped-call]
-        return text.encode() + own, OPENMETRICS  # the client library ends its part with `# EOF`
+            parts.append(released.write(present, groups, cards, openmetrics=openmetrics).encode())
+            parts.append(loops.write(standing, openmetrics=openmetrics).encode())
+            parts.append(self.expiring.write(openmetrics=openmetrics).encode())
+            parts += [each(now, openmetrics).encode() for each in self.further]
+        if openmetrics:
+            parts.append(generate_openmetrics(self.own.registry))  # type: ignore[no-untyped-call]  # ends with `# EOF`
+        else:
+            parts.append(generate_latest(self.own.registry))
+        return b"".join(parts), OPENMETRICS if openmetrics else PLAIN
 
 
 def wants_openmetrics(accept: str) -> bool:

@@ -51,12 +51,16 @@ class Text:
     def __init__(self, *, openmetrics: bool = False) -> None:
         self._openmetrics = openmetrics
         self.lines: list[str] = []
+        """Of the family that is being written; a line by itself takes twice the room of its characters."""
+        self._families: list[str] = []
 
     def __str__(self) -> str:
-        return "".join(self.lines)
+        return "".join((*self._families, *self.lines))
 
     def head(self, family: Family, kind: Kind) -> None:
         """The lines before a family's samples."""
+        self._families.append("".join(self.lines))
+        self.lines = []
         name = family.name.removesuffix("_total") if self._openmetrics and kind == "counter" else family.name
         self.lines.append(f"# HELP {name} {family.help}\n# TYPE {name} {kind}\n")
 

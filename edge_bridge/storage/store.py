@@ -261,23 +261,40 @@ class Store:
             self._check_file()  # else what was written is in a file without a name, and gone with this process
 
 
+TOGETHER: Final = (128, 16, 1)
+"""Rows that one statement of SQLite writes: few shapes, so that each is prepared once."""
+
+
 class _Many:
-    """A statement for many rows. SQLAlchemy's own way through each row costs more than SQLite's work with it."""
+    """A statement for many rows. SQLAlchemy's own way through each row costs more than SQLite's work with it.
+
+    Python lets other threads run at every statement, and one that writes metrics for a second is slow to give way: so
+    a statement writes many rows.
+    """
 
     def __init__(self, statement: Any, engine: sa.Engine) -> None:
         self._statement = statement
-        self._text = ""
+        self._texts: dict[int, str] = {}
         self._order: tuple[str, ...] = ()
         if engine.dialect.name == "sqlite":
             compiled: Any = statement.compile(dialect=engine.dialect)
-            self._text, self._order = str(compiled), tuple(compiled.positiontup)
+            self._order = tuple(compiled.positiontup)
+            row = f"({', '.join('?' * len(self._order))})"
+            before, found, after = str(compiled).partition(f"VALUES {row}")
+            if found:
+                self._texts = {count: f"{before}VALUES {', '.join([row] * count)}{after}" for count in TOGETHER}
 
     def execute(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         """Run it for each row, given by column."""
-        if self._text:
-            connection.exec_driver_sql(self._text, [tuple(row[name] for name in self._order) for row in rows])
-        else:
+        if not self._texts:
             connection.execute(self._statement, rows)
+            return
+        at = 0
+        for count, text in self._texts.items():
+            while at + count <= len(rows):
+                values = [row[name] for row in rows[at : at + count] for name in self._order]
+                connection.exec_driver_sql(text, tuple(values))
+                at += count
 
 
 def _upsert(insert: Any, table: sa.Table) -> Any:

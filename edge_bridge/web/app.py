@@ -5,12 +5,17 @@ the dashboard's sockets, never waits for a lock, the database or an exposition.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
+from starlette.background import BackgroundTask
 
 from edge_bridge.metrics.page import Page
+from edge_contract import process_memory
+
+LARGE: Final = 4_000_000
+"""Bytes of an exposition after which what it took on the way is given back to the system."""
 
 
 class Health(NamedTuple):
@@ -30,7 +35,8 @@ def make_app(page: Page, health: Health, clock: Callable[[], float]) -> FastAPI:
     def read_metrics(request: Request) -> Response:
         page.own.connected.set(health.connected())
         text, content_type = page.render(request.headers.get("accept", ""), clock())
-        return Response(text, headers={"Content-Type": content_type, "Vary": "Accept"})
+        after = BackgroundTask(process_memory.give_back) if len(text) > LARGE else None
+        return Response(text, headers={"Content-Type": content_type, "Vary": "Accept"}, background=after)
 
     @app.get("/-/healthy")
     async def healthy() -> Response:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge_agent.system.liveness import Liveness
-from edge_agent.system.memory import Mapping, read_mappings
+from edge_contract.process_memory import Mapping, read_mappings
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny-1.ewm"
@@ -36,7 +36,7 @@ FORGET_AND_GO_ON = """
 import json, sys
 import cv2, numpy
 from pathlib import Path
-from edge_agent.system import memory
+from edge_contract import process_memory
 from edge_contract.package import read_file
 from edge_vision import goldens
 from edge_vision.classifier import Classifier
@@ -47,9 +47,9 @@ def resident(kind):
 
 package = read_file(Path(sys.argv[1]))
 classifier = Classifier(package.model, package.manifest, delegates=False)
-memory.share_one_heap()
+process_memory.share_one_heap()
 before = resident("Rss") - resident("Anonymous")
-dropped = memory.forget_start_up()
+dropped = process_memory.forget_start_up()
 after = resident("Rss") - resident("Anonymous")
 right = goldens.check(classifier, package.manifest, goldens.EXACT).ok
 size = cv2.resize(numpy.zeros((640, 480), numpy.uint8), (48, 48)).shape

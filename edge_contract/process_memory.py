@@ -1,7 +1,7 @@
 """What this process keeps in memory that it need not: heaps of idle threads, and library code that only starting runs.
 
-Two measures for a board with little memory, both of glibc and Linux; elsewhere they do nothing. `docs/agent-cost.md`
-has what each gains, and what else was tried.
+Measures for a board with little memory and for a bridge of many devices, all of glibc and Linux; elsewhere they do
+nothing. `docs/agent-cost.md` has what they gain on a board, and what else was tried.
 """
 
 import ctypes
@@ -65,6 +65,14 @@ def forget_start_up() -> int:
         for mapping in mappings
         if libc.madvise(mapping.start, mapping.end - mapping.start, _MADV_DONTNEED) == 0
     )
+
+
+def give_back() -> None:
+    """Give free heap back to the system: after something large that comes seldom. Other threads go on meanwhile."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return
 
 
 def read_mappings(smaps: Iterable[str]) -> Iterator[Mapping]:
