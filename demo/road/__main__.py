@@ -65,8 +65,7 @@ class Road:
     def light_changes(self) -> str:
         """Glare in the hall, once baselines are learned; the alert's cause."""
         with self.act("fleet", "baselines learned"):
-            for device in (*HALL, DOOR):
-                self.room.until(f"{device} knows its usual answers", lambda device=device: self._learned(device))  # type: ignore[misc]
+            self._learn(1, *HALL, DOOR)
         with self.act("light", "the hall's window loses its blind: Alertmanager") as result:
             self.changed = time.time()
             for device in HALL:
@@ -98,9 +97,11 @@ class Road:
             result.text = f"release {run['release']['release']}: shadow, canary, approved by a person, all; champion"
         return dict(run)
 
-    def turned(self, cause: str) -> bool:
+    def turned(self, release: int, cause: str) -> bool:
         """The door's camera is turned: whether the loop declined to train."""
         trained = self._trainings()
+        with self.act("fleet", f"the door's baseline of release {release} learned"):
+            self._learn(release, DOOR)
         with self.act("light", "the door's camera is turned") as result:
             self.room.cameras.scene[DOOR] = "turned"
             found = self.room.until("an alert Drift of the door", lambda: self._causes(DOOR))
@@ -110,8 +111,14 @@ class Road:
             result.text = run["steps"][-1]["text"]
         return run["phase"] == "told" and self._trainings() == trained and cause != found[0]
 
-    def _learned(self, device: str) -> bool:
-        return (self.room.metric("edgewise_drift_baseline_frozen", device=device) or 0) >= 1
+    def _learn(self, release: int, *devices: str) -> None:
+        """Wait until these devices know their usual answers of this release: what differs from them is drift."""
+        model = f"{MODEL}-{release}"
+        for device in devices:
+            self.room.until(
+                f"{device} knows its usual answers",
+                lambda device=device: self.room.metric("edgewise_drift_baseline_frozen", device=device, model=model),  # type: ignore[misc]
+            )
 
     def _causes(self, *devices: str) -> list[str]:
         return [each["cause"] for each in self.room.alerts("Drift") if each["device"] in devices]
@@ -163,7 +170,7 @@ def main() -> int:
         road.first_release(package, Path("models/emotion-1.ewm"))
         cause = road.light_changes()
         run = road.retrain(cause)
-        declined = road.turned(cause)
+        declined = road.turned(run["release"]["release"], cause)
         retrained = room.package_of(run)
         before, after = (training.accuracy(each, seed=99) for each in (package, retrained))
         minutes = (time.monotonic() - road.began) / 60

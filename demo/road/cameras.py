@@ -12,7 +12,7 @@ import numpy as np
 
 from demo.road.people import Person, Scene, picture
 
-FPS: Final = 15
+FPS: Final = 20
 _STAYS: Final = 10
 """Frames that one person stays."""
 _AWAY: Final = 6

@@ -188,7 +188,7 @@ class Room:
             f"[source]\nurl = {text(self.cameras.url(device))}\n\n"
             f"[model]\ntrust_root = {text(str(self.repository / 'root.json'))}\n\n"
             "[telemetry]\ninterval_s = 2.0\n\n"
-            f"[sampling]\nkey = {text(str(self.label_key) + '.pub')}\nshare = 0.5\nper_minute = 60\nper_hour = 3000\n"
+            f"[sampling]\nkey = {text(str(self.label_key) + '.pub')}\nshare = 1.0\nper_minute = 60\nper_hour = 3000\n"
             "per_day = 10000\n\n"
             '[sampling.consent]\nby = "those who are drawn"\npurpose = "to show the road"\n'
             f"given = {_moment(now - 60)}\nuntil = {_moment(now + 86400)}\n"
