@@ -13,6 +13,7 @@ from pathlib import Path
 
 from demo.fleet import Fleet, measured
 from demo.pipeline import Pipeline
+from demo.processes import end_as_by_ctrl_c
 from demo.steps import Steps
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="end by itself after watching for so long; else until Ctrl-C")
     parser.add_argument("--camera", help="a camera's index, path or URL instead of the generated clip")
     given = parser.parse_args()
+    end_as_by_ctrl_c()
     steps = Steps()
     Pipeline(FOLDER, steps).train_and_register()
     with Fleet(FOLDER, steps, camera=given.camera) as fleet:

@@ -1,11 +1,13 @@
 """The demo's child processes: each with a log file, each waited for until it is ready, all ended in reverse order."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from edge_contract.errors import EdgewiseError
 
@@ -93,6 +95,11 @@ class Processes:
             _end(self._running.pop()[1])
 
 
+def end_as_by_ctrl_c() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: what it started is ended with it."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
 def tool(name: str) -> str:
     """The console script `name` of the environment that runs this."""
     return str(Path(sys.executable).with_name(name))
@@ -105,3 +112,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

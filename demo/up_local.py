@@ -5,15 +5,14 @@ Data stays under .local/, so the next start goes on with it. Alerts that would g
 
 import argparse
 import contextlib
-import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from demo.alert_receiver import Alert, AlertReceiver
+from demo.processes import end_as_by_ctrl_c
 from demo.steps import Steps
 from demo.watching import PARTS, Watching, parts
 from edge_contract.command_end import command
@@ -29,7 +28,7 @@ def main() -> int:
     given = _parser().parse_args()
     chosen = parts(_ports(given.port), given.without)
     steps = Steps()
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_as_by_ctrl_c()
     with Watching(given.folder, steps, ports=chosen, registry=given.registry) as watching:
         watching.check()
         with contextlib.ExitStack() as stack:
@@ -81,10 +80,6 @@ def _wait(watching: Watching, seconds: float | None) -> None:
             time.sleep(0.5)
     except KeyboardInterrupt:
         pass
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _ports(given: Sequence[str]) -> dict[str, int]:

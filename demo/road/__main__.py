@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from demo.processes import end_as_by_ctrl_c
 from demo.road import labelling, training
 from demo.road.cameras import Cameras
 from demo.road.people import people
@@ -152,6 +153,7 @@ class Road:
 def main() -> int:
     """Run it all; return the exit code."""
     argparse.ArgumentParser(prog="demo.road", description="The whole road, end to end, on this machine.").parse_args()
+    end_as_by_ctrl_c()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     steps = Steps()
