@@ -87,7 +87,10 @@ class RouteSettings:
 class Settings:
     """All of them."""
 
-    listen: Annotated[str, Meta(min_length=1, max_length=300)] = "127.0.0.1:8080"
+    listen: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9._:%\[\]-]{1,255}:[0-9]{1,5}\Z", description="an address such as 127.0.0.1:8080"),
+    ] = "127.0.0.1:8080"
     site: Id = "cloud"
     """The label `site` of the metrics: where this server stands, among the fleet's sites."""
     name: Id = "edgewise-serve"
@@ -95,6 +98,10 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     routes: RouteSettings = field(default_factory=RouteSettings)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError: `listen` names no port."""
+        self.address  # noqa: B018  # refused now rather than when it is used
 
     @property
     def address(self) -> Address:
@@ -104,7 +111,7 @@ class Settings:
             UsageError: `listen` is no address.
         """
         host, _, port = self.listen.rpartition(":")
-        if not host or not port.isascii() or not port.isdecimal() or not 0 <= int(port[:6]) <= 65535:
+        if int(port) > 65535:
             raise UsageError(f"listen {self.listen!r} is no address", remedy="give HOST:PORT such as 127.0.0.1:8080")
         return Address(host.strip("[]"), int(port))
 
@@ -124,9 +131,7 @@ def read(path: Path | None, environ: Mapping[str, str], *, listen: str | None = 
             routes[key] = [*routes.get(key, []), named]
     if routes:
         document = {**document, "routes": routes}
-    settings = check(document, Settings, name=path, base=path.parent if path else Path.cwd(), environ=environ)
-    settings.address  # noqa: B018  # refused now rather than when it is used
-    return settings
+    return check(document, Settings, name=path, base=path.parent if path else Path.cwd(), environ=environ)
 
 
 class Cloud(NamedTuple):

@@ -86,7 +86,7 @@ def test_the_wheel_carries_its_licence(wheel: zipfile.ZipFile) -> None:
 def test_each_command_of_the_wheel_names_a_function_that_exists(wheel: zipfile.ZipFile) -> None:
     scripts, _, nouns = metadata(wheel, "entry_points.txt").partition("[edgewise.commands]")
     commands, further = (dict(re.findall(r"^(\S+) = (\S+)$", text, re.MULTILINE)) for text in (scripts, nouns))
-    assert sorted(commands) == ["edgewise", "edgewise-agent", "edgewise-bridge"]
+    assert sorted(commands) == ["edgewise", "edgewise-agent", "edgewise-bridge", "edgewise-serve"]
     assert sorted(further) == ["labels", "predictions", "simulate"]
     for target in [*commands.values(), *further.values()]:
         module, _, function = target.partition(":")
@@ -94,7 +94,7 @@ def test_each_command_of_the_wheel_names_a_function_that_exists(wheel: zipfile.Z
         assert re.search(rf"^(def {function}\(|{function} = typer\.Typer\()", source, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("command", ["edgewise", "edgewise-agent", "edgewise-bridge"])
+@pytest.mark.parametrize("command", ["edgewise", "edgewise-agent", "edgewise-bridge", "edgewise-serve"])
 def test_every_command_says_its_version(command: str) -> None:
     console = Path(sys.executable).with_name(command)
     answer = subprocess.run([console, "--version"], capture_output=True, text=True, timeout=120, check=True)
