@@ -151,7 +151,7 @@ def test_a_setting_or_address_that_cannot_be_used_ends_it_with_a_sentence(tmp_pa
         assert "limits.body_byte is no setting; write limits.body_bytes if that was meant." in server.log.read_text()
     with ServeProcess(tmp_path, ["serve"], environ={"AIP_HTTP_PORT": "http", "EDGEWISE_PACKAGE": package}) as server:
         assert server.process.wait(60) == 2
-        assert "is no address" in server.log.read_text()
+        assert "must be an address such as" in server.log.read_text()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environ = {"EDGEWISE_PACKAGE": package, "AIP_HTTP_PORT": str(taken.getsockname()[1])}
         with ServeProcess(tmp_path, ["serve"], environ=environ) as server:
