@@ -220,5 +220,5 @@ def _of_mlflow(body: bytes, _: Mapping[str, str]) -> int:
 
 
 def _of_photograph(body: bytes, _: Mapping[str, str]) -> int:
-    """A photograph with a face has an answer; which, nobody else here can say."""
+    """Whether a photograph with a face is answered; which label, a peer is not judged by."""
     return 0 if json.loads(body)["faces"] else -1

@@ -16,7 +16,7 @@ FPS: Final = 20
 _STAYS: Final = 10
 """Frames that one person stays."""
 _AWAY: Final = 6
-"""Frames with nobody in between: the face that was is over by then."""
+"""Empty frames in between, so many that the track before is over."""
 _BOUNDARY: Final = b"frame"
 
 
@@ -43,7 +43,7 @@ class Cameras:
         return f"http://127.0.0.1:{self._server.server_address[1]}/{name}"
 
     def truth(self, name: str, moment: float) -> str | None:
-        """What the person felt who stood before this camera at that time (seconds since 1970); None for nobody."""
+        """The emotion shown to this camera at that time (seconds since 1970); None while no face was."""
         shown = self._shown[name]
         place = bisect_right(shown, (moment, "\uffff")) - 1
         return shown[place][1] or None if place >= 0 else None

@@ -1,4 +1,4 @@
-"""Who labels the road's crops: somebody who saw each person, so that labels are true, as careful people's mostly are.
+"""Labels for the road's crops, from the record of who stood before which camera when: so they are true.
 
 It stands in for the page `/label` alone; answers go in and labels come out by the commands that a team would use.
 """
