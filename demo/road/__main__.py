@@ -29,7 +29,7 @@ from edge_contract.errors import EdgewiseError, ExitCode
 FOLDER: Final = Path(".road")
 PLAN: Final = Path(__file__).with_name("plan.toml")
 PICTURE: Final = "road.png"
-_PEOPLE: Final = 150
+_PEOPLE: Final = 90
 _LABELS: Final = 240
 """Crops that are labelled, all of the new light."""
 

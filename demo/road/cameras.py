@@ -10,7 +10,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from demo.road.people import Person, Scene, picture
+from demo.road.people import Noise, Person, Scene, picture
 
 FPS: Final = 20
 _STAYS: Final = 10
@@ -70,7 +70,7 @@ class Cameras:
                 yield frame
 
     def _show(self) -> None:
-        chance = np.random.default_rng(7)
+        chance, noise = np.random.default_rng(7), Noise(7)
         names = list(self.scene)
         order = {name: chance.permutation(len(self._persons[name])) for name in names}
         number, due = 0, time.monotonic()
@@ -82,7 +82,7 @@ class Cameras:
                 person = passing[place] if frame < _STAYS else None
                 if frame in {0, _STAYS}:
                     self._shown[name].append((time.time(), person.emotion if person else ""))
-                seen = picture(person, frame / _STAYS, self.scene[name], chance)
+                seen = picture(person, frame / _STAYS, self.scene[name], noise)
                 self._frames[name] = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
             with self._new:
                 self._new.notify_all()

@@ -26,6 +26,8 @@ FACE: Final = 220
 _WALL: Final = 110
 _NOISE: Final = 3.0
 """Standard deviation of the sensor's noise, grey levels."""
+_MARGIN: Final = 64
+"""By how many pixels the sheet of noise is larger than a picture, each way."""
 _GLARE: Final = (0.45, 128.0)
 """What is left of the contrast, and the grey that is added: a window opposite, without its blind."""
 _TURN: Final = 18.0
@@ -43,20 +45,38 @@ class Person:
 
 def people(seed: int) -> Iterator[Person]:
     """Persons without end, the emotions in turn: those whom the face detector finds in the light as it was."""
-    detector, number = open_detector(None), 0
+    detector, noise, number = open_detector(None), Noise(seed), 0
     while True:
         emotion = EMOTIONS[number % len(EMOTIONS)]
         for attempt in range(20):
             drawn = render(emotion, np.random.default_rng([seed, number, attempt]))
             person = Person(emotion, _enlarged(drawn))
-            frame = picture(person, 0.5, "as it was", np.random.default_rng(number))
+            frame = picture(person, 0.5, "as it was", noise)
             if detector.detect(search_copy(frame).pixels):
                 yield person
                 break
         number += 1
 
 
-def picture(person: Person | None, place: float, scene: Scene, noise: np.random.Generator) -> Picture:
+class Noise:
+    """A sensor's noise: one sheet is drawn, larger than a picture, and each picture gets another part of it.
+
+    Drawn anew for each picture it would cost more of the machine than the agents that look at it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        """The same seed, the same noise."""
+        self._chance = np.random.default_rng(seed)
+        sheet = self._chance.normal(0, _NOISE, (HEIGHT + _MARGIN, WIDTH + _MARGIN))
+        self._sheet = sheet.astype(np.float32)
+
+    def part(self) -> NDArray[np.float32]:
+        """Of the next picture: float32 [480, 640], grey levels."""
+        top, left = self._chance.integers(0, _MARGIN, 2)
+        return self._sheet[top : top + HEIGHT, left : left + WIDTH]
+
+
+def picture(person: Person | None, place: float, scene: Scene, noise: Noise) -> Picture:
     """What the camera sees, uint8 grey [480, 640]. `place`: of the person, 0 left to 1 right; None: nobody is there."""
     canvas = np.full((HEIGHT, WIDTH), _WALL, np.float32)
     if person is not None:
@@ -69,7 +89,7 @@ def picture(person: Person | None, place: float, scene: Scene, noise: np.random.
         )
     if scene == "glare":
         canvas = canvas * _GLARE[0] + _GLARE[1]
-    return np.clip(np.rint(canvas + noise.normal(0, _NOISE, canvas.shape)), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.add(canvas, noise.part(), dtype=cv2.CV_8U), np.uint8)
 
 
 def _enlarged(drawn: Picture) -> Picture:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import yaml
 
-from demo.road.people import people, picture
+from demo.road.people import Noise, people, picture
 from demo.steps import run
 from edge_contract.package import read_file
 from edge_vision.classifier import Classifier
@@ -50,7 +50,7 @@ def first(checkout: Path) -> Path:
 def accuracy(package: Path, *, seed: int) -> float:
     """How often a model is right about people it never saw, in the new light, of those whose face is found."""
     read, detector = read_file(package), open_detector(None)
-    classifier, noise = Classifier(read.model, read.manifest), np.random.default_rng(seed)
+    classifier, noise = Classifier(read.model, read.manifest), Noise(seed)
     right = found = 0
     for person in itertools.islice(people(1000 + seed), _SHOWN):
         seen = picture(person, 0.5, "glare", noise)
