@@ -166,8 +166,8 @@ class DriftSettings:
 
     false_alarms_per_month: Annotated[float, Meta(gt=0, le=10)] = 0.05
     """At most so many of a device that did not change, by design; fewer make an alarm come later."""
-    commission_tracks: Annotated[int, Meta(ge=50, le=100_000)] = 500
-    """Faces that the baseline of a device is learned from, each counted once."""
+    commission_tracks: Annotated[int, Meta(ge=100, le=100_000)] = 500
+    """Faces that the baseline of a device is learned from, each counted once; of fewer than 100 nothing is judged."""
     commission_hours: Annotated[float, Meta(ge=0, le=8760)] = 24.0
     """And for how long at the least, so that it knows each hour of a day."""
     least_effect: Annotated[float, Meta(ge=0.02, le=0.9)] = 0.1

@@ -12,8 +12,8 @@ import numpy as np
 
 from demo.road.people import Noise, Person, Scene, picture
 
-FPS: Final = 20
-_STAYS: Final = 10
+FPS: Final = 25
+_STAYS: Final = 8
 """Frames that one person stays."""
 _AWAY: Final = 6
 """Empty frames in between, so many that the track before is over."""

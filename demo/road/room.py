@@ -175,7 +175,7 @@ class Room:
         text, labels = json.dumps, str(self.folder / "labels.db")
         self._bridge_file.write_text(
             f"[web]\nalertmanager = {text(self.watching.url('alertmanager', ''))}\n\n"
-            "[drift]\ncommission_tracks = 60\ncommission_hours = 0\n\n"
+            "[drift]\ncommission_tracks = 100\ncommission_hours = 0\n\n"
             f"[labels]\nkey = {text(str(self.label_key))}\ndatabase = {text(labels)}\n"
         )
 

@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _QUICK: Final = ROOT / "demo" / "params.yaml"
 """The demo's settings: a small network that learns drawings in half a minute."""
 _SOURCE: Final = "synthetic:1750"
+_EPOCHS: Final = 10
 FIRST: Final = Path("build/packages/synthetic-1.ewm")
 """Where `make pipeline` puts the first package, in the checkout."""
 _SHOWN: Final = 300
@@ -35,6 +36,7 @@ def clone(folder: Path) -> Path:
         kept = {name: value for name, value in values.items() if name not in _PLACES}
         if kept:
             write_values(folder / "params.yaml", section, kept)
+    write_values(folder / "params.yaml", "train", {"epochs": _EPOCHS})
     write_values(folder / "params.yaml", "retrain", {"champion": str(FIRST)})
     return folder
 

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from edge_bridge.drift.block import TRACKS
 from edge_bridge.drift.state import DriftState, problem
 from edge_bridge.drift.step import EVERY_S, References, relearned, step
 from edge_bridge.drift.tracks import BUCKETS, LABELS, MOST
+from edge_bridge.drift.unsure import ENOUGH
 from edge_bridge.drift.week import part_of
 from edge_bridge.settings import DriftSettings
 from edge_contract.messages import Histogram, ModelRef, Telemetry
@@ -111,6 +113,20 @@ def test_a_baseline_is_frozen_after_so_many_tracks_over_so_many_hours() -> None:
     assert 24 * 12 <= frozen_at <= 24 * 12 + 40
     assert state is not None
     assert state.baseline.tracks >= 100
+
+
+@pytest.mark.parametrize("wanted", [1, 50, 99])
+def test_a_baseline_too_small_to_judge_by_is_refused_as_a_setting(wanted: int) -> None:
+    with pytest.raises(msgspec.ValidationError, match="commission_tracks"):
+        msgspec.convert({"commission_tracks": wanted}, DriftSettings)
+
+
+def test_the_smallest_baseline_that_may_be_set_is_judged_by_once_it_is_frozen() -> None:
+    assert SETTINGS.commission_tracks == ENOUGH
+    camera = Camera()
+    state = run([camera.window(MIX, BUCKET) for _ in range(int(ENOUGH) + 3 * TRACKS)])
+    assert state.baseline.frozen
+    assert state.evidence["baseline"].tracks > 0
 
 
 @pytest.mark.parametrize(
