@@ -1,39 +1,34 @@
 """From a request to its answer: which path is whose, what is answered here and what on a thread, and what is counted.
 
-What is quick is answered on the event loop itself: handing it to a thread costs more than a small model does
-(docs/adr/0023). Photographs, and tensors that would hold up the others, go to the threads.
+A small request is read here and answered with those that came at once (`together`); photographs, large bodies, and
+tensors that would hold up the others, go to the threads (docs/adr/0023).
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from edge_contract.errors import UsageError
 from edge_contract.manifest import ModelManifest
 from edge_contract.version import version
+from edge_serve.answering import Answered, answered, failed
 from edge_serve.http.message import RefusedError, Request, Response, answer, busy, refusal, shown
 from edge_serve.metrics import exposition
 from edge_serve.metrics.counts import ServeCounts
-from edge_serve.model.engine import ElsewhereError, Engine, Observed
+from edge_serve.model.engine import Engine
 from edge_serve.model.holder import ModelHolder
 from edge_serve.model.loading import Loaded
 from edge_serve.model.workers import Workers
-from edge_serve.protocols import npy, v2
+from edge_serve.protocols import v2
 from edge_serve.protocols.handlers import Handler, Handlers
 from edge_serve.settings import Settings
-from edge_vision.probabilities import ModelFailedError
+from edge_serve.together import HERE_S, Together, Waiting
 
-_log = logging.getLogger(__name__)
-HERE_S: Final = 0.004
-"""Seconds of the processor that one request may hold up the others; one that takes longer goes to a thread."""
 HERE_BYTES: Final = 256 * 1024
+"""Of a body that the event loop reads; a longer one is read by a thread."""
 _OPENAPI: Final = Path(__file__).parent / "openapi.json"
-_BYTES: Final = frozenset({npy.KIND, v2.BINARY})
 
 
 class Post(NamedTuple):
@@ -58,6 +53,7 @@ class App:
         self.draining = False
         self.measured: Callable[[], tuple[int, dict[int, int]]] = lambda: (0, {})
         """Connections now, and refusals by status."""
+        self._together = Together(workers, loop)
         handlers = Handlers(settings.limits)
         self._infer = Post("/v2/models/{model}/infer", handlers.infer)
         invoked = handlers.invoked
@@ -114,46 +110,45 @@ class App:
             raise RefusedError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not read", remedy="send it without compression"
             )
-        if len(request.body) <= HERE_BYTES and _estimate(request, loaded) <= HERE_S:
-            try:
-                made = _run(post.handler, request, loaded.here)
-            except ElsewhereError:
-                pass
-            else:
-                return self._done(post, loaded, began, *made)
-        given = self._workers.submit(
-            lambda thread: _run(post.handler, request, loaded.threads[thread]), len(request.body)
-        )
         later: asyncio.Future[Response] = self._loop.create_future()
-        given.add_done_callback(partial(self._later, later, post, loaded, began))
+
+        def end(answered_: Answered) -> None:
+            later.set_result(self._done(post, loaded, began, answered_))
+
+        if len(request.body) > HERE_BYTES:
+            self._elsewhere(
+                lambda engine: answered(post.handler(request, loaded.manifest), engine), request, loaded, end
+            )
+            return later
+        try:
+            asked = post.handler(request, loaded.manifest)
+        except Exception as error:  # noqa: BLE001  # one request's end is not the server's
+            return self._done(post, loaded, began, failed(error))
+        if asked.photographs or loaded.seconds * len(asked.tensors) > HERE_S:
+            self._elsewhere(lambda engine: answered(asked, engine), request, loaded, end)
+        else:
+            self._together.add(Waiting(loaded, asked, end))
         return later
 
-    def _later(
-        self,
-        later: "asyncio.Future[Response]",
-        post: Post,
-        loaded: Loaded,
-        began: float,
-        given: "asyncio.Future[tuple[Response, Observed, str]]",
+    def _elsewhere(
+        self, run: Callable[[Engine], Answered], request: Request, loaded: Loaded, end: Callable[[Answered], None]
     ) -> None:
-        error = given.exception()
-        if error is None:
-            later.set_result(self._done(post, loaded, began, *given.result()))
-            return
-        response = refusal(error) if isinstance(error, RefusedError) else _failed(error)
-        self._counts.request(post.name, response.status)
-        later.set_result(response)
+        """Have it answered by a thread.
 
-    def _done(
-        self, post: Post, loaded: Loaded, began: float, response: Response, seen: Observed, failed: str
-    ) -> Response:
+        Raises:
+            RefusedError: 503, there is no room.
+        """
+        given = self._workers.submit(lambda thread: run(loaded.threads[thread]), len(request.body))
+        given.add_done_callback(lambda done: end(failed(error) if (error := done.exception()) else done.result()))
+
+    def _done(self, post: Post, loaded: Loaded, began: float, end: Answered) -> Response:
         counts = self._counts
-        counts.request(post.name, response.status)
-        if failed:
-            counts.error(failed)
-        elif response.status == HTTPStatus.OK:
-            counts.observed(loaded.manifest, seen, time.perf_counter() - began)
-        return response
+        counts.request(post.name, end.response.status)
+        if end.failed:
+            counts.error(end.failed)
+        elif end.observed is not None:
+            counts.observed(loaded.manifest, end.observed, time.perf_counter() - began)
+        return end.response
 
     def _loaded(self) -> Loaded:
         loaded = self._holder.current
@@ -233,42 +228,6 @@ def _refuse_other(method: bytes, known: tuple[bytes, ...]) -> None:
             remedy=f"use {allowed.decode()}",
             headers=((b"Allow", allowed),),
         )
-
-
-def _estimate(request: Request, loaded: Loaded) -> float:
-    """Seconds that the tensors of a request will take, by the bytes or numbers that it has."""
-    height, width, channels = loaded.manifest.input.shape[1:]
-    as_bytes = v2.HEADER_LENGTH in request.headers or request.kind() in _BYTES
-    values = len(request.body) if as_bytes else request.body.count(b",") + 1
-    return loaded.seconds * values / (height * width * channels)
-
-
-def _run(handler: Handler, request: Request, engine: Engine) -> tuple[Response, Observed, str]:
-    """The answer, what was observed, and what failed by the device's kinds of errors.
-
-    Raises:
-        ElsewhereError: this engine cannot.
-    """
-    engine.begin()
-    failed = ""
-    try:
-        response = handler(request, engine)
-    except RefusedError as error:
-        response = refusal(error)
-    except UsageError as error:  # of a picture that no decoder takes
-        failed, response = "frame", refusal(RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)))
-    except ModelFailedError as error:
-        failed, response = "model", refusal(RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)))
-    except ElsewhereError:
-        raise
-    except Exception as error:  # noqa: BLE001  # one request's end is not the server's
-        failed, response = "pipeline", _failed(error)
-    return response, engine.observed, failed
-
-
-def _failed(error: BaseException) -> Response:
-    _log.error("a request failed", exc_info=error)
-    return refusal(RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "this server failed; its log says why."))
 
 
 def _server() -> Response:

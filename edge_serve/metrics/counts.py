@@ -2,11 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge_contract.manifest import ModelManifest
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, STAGES, Stage
-from edge_serve.model.engine import Observed
 
 MODELS: Final = 64
 """Models with series of their own; those before them are forgotten."""
@@ -35,6 +34,17 @@ class ModelCounts:
         self.stages: dict[Stage, Counts] = {stage: Counts(STAGE_BOUNDS) for stage in STAGES}
         self.confidence = Counts(CONFIDENCE_BOUNDS)
         self.labels = [0] * len(manifest.labels)
+
+
+class Observed(NamedTuple):
+    """What one request cost and said."""
+
+    stages: list[tuple[Stage, float]]
+    """Seconds."""
+    answers: list[tuple[int, float]]
+    """The winning label's index and its probability."""
+    frames: int
+    faces: int
 
 
 class ServeCounts:

@@ -1,10 +1,8 @@
-"""One thread's interpreter and detector: from tensors or a photograph to answers, as on the device.
-
-What was measured meanwhile is kept in `observed` until it is taken away: the thread that counts is another one.
-"""
+"""One thread's interpreters and detector: from tensors or a photograph to answers, as on the device."""
 
 import time
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,10 +13,6 @@ from edge_vision.classifier import Classifier, Probabilities
 from edge_vision.faces import FaceDetector
 from edge_vision.picture import Box, Pixels
 from edge_vision.probabilities import probabilities
-
-
-class ElsewhereError(Exception):
-    """This engine has no detector: the request is for one that has."""
 
 
 class Found(NamedTuple):
@@ -37,83 +31,58 @@ class Photograph(NamedTuple):
     height: int
     found: list[Found]
     """The largest face first."""
-
-
-class Observed(NamedTuple):
-    """What one request cost and said."""
-
     stages: list[tuple[Stage, float]]
-    """Seconds."""
-    answers: list[tuple[int, float]]
-    """The winning label's index and its probability."""
-    frames: int
-    faces: int
-
-
-NOTHING: Final = Observed([], [], 0, 0)
+    """What it took, in seconds."""
 
 
 class Engine:
     """Not thread-safe: one thread owns it."""
 
-    def __init__(self, classifier: Classifier, detector: FaceDetector | None) -> None:
-        """Without a detector it answers tensors alone."""
-        self._classifier, self._detector = classifier, detector
-        self.manifest: ModelManifest = classifier.manifest
-        self.observed = NOTHING
+    def __init__(self, classifiers: Sequence[Classifier], detector: FaceDetector | None) -> None:
+        """`classifiers`: one model, for numbers of tensors at once that differ, 1 among them.
 
-    def classify(self, tensors: Pixels) -> Probabilities:
-        """Probability of each label: float32 [n, labels].
+        Without a detector it answers tensors alone.
+        """
+        self._classifiers = sorted(classifiers, key=lambda each: -each.rows)
+        self._one, self._detector = self._classifiers[-1], detector
+        self.manifest: ModelManifest = self._one.manifest
 
-        `tensors`: uint8 [n, height, width, channels], contiguous.
+    def classify(self, tensors: Pixels) -> tuple[Probabilities, float]:
+        """Probability of each label: float32 [n, labels]; and the seconds that each tensor took.
+
+        `tensors`: uint8 [n, height, width, channels], contiguous, n at least 1.
 
         Raises:
             ModelFailedError: the model gave no answer to one of them; none is given then.
         """
-        clock, raw = time.perf_counter, self._classifier.raw
-        answers, stages = [], self.observed.stages
-        for at in range(len(tensors)):
-            began = clock()
-            answers.append(raw(tensors[at : at + 1]))
-            stages.append(("invoke", clock() - began))
-        answered = probabilities(answers[0] if len(answers) == 1 else np.concatenate(answers), self.manifest)
-        best = answered.argmax(axis=-1)
-        said = self.observed.answers
-        said += [(int(label), float(row[label])) for label, row in zip(best, answered, strict=True)]
-        self._count(frames=len(tensors), faces=len(tensors))
-        return answered
+        began, at, answers = time.perf_counter(), 0, []
+        for classifier in self._classifiers:
+            while len(tensors) - at >= classifier.rows:
+                answers.append(classifier.raw(tensors[at : at + classifier.rows]))
+                at += classifier.rows
+        took = (time.perf_counter() - began) / len(tensors)
+        return probabilities(answers[0] if len(answers) == 1 else np.concatenate(answers), self.manifest), took
 
     def look(self, data: bytes) -> Photograph:
         """Every face of an encoded picture, and what the model says of each.
 
         Raises:
-            ElsewhereError: there is no detector here.
             UsageError: the picture is damaged.
             ModelFailedError: the model gave no answer to one of the faces.
+            ValueError: there is no detector here.
         """
         if self._detector is None:
-            raise ElsewhereError
-        clock, stages = time.perf_counter, self.observed.stages
+            raise ValueError("this engine does not look at photographs")
+        clock = time.perf_counter
         began = clock()
         picture = recognition.decoded(data, self.manifest)
         decoded = clock()
         boxes = recognition.find(picture, self._detector, self.manifest.crop)
-        stages += [("capture", decoded - began), ("detect", clock() - decoded)]
+        stages: list[tuple[Stage, float]] = [("capture", decoded - began), ("detect", clock() - decoded)]
         found = []
         for box in boxes:
-            answer = recognition.answer(self._classifier, picture, box)
+            answer = recognition.answer(self._one, picture, box)
             stages += [("preprocess", answer.cropping), ("invoke", answer.invoking)]
-            best = int(answer.probabilities.argmax())
-            self.observed.answers.append((best, float(answer.probabilities[best])))
             found.append(Found(box, answer.probabilities))
-        self._count(frames=1, faces=len(found))
         height, width = picture.shape[:2]
-        return Photograph(width, height, found)
-
-    def begin(self) -> None:
-        """A request begins: nothing was observed of it."""
-        self.observed = Observed([], [], 0, 0)
-
-    def _count(self, *, frames: int, faces: int) -> None:
-        seen = self.observed
-        self.observed = seen._replace(frames=seen.frames + frames, faces=seen.faces + faces)
+        return Photograph(width, height, found, stages)

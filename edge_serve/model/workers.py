@@ -1,4 +1,4 @@
-"""Threads beside the event loop, for photographs and large batches: a bounded queue in front of them.
+"""Threads beside the event loop, for photographs, large batches and what comes at once: a bounded queue before them.
 
 A job that waited too long is refused without being begun; one that is worked on for too long is answered for, and its
 thread is free again when it ends. All methods are the event loop's; the threads call back into it.
@@ -54,6 +54,11 @@ class Workers:
     def waiting(self) -> int:
         """Jobs that no thread has begun."""
         return len(self._waiting)
+
+    @property
+    def idle(self) -> int:
+        """Threads that would begin another job at once."""
+        return max(0, self._idle - len(self._waiting))
 
     def submit(self, run: Callable[[int], T], size: int) -> "asyncio.Future[T]":
         """Have it run on a thread; the future gets its result or error.

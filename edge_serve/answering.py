@@ -1,0 +1,87 @@
+"""From requests that were read to their answers, on whichever thread: one, or several at once.
+
+What fails becomes an answer too: one request's end is neither the server's nor that of those answered with it.
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from edge_contract.errors import UsageError
+from edge_contract.messages import Stage
+from edge_serve.http.message import RefusedError, Response, refusal
+from edge_serve.metrics.counts import Observed
+from edge_serve.model.engine import Engine, Photograph
+from edge_serve.protocols.asked import Asked
+from edge_vision.probabilities import ModelFailedError, Probabilities
+
+_log = logging.getLogger(__name__)
+
+
+class Answered(NamedTuple):
+    """One request's end."""
+
+    response: Response
+    observed: Observed | None = None
+    failed: str = ""
+    """By the device's kinds of errors: `frame`, `model`, `pipeline`; empty where nothing of ours failed."""
+
+
+_NO_PHOTOGRAPHS: Final[dict[int, Photograph]] = {}
+
+
+def answered(asked: Asked, engine: Engine) -> Answered:
+    """One."""
+    try:
+        seen = {place: engine.look(data) for place, data in asked.photographs.items()}
+        if not len(asked.tensors):
+            return Answered(asked.written(np.zeros((0, 0), np.float32), seen), _observed(None, 0.0, seen))
+        found, seconds = engine.classify(asked.tensors)
+        return Answered(asked.written(found, seen), _observed(found, seconds, seen))
+    except Exception as error:  # noqa: BLE001  # each becomes an answer
+        return failed(error)
+
+
+def answered_together(several: Sequence[Asked], engine: Engine) -> list[Answered]:
+    """Several without photographs; where that fails, one by one: it may be the fault of one of them."""
+    if len(several) == 1:
+        return [answered(several[0], engine)]
+    try:
+        found, seconds = engine.classify(np.concatenate([asked.tensors for asked in several]))
+    except ModelFailedError:
+        return [answered(asked, engine) for asked in several]
+    ends, at = [], 0
+    for asked in several:
+        own = found[at : at + len(asked.tensors)]
+        at += len(own)
+        ends.append(Answered(asked.written(own, _NO_PHOTOGRAPHS), _observed(own, seconds, _NO_PHOTOGRAPHS)))
+    return ends
+
+
+def failed(error: BaseException) -> Answered:
+    """A request that ended with an error."""
+    if isinstance(error, RefusedError):
+        return Answered(refusal(error))
+    if isinstance(error, UsageError):  # of a picture that no decoder takes
+        return Answered(refusal(RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))), failed="frame")
+    if isinstance(error, ModelFailedError):
+        return Answered(refusal(RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))), failed="model")
+    _log.error("a request failed", exc_info=error)
+    why = RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "this server failed; its log says why.")
+    return Answered(refusal(why), failed="pipeline")
+
+
+def _observed(found: Probabilities | None, seconds: float, seen: dict[int, Photograph]) -> Observed:
+    rows = [] if found is None else [(int(row.argmax()), float(row.max())) for row in found]
+    stages: list[tuple[Stage, float]] = [("invoke", seconds)] * len(rows)
+    frames = faces = len(rows)
+    for photograph in seen.values():
+        stages += photograph.stages
+        for each in photograph.found:
+            best = int(each.probabilities.argmax())
+            rows.append((best, float(each.probabilities[best])))
+        frames, faces = frames + 1, faces + len(photograph.found)
+    return Observed(stages, rows, frames, faces)

@@ -1,0 +1,111 @@
+"""Requests that come at once: each is answered as if it had come alone, to the bit."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_contract.manifest import ModelManifest
+from edge_contract.package import ModelPackage, read_file
+from edge_serve.answering import answered_together
+from edge_serve.http.message import Request
+from edge_serve.model.engine import Engine
+from edge_serve.protocols.asked import Asked
+from edge_serve.protocols.handlers import Handlers
+from edge_serve.settings import LimitSettings
+from edge_vision import confined_goldens, goldens
+from edge_vision.classifier import Classifier
+from tests.serve.conftest import FIXTURES
+from tests.serve.process import REPOSITORY, ServeProcess
+
+SHIPPED = REPOSITORY / "models" / "emotion-5.ewm"
+OLDER = REPOSITORY / "models" / "emotion-1.ewm"
+
+
+@pytest.fixture(scope="module")
+def emotion() -> ModelPackage:
+    return read_file(SHIPPED)
+
+
+def pictures(count: int, manifest: ModelManifest) -> np.ndarray:
+    shape = (count, *manifest.input.shape[1:])
+    return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+
+
+def asked(tensor: np.ndarray, manifest: ModelManifest) -> Asked:
+    given = {"name": "image", "shape": list(tensor.shape), "datatype": "UINT8", "data": tensor.reshape(-1).tolist()}
+    body = json.dumps({"inputs": [given]}).encode()
+    return Handlers(LimitSettings()).infer(Request(b"POST", b"/", {}, body), manifest)
+
+
+def test_a_model_given_several_tensors_answers_each_as_alone_to_the_bit(emotion: ModelPackage) -> None:
+    alone = Classifier(emotion.model, emotion.manifest)
+    engine = Engine([Classifier(emotion.model, emotion.manifest, rows=rows) for rows in (8, 1, 2, 4)], None)
+    given = pictures(17, emotion.manifest)
+    wanted = np.stack([alone.classify(row[None]) for row in given])
+    for count in range(1, 18):
+        found, seconds = engine.classify(given[:count])
+        np.testing.assert_array_equal(found, wanted[:count])
+        assert seconds > 0
+
+
+def test_a_model_that_answers_several_otherwise_or_not_at_all_is_given_one_at_a_time(emotion: ModelPackage) -> None:
+    assert goldens.alike_together(emotion, 4)
+    assert not goldens.alike_together(read_file(OLDER), 4)
+    assert confined_goldens.check(SHIPPED.read_bytes(), "it", rows=(2, 8)).together == (2, 8)
+    older = confined_goldens.check(OLDER.read_bytes(), "it", rows=(2, 8))
+    assert (older.failed, older.together) == (0, ())
+
+
+def test_one_that_the_model_fails_on_does_not_cost_the_others_their_answers() -> None:
+    package = read_file(FIXTURES / "nan-1.ewm")
+    manifest = package.manifest
+    engine = Engine([Classifier(package.model, manifest)], None)
+    several = [asked(np.full(manifest.input.shape, level, np.uint8), manifest) for level in (60, 255, 90)]
+    ends = answered_together(several, engine)
+    assert [end.response.status for end in ends] == [200, 500, 200]
+    assert [end.failed for end in ends] == ["", "model", ""]
+    assert ends[0].response == answered_together(several[:1], engine)[0].response
+
+
+def test_requests_of_several_tensors_get_their_own_rows(tiny: ModelPackage) -> None:
+    engine = Engine([Classifier(tiny.model, tiny.manifest)], None)
+    given = pictures(6, tiny.manifest)
+    parts = [given[:1], given[1:4], given[4:]]
+    ends = answered_together([asked(part, tiny.manifest) for part in parts], engine)
+    for part, end in zip(parts, ends, strict=True):
+        (output,) = json.loads(end.response.body)["outputs"]
+        assert output["shape"] == [len(part), len(tiny.manifest.labels)]
+        assert np.float32(output["data"]).tolist() == engine.classify(part)[0].reshape(-1).tolist()
+        assert end.observed is not None
+        assert (end.observed.frames, len(end.observed.answers)) == (len(part), len(part))
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def serving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    folder: Path = tmp_path_factory.mktemp("together")
+    config = f"[model]\nthreads = {request.param}\n"
+    with ServeProcess(folder, ["run", "--package", str(SHIPPED)], config=config) as running:
+        yield running.ready()
+
+
+def test_clients_that_ask_at_once_each_get_the_answer_to_their_own_picture(
+    serving: ServeProcess, emotion: ModelPackage
+) -> None:
+    given = pictures(48, emotion.manifest)
+    alone = Classifier(emotion.model, emotion.manifest)
+
+    def ask(row: np.ndarray) -> list[float]:
+        body = json.dumps({"instances": [row.tolist()]}).encode()
+        found = serving.ask("POST", "/invocations", body, content_type="application/json")
+        assert found.status == 200
+        return [float(np.float32(each)) for each in found.json()["predictions"][0]]
+
+    with ThreadPoolExecutor(16) as clients:
+        found = list(clients.map(ask, given))
+    assert found == [alone.classify(row[None]).tolist() for row in given]
+    counted = serving.ask("GET", "/metrics").body.decode().splitlines()
+    assert [float(line.split()[-1]) for line in counted if line.startswith("edgewise_faces_total{")] == [48.0]
