@@ -12,10 +12,10 @@ import numpy as np
 
 from demo.road.people import Noise, Person, Scene, picture
 
-FPS: Final = 25
+FPS: Final = 30
 _STAYS: Final = 8
 """Frames that one person stays."""
-_AWAY: Final = 6
+_AWAY: Final = 5
 """Empty frames in between, so many that the track before is over."""
 _BOUNDARY: Final = b"frame"
 

@@ -175,7 +175,7 @@ class Room:
         text, labels = json.dumps, str(self.folder / "labels.db")
         self._bridge_file.write_text(
             f"[web]\nalertmanager = {text(self.watching.url('alertmanager', ''))}\n\n"
-            "[drift]\ncommission_tracks = 100\ncommission_hours = 0\n\n"
+            "[drift]\ncommission_tracks = 100\ncommission_hours = 0\nevery_s = 5\n\n"
             f"[labels]\nkey = {text(str(self.label_key))}\ndatabase = {text(labels)}\n"
         )
 
@@ -188,7 +188,7 @@ class Room:
             f"[source]\nurl = {text(self.cameras.url(device))}\n\n"
             f"[model]\ntrust_root = {text(str(self.repository / 'root.json'))}\n\n"
             "[telemetry]\ninterval_s = 2.0\n\n"
-            f"[sampling]\nkey = {text(str(self.label_key) + '.pub')}\nshare = 1.0\nper_minute = 60\nper_hour = 3000\n"
+            f"[sampling]\nkey = {text(str(self.label_key) + '.pub')}\nshare = 1.0\nper_minute = 600\nper_hour = 10000\n"
             "per_day = 10000\n\n"
             '[sampling.consent]\nby = "those who are drawn"\npurpose = "to show the road"\n'
             f"given = {_moment(now - 60)}\nuntil = {_moment(now + 86400)}\n"

@@ -3,7 +3,7 @@
 Rules:
 - A window without a new track counts nothing. One of the session that is on, at most as new as the last, is left out;
   windows of sessions that are over are the caller's to leave out.
-- Windows follow one another within seconds and counts are cumulative, so one a minute says all.
+- Windows follow one another within seconds and counts are cumulative, so one in `every_s` says all.
 - The first window of a session counts all it has; one with more tracks than a window of people can have is where
   counting goes on from.
 - A block is judged before it is learned, so nothing is compared with itself.
@@ -40,8 +40,6 @@ RECENT: Final = 200.0
 """Tracks after which a track counts half in estimates and in what peers are compared by."""
 NOW: Final = 16.0
 """The same in what the pictures are like: they change at once, and an alarm is to name its cause when it begins."""
-EVERY_S: Final = 60.0
-"""Between two windows of a device that are looked at."""
 LONGEST_S: Final = 86400.0
 
 
@@ -69,7 +67,7 @@ def step(
     if state is None or state.model != tracks.model:
         state = DriftState(device=window.device, model=tracks.model)
     same = state.session == window.session
-    if same and (window.sequence <= state.sequence or 0 <= window.end - state.taken < EVERY_S):
+    if same and (window.sequence <= state.sequence or 0 <= window.end - state.taken < settings.every_s):
         return state
     labels = known_labels(state.labels, tracks)
     tracks = judged(tracks, labels)

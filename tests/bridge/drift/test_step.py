@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from edge_bridge.drift.block import TRACKS
 from edge_bridge.drift.state import DriftState, problem
-from edge_bridge.drift.step import EVERY_S, References, relearned, step
+from edge_bridge.drift.step import References, relearned, step
 from edge_bridge.drift.tracks import BUCKETS, LABELS, MOST
 from edge_bridge.drift.unsure import ENOUGH
 from edge_bridge.drift.week import part_of
@@ -37,7 +37,7 @@ def tracks(state: DriftState) -> int:
 def test_a_window_without_a_track_counts_nothing() -> None:
     window = Camera().window(MIX, BUCKET)
     state = run([window])
-    later = replace(window, sequence=9, end=window.end + 2 * EVERY_S)
+    later = replace(window, sequence=9, end=window.end + 2 * SETTINGS.every_s)
     assert tracks(run([later], state)) == 1
     assert step(None, replace(window, tracks=None), References(), SETTINGS) is None
 
@@ -48,6 +48,16 @@ def test_one_window_a_minute_is_looked_at_and_tracks_of_those_between_count_with
     state = run(windows[:1])
     assert step(state, windows[1], References(), SETTINGS) is state
     assert tracks(run(windows)) == 13
+
+
+def test_windows_are_looked_at_as_often_as_the_setting_says() -> None:
+    camera, often = Camera(), DriftSettings(every_s=10.0)
+    windows = [replace(camera.window(MIX, BUCKET), end=MONDAY + 5 * number) for number in range(3)]
+    first = step(None, windows[0], References(), often)
+    assert step(first, windows[1], References(), often) is first
+    second = step(first, windows[2], References(), often)
+    assert second is not None
+    assert tracks(second) == 3
 
 
 def test_each_track_counts_once_however_windows_come() -> None:
