@@ -12,10 +12,10 @@ import numpy as np
 
 from demo.road.people import Noise, Person, Scene, picture
 
-FPS: Final = 30
-_STAYS: Final = 8
+FPS: Final = 15
+_STAYS: Final = 5
 """Frames that one person stays."""
-_AWAY: Final = 5
+_AWAY: Final = 3
 """Empty frames in between, so many that the track before is over."""
 _BOUNDARY: Final = b"frame"
 

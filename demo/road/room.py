@@ -27,6 +27,7 @@ GROUP: Final = "cameras"
 MODEL: Final = "synthetic"
 LOCK: Final = f"loop-{MODEL}.lock"
 PATIENCE_S: Final = 240.0
+_LOOKS_S: Final = 1.0
 
 
 class Room:
@@ -131,7 +132,7 @@ class Room:
             self.watching.processes.check()
             if time.monotonic() > deadline:
                 raise EdgewiseError(f"it never came to this: {what}", remedy=f"see {self.folder / 'logs'}")
-            time.sleep(0.5)
+            time.sleep(_LOOKS_S)
         return found
 
     def labels(self, *arguments: str) -> None:
@@ -186,6 +187,7 @@ class Room:
             f"state_dir = {text(str(self.folder / 'devices' / device))}\n\n"
             f"[broker]\nport = {self.watching.ports['broker']}\n\n"
             f"[source]\nurl = {text(self.cameras.url(device))}\n\n"
+            "[pipeline.locate.cadence]\ndetect_every = 2\n\n"
             f"[model]\ntrust_root = {text(str(self.repository / 'root.json'))}\n\n"
             "[telemetry]\ninterval_s = 2.0\n\n"
             f"[sampling]\nkey = {text(str(self.label_key) + '.pub')}\nshare = 1.0\nper_minute = 600\nper_hour = 10000\n"
