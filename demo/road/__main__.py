@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ FOLDER: Final = Path(".road")
 PLAN: Final = Path(__file__).with_name("plan.toml")
 PICTURE: Final = "road.png"
 _PEOPLE: Final = 90
+_TRAININGS: Final = frozenset({"retrain-augmented", "retrain-labelled"})
 _LABELS: Final = 240
 """Crops that are labelled, all of the new light."""
 
@@ -37,9 +38,10 @@ _LABELS: Final = 240
 class Road:
     """The acts in their order, timed."""
 
-    def __init__(self, room: Room, steps: Steps) -> None:
+    def __init__(self, room: Room, steps: Steps, began: float) -> None:
+        """`began`: when the command did, by the monotonic clock."""
         self.room, self.steps = room, steps
-        self.began, self.spans = time.monotonic(), list[Span]()
+        self.began, self.spans = began, list[Span]()
         self.changed = 0.0
 
     @contextmanager
@@ -71,10 +73,10 @@ class Road:
             self.changed = time.time()
             for device in HALL:
                 self.room.cameras.scene[device] = "glare"
-            found = self.room.until("an alert Drift", lambda: self._causes(*HALL))
+            found = self.room.until("an alert Drift with its cause", lambda: self._causes(*HALL))
             result.text = f"glare in the hall: Drift fires in Alertmanager, cause {found[0]}"
         with self.act("loop", "the loop tells a person") as result:
-            run = self.room.until("the loop tells a person", lambda: self._ended(found[0]))
+            run = self.room.until("the loop tells a person", lambda: self._ended(HALL, self.changed, found[0]))
             result.text = run["steps"][-1]["text"]
             if run["phase"] != "told":
                 raise EdgewiseError(f"the loop did not tell a person but ended {run['phase']}")
@@ -98,19 +100,20 @@ class Road:
             result.text = f"release {run['release']['release']}: shadow, canary, approved by a person, all; champion"
         return dict(run)
 
-    def turned(self, release: int, cause: str) -> bool:
+    def turned(self, release: int) -> bool:
         """The door's camera is turned: whether the loop declined to train."""
         trained = self._trainings()
         with self.act("fleet", f"the door's baseline of release {release} learned"):
             self._learn(release, DOOR)
         with self.act("light", "the door's camera is turned") as result:
+            turned = time.time()
             self.room.cameras.scene[DOOR] = "turned"
-            found = self.room.until("an alert Drift of the door", lambda: self._causes(DOOR))
-            result.text = f"the door's camera is turned: Drift, cause {found[0]}"
+            self.room.until("an alert Drift of the door", lambda: self._alerts(DOOR))
+            result.text = "the door's camera is turned: Drift fires in Alertmanager"
         with self.act("loop", "declined") as result:
-            run = self.room.until("the loop ends", lambda: self._ended(found[0]))
-            result.text = run["steps"][-1]["text"]
-        return run["phase"] == "told" and self._trainings() == trained and cause != found[0]
+            run = self.room.until("the loop ends", lambda: self._ended((DOOR,), turned))
+            result.text = f"declined, cause {run['cause']}: {run['steps'][-1]['text']}"
+        return run["decision"] not in _TRAININGS and self._trainings() == trained
 
     def _learn(self, release: int, *devices: str) -> None:
         """Wait until these devices know their usual answers of this release: what differs from them is drift."""
@@ -121,14 +124,27 @@ class Road:
                 lambda device=device: self.room.metric("edgewise_drift_baseline_frozen", device=device, model=model),  # type: ignore[misc]
             )
 
-    def _causes(self, *devices: str) -> list[str]:
+    def _alerts(self, *devices: str) -> list[str]:
+        """The causes of what fires."""
         return [each["cause"] for each in self.room.alerts("Drift") if each["device"] in devices]
+
+    def _causes(self, *devices: str) -> list[str]:
+        """The same, where the pictures show one."""
+        return [cause for cause in self._alerts(*devices) if cause not in {"unknown", "answers"}]
 
     def _status(self) -> Any:
         return self.room.loop("status")["status"]
 
-    def _ended(self, cause: str) -> Any:
-        return next((run for run in self._status()["recent"] if run["cause"] == cause), None)
+    def _ended(self, devices: Collection[str], since: float, cause: str = "") -> Any:
+        """The newest run that ended, of one of these devices, begun since then, and for this cause if one is named."""
+        return next(
+            (
+                run
+                for run in self._status()["recent"]
+                if run["began"] >= since and {*devices} & {*run["devices"]} and cause in {"", run["cause"]}
+            ),
+            None,
+        )
 
     def _last(self, phase: str) -> Any:
         status = self._status()
@@ -146,7 +162,7 @@ class Road:
         return bool(self.room.release_side("rollout", "status", accept=(0, int(ExitCode.ROLLOUT_HALTED)))["waits_for"])
 
     def _trainings(self) -> int:
-        return sum(run["decision"] in {"retrain-augmented", "retrain-labelled"} for run in self._status()["recent"])
+        return sum(run["decision"] in _TRAININGS for run in self._status()["recent"])
 
 
 @command("edgewise")
@@ -156,12 +172,12 @@ def main() -> int:
     end_as_by_ctrl_c()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
-    steps = Steps()
+    steps, began = Steps(), time.monotonic()
     with steps.step("draw people"):
         passing = {device: list(itertools.islice(people(seed), _PEOPLE)) for seed, device in enumerate((*HALL, DOOR))}
     cameras = Cameras(passing)
     with cameras, Room(FOLDER.resolve(), cameras, steps) as room:
-        road = Road(room, steps)
+        road = Road(room, steps, began)
         checkout = training.clone(room.folder / "clone")
         with road.act("build", "fresh clone, data, train, gate, package") as result:
             package = training.first(checkout)
@@ -172,7 +188,7 @@ def main() -> int:
         road.first_release(package, Path("models/emotion-1.ewm"))
         cause = road.light_changes()
         run = road.retrain(cause)
-        declined = road.turned(run["release"]["release"], cause)
+        declined = road.turned(run["release"]["release"])
         retrained = room.package_of(run)
         before, after = (training.accuracy(each, seed=99) for each in (package, retrained))
         minutes = (time.monotonic() - road.began) / 60

@@ -30,8 +30,10 @@ _MARGIN: Final = 64
 """By how many pixels the sheet of noise is larger than a picture, each way."""
 _GLARE: Final = (0.45, 128.0)
 """What is left of the contrast, and the grey that is added: a window opposite, without its blind."""
-_TURN: Final = 18.0
-"""Degrees by which the camera was turned about its axis."""
+_TURN: Final = 48.0
+"""Degrees by which the camera was knocked aside: people are seen from the side, and their faces are narrow."""
+_FOCAL: Final = 700.0
+"""Of the camera's lens, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,19 @@ def picture(person: Person | None, place: float, scene: Scene, noise: Noise) -> 
         left, top = round((WIDTH - FACE) * (0.35 + 0.3 * place)), (HEIGHT - FACE) // 2
         canvas[top : top + FACE, left : left + FACE] = person.face
     if scene == "turned":
-        turned = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), _TURN, 1.0)
-        canvas = np.asarray(
-            cv2.warpAffine(canvas, turned, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE), np.float32
-        )
+        turned = cv2.warpPerspective(canvas, _turned(), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        canvas = np.asarray(turned, np.float32)
     if scene == "glare":
         canvas = canvas * _GLARE[0] + _GLARE[1]
     return np.asarray(cv2.add(canvas, noise.part(), dtype=cv2.CV_8U), np.uint8)
+
+
+def _turned() -> NDArray[np.float64]:
+    """What was seen straight on, as it is seen by a camera that was turned about its vertical axis: [3, 3]."""
+    angle, middle = np.radians(_TURN), (WIDTH / 2, HEIGHT / 2)
+    lens = np.array([[_FOCAL, 0, middle[0]], [0, _FOCAL, middle[1]], [0, 0, 1]])
+    plane = np.array([[np.cos(angle), 0, 0], [0, 1, 0], [-np.sin(angle), 0, 1]])
+    return np.asarray(lens @ plane @ np.linalg.inv(lens), np.float64)
 
 
 def _enlarged(drawn: Picture) -> Picture:
