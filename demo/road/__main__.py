@@ -31,6 +31,8 @@ PLAN: Final = Path(__file__).with_name("plan.toml")
 PICTURE: Final = "road.png"
 _PEOPLE: Final = 90
 _TRAININGS: Final = frozenset({"retrain-augmented", "retrain-labelled"})
+_RARELY_S: Final = 5.0
+"""Between two looks while the machine trains: each look is a command, and costs it a second."""
 _LABELS: Final = 240
 """Crops that are labelled, all of the new light."""
 
@@ -90,7 +92,7 @@ class Road:
         with self.act("loop", "accepted: retrain, gate on old and new, register") as result:
             for device in HALL:
                 self.room.loop("accept", device, cause)
-            run = self.room.until("a rollout of the retrained model", self._rolling, 600)
+            run = self.room.until("a rollout of the retrained model", self._rolling, 600, every=_RARELY_S)
             result.text = "retrained, gate passed on old and new pictures, registered"
         with self.act("fleet", "shadow, canary, approval, all") as result:
             self.room.until("the canary passed, and the rest waits for approval", self._waits_for_approval)

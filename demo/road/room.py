@@ -121,8 +121,10 @@ class Room:
         body = self.watching.get("alertmanager", f"/api/v2/alerts?filter={asked}") or b"[]"
         return [each["labels"] for each in json.loads(body)]
 
-    def until(self, what: str, holds: Callable[[], object], seconds: float = PATIENCE_S) -> Any:
-        """What `holds` gives once it is true.
+    def until(
+        self, what: str, holds: Callable[[], object], seconds: float = PATIENCE_S, *, every: float = _LOOKS_S
+    ) -> Any:
+        """What `holds` gives once it is true; looked at so often, in seconds.
 
         Raises:
             EdgewiseError: it never was.
@@ -132,7 +134,7 @@ class Room:
             self.watching.processes.check()
             if time.monotonic() > deadline:
                 raise EdgewiseError(f"it never came to this: {what}", remedy=f"see {self.folder / 'logs'}")
-            time.sleep(_LOOKS_S)
+            time.sleep(every)
         return found
 
     def labels(self, *arguments: str) -> None:
@@ -187,7 +189,7 @@ class Room:
             f"state_dir = {text(str(self.folder / 'devices' / device))}\n\n"
             f"[broker]\nport = {self.watching.ports['broker']}\n\n"
             f"[source]\nurl = {text(self.cameras.url(device))}\n\n"
-            "[pipeline.locate.cadence]\ndetect_every = 2\n\n"
+            "[pipeline.locate.cadence]\ndetect_every = 3\n\n"
             f"[model]\ntrust_root = {text(str(self.repository / 'root.json'))}\n\n"
             "[telemetry]\ninterval_s = 2.0\n\n"
             f"[sampling]\nkey = {text(str(self.label_key) + '.pub')}\nshare = 1.0\nper_minute = 600\nper_hour = 10000\n"

@@ -18,8 +18,9 @@ from train.params import write_values
 ROOT: Final = Path(__file__).resolve().parents[2]
 _QUICK: Final = ROOT / "demo" / "params.yaml"
 """The demo's settings: a small network that learns drawings in half a minute."""
-_SOURCE: Final = "synthetic:1750"
-_EPOCHS: Final = 10
+_SOURCE: Final = "synthetic:1260"
+_EPOCHS: Final = 12
+_EPOCHS_AGAIN: Final = 4
 FIRST: Final = Path("build/packages/synthetic-1.ewm")
 """Where `make pipeline` puts the first package, in the checkout."""
 _SHOWN: Final = 300
@@ -37,7 +38,7 @@ def clone(folder: Path) -> Path:
         if kept:
             write_values(folder / "params.yaml", section, kept)
     write_values(folder / "params.yaml", "train", {"epochs": _EPOCHS})
-    write_values(folder / "params.yaml", "retrain", {"champion": str(FIRST)})
+    write_values(folder / "params.yaml", "retrain", {"champion": str(FIRST), "epochs": _EPOCHS_AGAIN})
     return folder
 
 
