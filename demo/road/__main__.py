@@ -192,9 +192,9 @@ def main() -> int:
         run = road.retrain(cause)
         declined = road.turned(run["release"]["release"])
         retrained = room.package_of(run)
-        before, after = (training.accuracy(each, seed=99) for each in (package, retrained))
-        minutes = (time.monotonic() - road.began) / 60
-        draw(road.spans, f"`make test-road`: {minutes:.1f} minutes", FOLDER / PICTURE)
+    before, after = training.accuracies((package, retrained), seed=99)
+    minutes = (time.monotonic() - began) / 60
+    draw(road.spans, f"`make test-road`: {minutes:.1f} minutes", FOLDER / PICTURE)
     measured = {
         "accuracy_before": round(before, 4),
         "accuracy_after": round(after, 4),

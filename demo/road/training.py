@@ -1,17 +1,18 @@
 """The training side of the road: a fresh clone of this checkout, its first model, and how often a package is right."""
 
-import itertools
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import yaml
 
-from demo.road.people import Noise, people, picture
+from demo.road.people import Noise, Picture, people, picture
 from demo.steps import run
-from edge_contract.package import read_file
+from edge_contract.package import ModelPackage, read_file
 from edge_vision.classifier import Classifier
-from edge_vision.faces import open_detector
+from edge_vision.faces import FaceDetector, open_detector
 from edge_vision.recognition import answer, find
 from train.params import write_values
 
@@ -23,7 +24,7 @@ _EPOCHS: Final = 12
 _EPOCHS_AGAIN: Final = 4
 FIRST: Final = Path("build/packages/synthetic-1.ewm")
 """Where `make pipeline` puts the first package, in the checkout."""
-_SHOWN: Final = 300
+_SHOWN: Final = 210
 _PLACES: Final = frozenset({"dataset", "output", "folder", "experiment", "tracking_uri", "source"})
 
 
@@ -50,15 +51,19 @@ def first(checkout: Path) -> Path:
     return checkout / FIRST
 
 
-def accuracy(package: Path, *, seed: int) -> float:
-    """How often a model is right about people it never saw, in the new light, of those whose face is found."""
-    read, detector = read_file(package), open_detector(None)
-    classifier, noise = Classifier(read.model, read.manifest), Noise(seed)
+def accuracies(packages: Sequence[Path], *, seed: int) -> list[float]:
+    """How often each model is right about people it never saw, in the new light, of those whose face is found."""
+    detector, noise = open_detector(None), Noise(seed)
+    shown = [(person.emotion, picture(person, 0.5, "glare", noise)) for person in islice(people(1000 + seed), _SHOWN)]
+    return [_accuracy(read_file(package), shown, detector) for package in packages]
+
+
+def _accuracy(package: ModelPackage, shown: Sequence[tuple[str, Picture]], detector: FaceDetector) -> float:
+    classifier, manifest = Classifier(package.model, package.manifest), package.manifest
     right = found = 0
-    for person in itertools.islice(people(1000 + seed), _SHOWN):
-        seen = picture(person, 0.5, "glare", noise)
-        if boxes := find(seen, detector, read.manifest.crop):
+    for emotion, seen in shown:
+        if boxes := find(seen, detector, manifest.crop):
             probabilities = answer(classifier, seen, boxes[0]).probabilities
-            right += read.manifest.labels[int(np.argmax(probabilities))] == person.emotion
+            right += manifest.labels[int(np.argmax(probabilities))] == emotion
             found += 1
     return right / max(1, found)
