@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from demo.processes import end_as_by_ctrl_c
 from demo.road import labelling, training
-from demo.road.cameras import Cameras
+from demo.road.cameras import FPS, SLOW_FPS, Cameras
 from demo.road.people import people
 from demo.road.room import DOOR, GROUP, HALL, MODEL, Room
 from demo.road.timeline import Span, draw
@@ -90,9 +90,11 @@ class Road:
             count = self.room.until("enough labels", lambda: labelling.label(self.room, self.changed, _LABELS))
             result.text = f"{count} faces labelled from the field"
         with self.act("loop", "accepted: retrain, gate on old and new, register") as result:
+            self.room.cameras.fps = SLOW_FPS
             for device in HALL:
                 self.room.loop("accept", device, cause)
             run = self.room.until("a rollout of the retrained model", self._rolling, 600, every=_RARELY_S)
+            self.room.cameras.fps = FPS
             result.text = "retrained, gate passed on old and new pictures, registered"
         with self.act("fleet", "shadow, canary, approval, all") as result:
             self.room.until("the canary passed, and the rest waits for approval", self._waits_for_approval)

@@ -12,7 +12,9 @@ import numpy as np
 
 from demo.road.people import Noise, Person, Scene, picture
 
-FPS: Final = 15
+FPS: Final = 25
+SLOW_FPS: Final = 10
+"""While the machine trains, which in a fleet is another one than the devices'."""
 _STAYS: Final = 5
 """Frames that one person stays."""
 _AWAY: Final = 3
@@ -27,6 +29,8 @@ class Cameras:
         """`persons`: by camera, those who pass before it, in a random order."""
         self.scene: dict[str, Scene] = dict.fromkeys(persons, "as it was")
         """How each camera sees; may be changed while it runs."""
+        self.fps = FPS
+        """Frames that each shows in a second; may be changed too."""
         self._shown: dict[str, list[tuple[float, str]]] = {name: [] for name in persons}
         self._frames: dict[str, bytes] = {}
         self._new = threading.Condition()
@@ -87,7 +91,7 @@ class Cameras:
             with self._new:
                 self._new.notify_all()
             number += 1
-            due += 1 / FPS
+            due += 1 / self.fps
             self._stopping.wait(max(0.0, due - time.monotonic()))
 
 
