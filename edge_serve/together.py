@@ -1,8 +1,8 @@
 """Small requests that are there at the same time are answered at the same time, on the event loop and the idle threads.
 
-Nobody waits for others to come: what the loop has read when it has looked at every socket goes together. A model that
-is given several tensors at once takes less for each, and threads let it use more than one core; a request that is
-alone is answered by the loop itself, for handing it to a thread costs more than it gains. All methods are the loop's.
+Nobody waits for others to come: what the loop has read when it has looked at every socket is shared. So more than one
+core works for them, and one handing-over serves several; a request that is alone is answered by the loop itself, for
+handing it to a thread costs more than it gains. All methods are the loop's.
 """
 
 import asyncio
@@ -12,12 +12,13 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from edge_serve.answering import Answered, answered_together, failed
-from edge_serve.model.loading import MOST_TOGETHER, Loaded
+from edge_serve.model.loading import Loaded
 from edge_serve.model.workers import Workers
 from edge_serve.protocols.asked import Asked
 
 HERE_S: Final = 0.004
 """Seconds of the processor by which the loop may be held up at once; what takes longer is a thread's."""
+_MOST_TOGETHER: Final = 8  # requests that are answered in one go: their clients wait for the last of them
 _MOST_WAITING: Final = 256  # requests; then the loop answers some before it reads on
 
 
@@ -53,10 +54,10 @@ class Together:
         """Share what waits among the idle threads and the loop, the threads first."""
         self._due = False
         for idle in range(self._workers.idle, 0, -1):
-            share = min(len(self._waiting) // (idle + 1), MOST_TOGETHER)
+            share = min(len(self._waiting) // (idle + 1), _MOST_TOGETHER)
             if share == 0:
                 break
-            taken = self._taken(share, MOST_TOGETHER)
+            taken = self._taken(share, _MOST_TOGETHER)
             size = sum(one.asked.tensors.nbytes for one in taken)
             several, loaded = [one.asked for one in taken], taken[0].loaded
             self._workers.submit(partial(_answered, several, loaded), size).add_done_callback(partial(_told, taken))
@@ -67,7 +68,7 @@ class Together:
         if not self._waiting:
             return
         rows = int(HERE_S / self._waiting[0].loaded.seconds)
-        taken = self._taken(min(rows, MOST_TOGETHER), rows)
+        taken = self._taken(min(rows, _MOST_TOGETHER), rows)
         try:
             ends = answered_together([one.asked for one in taken], taken[0].loaded.here)
         except Exception as error:  # noqa: BLE001  # a request's end is not the loop's

@@ -30,7 +30,7 @@ _MARGIN: Final = 64
 """By how many pixels the sheet of noise is larger than a picture, each way."""
 _GLARE: Final = (0.45, 128.0)
 """What is left of the contrast, and the grey that is added: a window opposite, without its blind."""
-_TURN: Final = 48.0
+_TURN: Final = 58.0
 """Degrees by which the camera was knocked aside: people are seen from the side, and their faces are narrow."""
 _FOCAL: Final = 700.0
 """Of the camera's lens, in pixels."""

@@ -19,8 +19,8 @@ from train.params import write_values
 ROOT: Final = Path(__file__).resolve().parents[2]
 _QUICK: Final = ROOT / "demo" / "params.yaml"
 """The demo's settings: a small network that learns drawings in half a minute."""
-_SOURCE: Final = "synthetic:1260"
-_EPOCHS: Final = 12
+_SOURCE: Final = "synthetic:1400"
+_EPOCHS: Final = 14
 _EPOCHS_AGAIN: Final = 4
 FIRST: Final = Path("build/packages/synthetic-1.ewm")
 """Where `make pipeline` puts the first package, in the checkout."""

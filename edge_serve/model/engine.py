@@ -1,7 +1,6 @@
 """One thread's interpreters and detector: from tensors or a photograph to answers, as on the device."""
 
 import time
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,14 +37,10 @@ class Photograph(NamedTuple):
 class Engine:
     """Not thread-safe: one thread owns it."""
 
-    def __init__(self, classifiers: Sequence[Classifier], detector: FaceDetector | None) -> None:
-        """`classifiers`: one model, for numbers of tensors at once that differ, 1 among them.
-
-        Without a detector it answers tensors alone.
-        """
-        self._classifiers = sorted(classifiers, key=lambda each: -each.rows)
-        self._one, self._detector = self._classifiers[-1], detector
-        self.manifest: ModelManifest = self._one.manifest
+    def __init__(self, classifier: Classifier, detector: FaceDetector | None) -> None:
+        """Without a detector it answers tensors alone."""
+        self._classifier, self._detector = classifier, detector
+        self.manifest: ModelManifest = classifier.manifest
 
     def classify(self, tensors: Pixels) -> tuple[Probabilities, float]:
         """Probability of each label: float32 [n, labels]; and the seconds that each tensor took.
@@ -55,11 +50,8 @@ class Engine:
         Raises:
             ModelFailedError: the model gave no answer to one of them; none is given then.
         """
-        began, at, answers = time.perf_counter(), 0, []
-        for classifier in self._classifiers:
-            while len(tensors) - at >= classifier.rows:
-                answers.append(classifier.raw(tensors[at : at + classifier.rows]))
-                at += classifier.rows
+        began, raw = time.perf_counter(), self._classifier.raw
+        answers = [raw(tensors[at : at + 1]) for at in range(len(tensors))]  # a batch takes as long: docs/adr/0023
         took = (time.perf_counter() - began) / len(tensors)
         return probabilities(answers[0] if len(answers) == 1 else np.concatenate(answers), self.manifest), took
 
@@ -81,7 +73,7 @@ class Engine:
         stages: list[tuple[Stage, float]] = [("capture", decoded - began), ("detect", clock() - decoded)]
         found = []
         for box in boxes:
-            answer = recognition.answer(self._one, picture, box)
+            answer = recognition.answer(self._classifier, picture, box)
             stages += [("preprocess", answer.cropping), ("invoke", answer.invoking)]
             found.append(Found(box, answer.probabilities))
         height, width = picture.shape[:2]

@@ -19,9 +19,6 @@ from edge_vision import confined_goldens, goldens
 from edge_vision.classifier import Classifier
 from edge_vision.faces import FaceDetector
 
-MOST_TOGETHER: Final = 8
-"""Tensors that a model is given at once, at most: more gain nothing."""
-_TOGETHER: Final = (2, 4, MOST_TOGETHER)
 _WARM: Final = 3
 _MEASURED: Final = 20  # invocations
 
@@ -49,23 +46,17 @@ def load(package: ModelPackage, detectors: Sequence[FaceDetector]) -> Loaded:
     """
     manifest = package.manifest
     name = f"{manifest.name} {manifest.release}"
-    confined = confined_goldens.check(write(package), name, rows=_TOGETHER)
+    confined = confined_goldens.check(write(package), name)
     if not confined.run or confined.failed:
         raise _wrong(name, confined.failed, confined.run)
-    here = _interpreters(package, name, confined.together)
+    here, *others = (_interpreter(package, name) for _ in range(len(detectors) + 1))
     return Loaded(
         manifest,
-        here[0].runtime,
+        here.runtime,
         Engine(here, None),
-        tuple(Engine(_interpreters(package, name, confined.together), detector) for detector in detectors),
-        _seconds(here[0]),
+        tuple(Engine(each, detector) for each, detector in zip(others, detectors, strict=True)),
+        _seconds(here),
     )
-
-
-def _interpreters(package: ModelPackage, name: str, together: Sequence[int]) -> list[Classifier]:
-    """One for a tensor at a time, and those for several at once by which the model answered its goldens alike."""
-    several = (Classifier(package.model, package.manifest, rows=rows) for rows in together)
-    return [_interpreter(package, name), *several]
 
 
 def _interpreter(package: ModelPackage, name: str) -> Classifier:

@@ -16,13 +16,11 @@ from edge_serve.model.engine import Engine
 from edge_serve.protocols.asked import Asked
 from edge_serve.protocols.handlers import Handlers
 from edge_serve.settings import LimitSettings
-from edge_vision import confined_goldens, goldens
 from edge_vision.classifier import Classifier
 from tests.serve.conftest import FIXTURES
 from tests.serve.process import REPOSITORY, ServeProcess
 
 SHIPPED = REPOSITORY / "models" / "emotion-5.ewm"
-OLDER = REPOSITORY / "models" / "emotion-1.ewm"
 
 
 @pytest.fixture(scope="module")
@@ -41,29 +39,10 @@ def asked(tensor: np.ndarray, manifest: ModelManifest) -> Asked:
     return Handlers(LimitSettings()).infer(Request(b"POST", b"/", {}, body), manifest)
 
 
-def test_a_model_given_several_tensors_answers_each_as_alone_to_the_bit(emotion: ModelPackage) -> None:
-    alone = Classifier(emotion.model, emotion.manifest)
-    engine = Engine([Classifier(emotion.model, emotion.manifest, rows=rows) for rows in (8, 1, 2, 4)], None)
-    given = pictures(17, emotion.manifest)
-    wanted = np.stack([alone.classify(row[None]) for row in given])
-    for count in range(1, 18):
-        found, seconds = engine.classify(given[:count])
-        np.testing.assert_array_equal(found, wanted[:count])
-        assert seconds > 0
-
-
-def test_a_model_that_answers_several_otherwise_or_not_at_all_is_given_one_at_a_time(emotion: ModelPackage) -> None:
-    assert goldens.alike_together(emotion, 4)
-    assert not goldens.alike_together(read_file(OLDER), 4)
-    assert confined_goldens.check(SHIPPED.read_bytes(), "it", rows=(2, 8)).together == (2, 8)
-    older = confined_goldens.check(OLDER.read_bytes(), "it", rows=(2, 8))
-    assert (older.failed, older.together) == (0, ())
-
-
 def test_one_that_the_model_fails_on_does_not_cost_the_others_their_answers() -> None:
     package = read_file(FIXTURES / "nan-1.ewm")
     manifest = package.manifest
-    engine = Engine([Classifier(package.model, manifest)], None)
+    engine = Engine(Classifier(package.model, manifest), None)
     several = [asked(np.full(manifest.input.shape, level, np.uint8), manifest) for level in (60, 255, 90)]
     ends = answered_together(several, engine)
     assert [end.response.status for end in ends] == [200, 500, 200]
@@ -72,7 +51,7 @@ def test_one_that_the_model_fails_on_does_not_cost_the_others_their_answers() ->
 
 
 def test_requests_of_several_tensors_get_their_own_rows(tiny: ModelPackage) -> None:
-    engine = Engine([Classifier(tiny.model, tiny.manifest)], None)
+    engine = Engine(Classifier(tiny.model, tiny.manifest), None)
     given = pictures(6, tiny.manifest)
     parts = [given[:1], given[1:4], given[4:]]
     ends = answered_together([asked(part, tiny.manifest) for part in parts], engine)
