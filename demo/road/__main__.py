@@ -89,7 +89,7 @@ class Road:
         with self.act("loop", "labels") as result:
             count = self.room.until("enough labels", lambda: labelling.label(self.room, self.changed, _LABELS))
             result.text = f"{count} faces labelled from the field"
-        with self.act("loop", "accepted: retrain, gate on old and new, register") as result:
+        with self.act("build", "accepted: retrain, gate on old and new, register") as result:
             self.room.cameras.fps = SLOW_FPS
             for device in HALL:
                 self.room.loop("accept", device, cause)
@@ -116,7 +116,7 @@ class Road:
             result.text = "the door's camera is turned: Drift fires in Alertmanager"
         with self.act("loop", "declined") as result:
             run = self.room.until("the loop ends", lambda: self._ended((DOOR,), turned))
-            result.text = f"declined, cause {run['cause']}: {run['steps'][-1]['text']}"
+            result.text = f"declined: {run['steps'][-1]['text']}"
         return run["decision"] not in _TRAININGS and self._trainings() == trained
 
     def _learn(self, release: int, *devices: str) -> None:
