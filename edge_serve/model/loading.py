@@ -21,6 +21,7 @@ from edge_vision.faces import FaceDetector
 
 _WARM: Final = 3
 _MEASURED: Final = 20  # invocations
+_LEAST_S: Final = 1e-6  # of one: a coarse clock may say that they took no time
 
 
 class Loaded(NamedTuple):
@@ -80,4 +81,4 @@ def _seconds(classifier: Classifier) -> float:
     began = time.thread_time()
     for _ in range(_MEASURED):
         classifier.raw(tensor)
-    return (time.thread_time() - began) / _MEASURED
+    return max((time.thread_time() - began) / _MEASURED, _LEAST_S)
