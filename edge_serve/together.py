@@ -11,15 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from edge_serve.answering import Answered, answered_together, failed
+from edge_serve.answering import Answered, answered, answered_together, failed
 from edge_serve.model.loading import Loaded
 from edge_serve.model.workers import Workers
 from edge_serve.protocols.asked import Asked
 
 HERE_S: Final = 0.004
 """Seconds of the processor by which the loop may be held up at once; what takes longer is a thread's."""
-_MOST_TOGETHER: Final = 8  # requests that are answered in one go: their clients wait for the last of them
-_MOST_WAITING: Final = 256  # requests; then the loop answers some before it reads on
+_TOGETHER: Final = 2  # requests that a thread is given in one go: with more, their clients wait longer for the last
+_MOST_WAITING: Final = 256  # requests; then the loop answers one for each that it reads
 
 
 class Waiting(NamedTuple):
@@ -54,10 +54,10 @@ class Together:
         """Share what waits among the idle threads and the loop, the threads first."""
         self._due = False
         for idle in range(self._workers.idle, 0, -1):
-            share = min(len(self._waiting) // (idle + 1), _MOST_TOGETHER)
+            share = min(len(self._waiting) // (idle + 1), _TOGETHER)
             if share == 0:
                 break
-            taken = self._taken(share, _MOST_TOGETHER)
+            taken = self._taken(share)
             size = sum(one.asked.tensors.nbytes for one in taken)
             several, loaded = [one.asked for one in taken], taken[0].loaded
             self._workers.submit(partial(_answered, several, loaded), size).add_done_callback(partial(_told, taken))
@@ -65,26 +65,15 @@ class Together:
         self._again()
 
     def _here(self) -> None:
-        if not self._waiting:
-            return
-        rows = int(HERE_S / self._waiting[0].loaded.seconds)
-        taken = self._taken(min(rows, _MOST_TOGETHER), rows)
-        try:
-            ends = answered_together([one.asked for one in taken], taken[0].loaded.here)
-        except Exception as error:  # noqa: BLE001  # a request's end is not the loop's
-            ends = [failed(error) for _ in taken]
-        for one, end in zip(taken, ends, strict=True):
-            one.end(end)
+        """One; then the loop looks at its sockets again."""
+        if self._waiting:
+            one = self._waiting.popleft()
+            one.end(answered(one.asked, one.loaded.here))
 
-    def _taken(self, most: int, rows: int) -> list[Waiting]:
-        """The first, and those behind it of the same model, up to so many requests and tensors."""
+    def _taken(self, most: int) -> list[Waiting]:
+        """The first, and those behind it of the same model, up to so many."""
         taken = [self._waiting.popleft()]
-        rows -= len(taken[0].asked.tensors)
-        while self._waiting and len(taken) < most:
-            following = self._waiting[0]
-            rows -= len(following.asked.tensors)
-            if rows < 0 or following.loaded is not taken[0].loaded:
-                break
+        while self._waiting and len(taken) < most and self._waiting[0].loaded is taken[0].loaded:
             taken.append(self._waiting.popleft())
         return taken
 
