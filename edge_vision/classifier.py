@@ -38,14 +38,11 @@ class _Runtime(NamedTuple):
 class Classifier:
     """One verified model in one interpreter. Not thread-safe: one thread owns it."""
 
-    def __init__(
-        self, model: bytes, manifest: ModelManifest, *, threads: int = 1, delegates: bool = True, rows: int = 1
-    ) -> None:
+    def __init__(self, model: bytes, manifest: ModelManifest, *, threads: int = 1, delegates: bool = True) -> None:
         """Verify and load `model`, the bytes of a TFLite file.
 
         One thread by default: two contend with the capture and, under load, made tflite-runtime five times slower.
         `delegates` False computes with the reference kernels: many times slower, and the same bits everywhere.
-        `rows` is how many pictures it takes at once; not every model can be asked for more than one.
 
         Raises:
             TrustError: the bytes do not have the manifest's size and digest; nothing was loaded.
@@ -61,10 +58,6 @@ class Classifier:
         resolver = {} if delegates else {"experimental_op_resolver_type": runtime.reference_kernels}
         try:
             interpreter = runtime.interpreter(model_content=model, num_threads=threads, **resolver)
-            if rows > 1:
-                interpreter.resize_tensor_input(
-                    interpreter.get_input_details()[0]["index"], [rows, *manifest.input.shape[1:]]
-                )
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
@@ -72,13 +65,12 @@ class Classifier:
                 f"{self.runtime} cannot load the model of {name} ({reason})", remedy="convert it again"
             ) from error
         self._interpreter = interpreter
-        self._input, self._output = _fitting_tensors(interpreter, manifest, name, rows)
-        self.rows = rows
-        self.input: Pixels = np.zeros((rows, *manifest.input.shape[1:]), np.uint8)
-        """A preallocated input tensor [rows, height, width, channels] for the caller to fill."""
+        self._input, self._output = _fitting_tensors(interpreter, manifest, name)
+        self.input: Pixels = np.zeros(manifest.input.shape, np.uint8)
+        """A preallocated input tensor [1, height, width, channels] for the caller to fill."""
 
     def raw(self, tensor: Pixels) -> NDArray[Any]:
-        """The answer tensor to one input tensor, as the model wrote it: [rows, labels], quantized or float.
+        """The answer tensor to one input tensor, as the model wrote it: [1, labels], quantized or float.
 
         Raises:
             UsageError: `tensor` is not uint8 of the manifest's shape.
@@ -87,7 +79,7 @@ class Classifier:
         try:
             self._interpreter.set_tensor(self._input, tensor)
         except ValueError as error:
-            expected = list(self.input.shape)
+            expected = list(self.manifest.input.shape)
             raise UsageError(f"the model takes uint8 {expected}, not {tensor.dtype} {list(tensor.shape)}.") from error
         try:
             self._interpreter.invoke()
@@ -153,7 +145,7 @@ def _runtime() -> _Runtime:
     return _Runtime(OldInterpreter, OldResolverType.BUILTIN_REF, f"tflite-runtime {version}")
 
 
-def _fitting_tensors(interpreter: Any, manifest: ModelManifest, name: str, rows: int) -> tuple[int, int]:
+def _fitting_tensors(interpreter: Any, manifest: ModelManifest, name: str) -> tuple[int, int]:
     """Indices of the input and output tensor.
 
     Raises:
@@ -168,8 +160,8 @@ def _fitting_tensors(interpreter: Any, manifest: ModelManifest, name: str, rows:
         "output": (str(np.dtype(answer["dtype"])), tuple(map(int, answer["shape"]))),
     }
     promised = {
-        "input": (manifest.input.dtype, (rows, *manifest.input.shape[1:])),
-        "output": (manifest.output.dtype, (rows, len(manifest.labels))),
+        "input": (manifest.input.dtype, manifest.input.shape),
+        "output": (manifest.output.dtype, (1, len(manifest.labels))),
     }
     for tensor, (dtype, shape) in found.items():
         if (dtype, shape) != promised[tensor]:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -33,15 +32,10 @@ class Checked(NamedTuple):
     """The largest difference, in steps of the output's quantization."""
     refused: str = ""
     """Why the model was not run; the other fields say nothing then."""
-    together: tuple[int, ...] = ()
-    """Of the `rows` asked for, those by which it gives the same answers as by one."""
 
 
-def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS, rows: Sequence[int] = ()) -> Checked:
+def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS) -> Checked:
     """Run the goldens of a package's bytes; `name` names it in errors.
-
-    `rows`: numbers of pictures that the model may be given at once; see `Checked.together`. A model that does not
-    survive that alone is not refused for it.
 
     Raises:
         EdgewiseError: no interpreter is here, or the child had no answer.
@@ -50,7 +44,7 @@ def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS, rows: Seque
     kept = {key: value for key, value in os.environ.items() if key in {"PATH", "PYTHONPATH", "LANG"}}
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-B", "-m", "edge_vision.confined_goldens", str(cpu_seconds), *map(str, rows)],
+            [sys.executable, "-P", "-B", "-m", "edge_vision.confined_goldens", str(cpu_seconds)],
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -60,8 +54,7 @@ def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS, rows: Seque
         )
     except subprocess.TimeoutExpired:
         raise TrustError(f"{name} did not answer its goldens within {WALL_SECONDS:g} s", remedy=_REMEDY) from None
-    said = done.stdout.splitlines()
-    if done.returncode < 0 and not said:
+    if done.returncode < 0:
         ended = signal.Signals(-done.returncode)
         why = {
             signal.SIGXCPU: f"it used {cpu_seconds} s of the processor without an answer",
@@ -69,7 +62,7 @@ def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS, rows: Seque
         }.get(ended, ended.name)
         raise TrustError(f"the interpreter did not survive the model of {name} ({why})", remedy=_REMEDY)
     try:
-        found = msgspec.json.decode(said[-1], type=Checked)
+        found = msgspec.json.decode(done.stdout.splitlines()[-1], type=Checked)
     except (msgspec.MsgspecError, IndexError) as error:
         raise EdgewiseError(
             f"the check of {name} ended with {done.returncode} and no answer", remedy="try again with more memory free"
@@ -80,10 +73,7 @@ def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS, rows: Seque
 
 
 def main(arguments: list[str]) -> int:
-    """The child: limits first, then the package on standard input; each line that it prints is a `Checked` in JSON.
-
-    The last line counts. It stands before the model is given several pictures at once, and again after it.
-    """
+    """The child: limits first, then the package on standard input; prints a `Checked` as its last line of JSON."""
     process_limits.limit_process(int(arguments[0]))
     from edge_vision import goldens  # noqa: PLC0415  # under the limits, as all that follows
     from edge_vision.classifier import Classifier  # noqa: PLC0415
@@ -98,16 +88,8 @@ def main(arguments: list[str]) -> int:
         answer = Checked(refused=str(error))
     except MemoryError:
         answer = Checked(refused=f"it needs more memory than its budget of {found.manifest.budget.memory:,} bytes")
-    _say(answer)
-    rows = [int(each) for each in arguments[1:]]
-    if rows and not answer.refused:
-        _say(answer._replace(together=tuple(each for each in rows if goldens.alike_together(found, each))))
-    return 0
-
-
-def _say(answer: Checked) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-    sys.stdout.buffer.flush()
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,11 +8,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from edge_contract.errors import EdgewiseError
-from edge_contract.manifest import Golden, ModelManifest
-from edge_contract.package import ModelPackage
+from edge_contract.manifest import ModelManifest
 from edge_vision.classifier import Classifier
-from edge_vision.picture import Pixels
 
 EXACT: Final = 0
 """Tolerance for a classifier made without delegates: the reference kernels give the same bits on every processor."""
@@ -47,39 +44,15 @@ def check(classifier: Classifier, manifest: ModelManifest, tolerance: int) -> Go
     Raises:
         UsageError: a golden's input cannot be unpacked.
     """
+    shape = manifest.input.shape
+    length = int(np.prod(shape))
     steps = _FLOAT_STEPS if manifest.output.dtype == "float32" else 1
     worst = failed = 0
     for golden in manifest.goldens:
-        answer = classifier.raw(_pixels(golden, manifest))[0].astype(np.float64)
+        pixels = np.frombuffer(golden.pixels(length), np.uint8).reshape(shape)
+        answer = classifier.raw(pixels)[0].astype(np.float64)
         off = np.abs(answer - np.asarray(golden.output)) * steps
         largest = round(float(off.max())) if np.isfinite(off).all() else _FLOAT_STEPS
         worst = max(worst, largest)
         failed += largest > tolerance
     return GoldenReport(bool(manifest.goldens) and failed == 0, worst, failed, len(manifest.goldens))
-
-
-def alike_together(package: ModelPackage, rows: int) -> bool:
-    """Whether the model, with delegates, answers its goldens to the bit as one by one when it is given `rows` at once.
-
-    A model that was not made for it cannot, or answers differently.
-
-    Raises:
-        UsageError: it cannot be loaded for one at a time either.
-    """
-    manifest = package.manifest
-    alone = Classifier(package.model, manifest)
-    try:
-        together = Classifier(package.model, manifest, rows=rows)
-        given = np.concatenate([_pixels(golden, manifest) for golden in manifest.goldens])
-        wanted = np.concatenate([alone.raw(row[None]) for row in given])
-        places = np.arange(-(-len(given) // rows) * rows) % len(given)
-        answered = np.concatenate([together.raw(given[places[at : at + rows]]) for at in range(0, len(places), rows)])
-    except (EdgewiseError, ValueError, MemoryError):  # ValueError: it carries no goldens
-        return False
-    return bool(np.array_equal(answered, wanted[places]))
-
-
-def _pixels(golden: Golden, manifest: ModelManifest) -> Pixels:
-    """Raises UsageError: they cannot be unpacked."""
-    shape = manifest.input.shape
-    return np.frombuffer(golden.pixels(int(np.prod(shape))), np.uint8).reshape(shape)
