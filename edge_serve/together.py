@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from edge_serve.answering import Answered, answered, answered_together, failed
+from edge_serve.http.message import RefusedError
 from edge_serve.model.loading import Loaded
 from edge_serve.model.workers import Workers
 from edge_serve.protocols.asked import Asked
@@ -60,7 +61,12 @@ class Together:
             taken = self._taken(share)
             size = sum(one.asked.tensors.nbytes for one in taken)
             several, loaded = [one.asked for one in taken], taken[0].loaded
-            self._workers.submit(partial(_answered, several, loaded), size).add_done_callback(partial(_told, taken))
+            try:
+                given = self._workers.submit(partial(_answered, several, loaded), size)
+            except RefusedError:  # no room in the threads' queue: they wait here, and the loop answers them
+                self._waiting.extendleft(reversed(taken))
+                break
+            given.add_done_callback(partial(_told, taken))
         self._here()
         self._again()
 

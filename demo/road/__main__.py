@@ -117,7 +117,7 @@ class Road:
         with self.act("loop", "declined") as result:
             run = self.room.until("the loop ends", lambda: self._ended((DOOR,), turned))
             result.text = f"declined: {run['steps'][-1]['text']}"
-        return run["decision"] not in _TRAININGS and self._trainings() == trained
+        return run["phase"] == "told" and self._trainings() == trained
 
     def _learn(self, release: int, *devices: str) -> None:
         """Wait until these devices know their usual answers of this release: what differs from them is drift."""

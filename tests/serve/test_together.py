@@ -63,11 +63,13 @@ def test_requests_of_several_tensors_get_their_own_rows(tiny: ModelPackage) -> N
         assert (end.observed.frames, len(end.observed.answers)) == (len(part), len(part))
 
 
-@pytest.fixture(scope="module", params=[1, 3])
+@pytest.fixture(
+    scope="module", params=["[model]\nthreads = 1\n", "[model]\nthreads = 3\n[limits]\nqueue_bytes = 1024\n"]
+)
 def serving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """With one thread; or with three, in whose queue there is room for less than a picture."""
     folder: Path = tmp_path_factory.mktemp("together")
-    config = f"[model]\nthreads = {request.param}\n"
-    with ServeProcess(folder, ["run", "--package", str(SHIPPED)], config=config) as running:
+    with ServeProcess(folder, ["run", "--package", str(SHIPPED)], config=request.param) as running:
         yield running.ready()
 
 
