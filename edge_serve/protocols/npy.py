@@ -36,5 +36,5 @@ def read(body: bytes, manifest: ModelManifest, limit: int) -> Pixels:
     if dtype != np.uint8 or fortran:
         raise bad(f"the array is {shown(dtype)}{' in Fortran order' if fortran else ''}, the model takes uint8.")
     sides: Sequence[int] = (1, *shape) if len(shape) == 3 else shape
-    tensors.rows(sides, manifest, limit)
+    tensors.rows(sides, manifest.input.shape, limit)
     return tensors.from_bytes(body[stream.tell() :], sides)

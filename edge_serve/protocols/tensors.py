@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 import msgspec
 import numpy as np
 
-from edge_contract.manifest import ModelManifest
 from edge_serve.http.message import RefusedError, bad, shown
 from edge_vision.picture import Pixels
 
@@ -37,13 +36,13 @@ def refuse_too_many(count: int, limit: int, what: str) -> None:
         )
 
 
-def rows(shape: Sequence[int], manifest: ModelManifest, limit: int) -> int:
-    """How many pictures a tensor of this shape holds: [n, height, width, channels] of the manifest's.
+def rows(shape: Sequence[int], model: tuple[int, ...], limit: int) -> int:
+    """How many pictures a tensor of this shape holds: [n, height, width, channels], all but n as in the model's input.
 
     Raises:
         RefusedError: 400 for another shape, 413 for too many.
     """
-    wanted = manifest.input.shape[1:]
+    wanted = model[1:]
     if len(shape) != 4 or tuple(shape[1:]) != wanted or shape[0] < 1:
         raise bad(f"{INPUT} has the shape {_shape(shape)}, the model takes {_shape((-1, *wanted))}.")
     refuse_too_many(shape[0], limit, "tensors")

@@ -6,6 +6,8 @@ sends bytes says where the JSON ends (Inference-Header-Content-Length); it gets 
 Not here: which path is which (`edge_serve.app`).
 """
 
+import math
+from functools import lru_cache
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -17,9 +19,11 @@ from edge_serve.protocols.tensors import INPUT, OUTPUT
 from edge_vision.classifier import Probabilities
 from edge_vision.picture import Pixels
 
-HEADER_LENGTH: Final = b"inference-header-content-length"
+HEADER_LENGTH_NAME: Final = b"Inference-Header-Content-Length"
+HEADER_LENGTH: Final = HEADER_LENGTH_NAME.lower()
 BINARY: Final = b"application/octet-stream"
 EXTENSIONS: Final = ("binary_tensor_data",)
+_REPEATED_BYTES: Final = 1024  # of a document that is kept with what it says
 _Side = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
@@ -98,8 +102,34 @@ def read(request: Request, manifest: ModelManifest, limit: int, json_bytes: str 
         if not length.isascii() or not length.isdecimal() or int(length[:20]) > len(body):
             raise bad(f"Inference-Header-Content-Length is {shown(length)}, the body has {len(body)} bytes.")
         body, tail = body[: int(length)], body[int(length) :]
+    checked = (_checked_before if tail and len(body) <= _REPEATED_BYTES else _checked)(
+        body, len(tail), manifest.input.shape, limit
+    )
+    if checked.data is None:
+        return Inference(checked.id, tensors.from_bytes(tail, checked.shape), checked.binary)
+    return Inference(checked.id, tensors.from_json(checked.data, checked.shape), checked.binary)
+
+
+class _Checked(NamedTuple):
+    """What a request's JSON says."""
+
+    id: str | None
+    shape: tuple[int, ...]
+    """[n, height, width, channels]"""
+    binary: bool
+    """The output is wanted as bytes."""
+    data: msgspec.Raw | None
+    """The input's values; absent where they stand behind the JSON."""
+
+
+def _checked(document: bytes, tail: int, model: tuple[int, ...], limit: int) -> _Checked:
+    """`tail`: bytes behind the document; `model`: the shape of its input.
+
+    Raises:
+        RefusedError: as `read`.
+    """
     try:
-        asked = _decoder.decode(body)
+        asked = _decoder.decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise bad(f"the body is no inference request of Open Inference Protocol V2 ({shown(error)}).") from error
     if len(asked.inputs) != 1 or asked.inputs[0].name != INPUT:
@@ -108,23 +138,41 @@ def read(request: Request, manifest: ModelManifest, limit: int, json_bytes: str 
     binary = asked.parameters is not None and asked.parameters.binary_data_output
     if asked.outputs:
         binary = _wanted(asked.outputs, binary=binary)
-    return Inference(asked.id, _tensor(asked.inputs[0], tail, manifest, limit), binary)
+    given = asked.inputs[0]
+    if given.datatype != "UINT8":
+        raise bad(f"{INPUT} is {shown(given.datatype)}, the model takes UINT8.")
+    tensors.rows(given.shape, model, limit)
+    return _Checked(asked.id, tuple(given.shape), binary, _data(given, tail))
+
+
+_checked_before: Final = lru_cache(maxsize=64)(_checked)
+"""A client that sends bytes sends the same few words before them each time. What is refused is not kept."""
 
 
 def written(asked: Inference, answered: Probabilities, manifest: ModelManifest) -> Response:
     """The answer; `answered`: float32 [n, labels]."""
-    output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": list(answered.shape)}
-    document: dict[str, Any] = {"model_name": manifest.name, "model_version": str(manifest.release)}
-    if asked.id is not None:
-        document["id"] = asked.id
-    document["outputs"] = [output]
     if not asked.binary:
-        output["data"] = answered.reshape(-1).tolist()
+        document = _document(manifest.name, manifest.release, asked.id, answered.shape)
+        document["outputs"][0]["data"] = answered.reshape(-1).tolist()
         return Response(200, msgspec.json.encode(document))
+    head = _written_head(manifest.name, manifest.release, asked.id, answered.shape)
     data = answered.astype("<f4", copy=False).tobytes()
-    output["parameters"] = {"binary_data_size": len(data)}
-    head = msgspec.json.encode(document)
-    return Response(200, head + data, BINARY, ((b"Inference-Header-Content-Length", b"%d" % len(head)),))
+    return Response(200, head + data, BINARY, ((HEADER_LENGTH_NAME, b"%d" % len(head)),))
+
+
+@lru_cache(maxsize=64)
+def _written_head(name: str, release: int, id_: str | None, shape: tuple[int, ...]) -> bytes:
+    document = _document(name, release, id_, shape)
+    document["outputs"][0]["parameters"] = {"binary_data_size": math.prod(shape) * 4}
+    return msgspec.json.encode(document)
+
+
+def _document(name: str, release: int, id_: str | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    document: dict[str, Any] = {"model_name": name, "model_version": str(release)}
+    if id_ is not None:
+        document["id"] = id_
+    document["outputs"] = [{"name": OUTPUT, "datatype": "FP32", "shape": shape}]
+    return document
 
 
 def metadata(manifest: ModelManifest) -> dict[str, Any]:
@@ -153,19 +201,17 @@ def _wanted(outputs: list[_Output], *, binary: bool) -> bool:
     return binary if parameters.binary_data is None else parameters.binary_data
 
 
-def _tensor(given: _Input, tail: bytes, manifest: ModelManifest, limit: int) -> Pixels:
-    if given.datatype != "UINT8":
-        raise bad(f"{INPUT} is {shown(given.datatype)}, the model takes UINT8.")
-    tensors.rows(given.shape, manifest, limit)
+def _data(given: _Input, tail: int) -> msgspec.Raw | None:
+    """The values in the JSON; none where it says that the bytes behind it are the input's."""
     size = given.parameters.binary_data_size if given.parameters is not None else None
     if size is None:
         if given.data is msgspec.UNSET:
             raise bad(f"{INPUT} has neither data nor binary_data_size.")
         if tail:
-            raise bad(f"{len(tail)} bytes stand behind the JSON, and {INPUT} does not say that they are its own.")
-        return tensors.from_json(given.data, given.shape)
+            raise bad(f"{tail} bytes stand behind the JSON, and {INPUT} does not say that they are its own.")
+        return given.data
     if given.data is not msgspec.UNSET:
         raise bad(f"{INPUT} has both data and binary_data_size.")
-    if size != len(tail):
-        raise bad(f"{INPUT} says {size:,} bytes, {len(tail):,} stand behind the JSON.")
-    return tensors.from_bytes(tail, given.shape)
+    if size != tail:
+        raise bad(f"{INPUT} says {size:,} bytes, {tail:,} stand behind the JSON.")
+    return None

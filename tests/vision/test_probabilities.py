@@ -44,6 +44,27 @@ def test_a_softmax_rounded_to_eight_bits_is_an_answer_whatever_the_number_of_cla
 
 
 @given(
+    dtype=st.sampled_from(["uint8", "int8"]),
+    scale=st.floats(2**-9, 2**-5, width=32),
+    zero_point=st.integers(-128, 255),
+    first=st.integers(0, 255),
+)
+def test_a_byte_is_worth_what_the_manifests_arithmetic_says_to_the_bit_or_is_refused(
+    dtype: str, scale: float, zero_point: int, first: int
+) -> None:
+    manifest = manifest_of(2, Output(dtype=dtype, scale=scale, zero_point=zero_point))  # type: ignore[arg-type]
+    values = np.arange(256, dtype=np.uint8).view(dtype)
+    for answer in (np.array([values[first], value]) for value in values):
+        real = (answer.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+        outside = real.min() < -SLACK or real.max() > 1 + SLACK
+        if outside or abs(float(real.sum(dtype=np.float64)) - 1) > tolerance(manifest):
+            with pytest.raises(ModelFailedError, match="no probabilities" if outside else "sum to"):
+                probabilities(answer, manifest)
+        else:
+            assert probabilities(answer, manifest).tobytes() == np.clip(real, 0, 1).tobytes()
+
+
+@given(
     labels=st.integers(2, 300),
     seed=st.integers(0, 2**32),
     place=st.integers(0, 299),
