@@ -1,12 +1,11 @@
-"""From requests that were read to their answers, on whichever thread: one, or several at once.
+"""From a request that was read to its answer, on whichever thread.
 
-What fails becomes an answer too: one request's end is neither the server's nor that of those answered with it.
+What fails becomes an answer too: one request's end is not the server's.
 """
 
 import logging
-from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,11 +29,8 @@ class Answered(NamedTuple):
     """By the device's kinds of errors: `frame`, `model`, `pipeline`; empty where nothing of ours failed."""
 
 
-_NO_PHOTOGRAPHS: Final[dict[int, Photograph]] = {}
-
-
 def answered(asked: Asked, engine: Engine) -> Answered:
-    """One."""
+    """The answer to it; never an error."""
     try:
         seen = {place: engine.look(data) for place, data in asked.photographs.items()}
         if not len(asked.tensors):
@@ -43,22 +39,6 @@ def answered(asked: Asked, engine: Engine) -> Answered:
         return Answered(asked.written(found, seen), _observed(found, seconds, seen))
     except Exception as error:  # noqa: BLE001  # each becomes an answer
         return failed(error)
-
-
-def answered_together(several: Sequence[Asked], engine: Engine) -> list[Answered]:
-    """Several without photographs; where that fails, one by one: it may be the fault of one of them."""
-    if len(several) == 1:
-        return [answered(several[0], engine)]
-    try:
-        found, seconds = engine.classify(np.concatenate([asked.tensors for asked in several]))
-    except ModelFailedError:
-        return [answered(asked, engine) for asked in several]
-    ends, at = [], 0
-    for asked in several:
-        own = found[at : at + len(asked.tensors)]
-        at += len(own)
-        ends.append(Answered(asked.written(own, _NO_PHOTOGRAPHS), _observed(own, seconds, _NO_PHOTOGRAPHS)))
-    return ends
 
 
 def failed(error: BaseException) -> Answered:

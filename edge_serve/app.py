@@ -17,14 +17,13 @@ from edge_serve.answering import Answered, answered, failed
 from edge_serve.http.message import RefusedError, Request, Response, answer, busy, refusal, shown
 from edge_serve.metrics import exposition
 from edge_serve.metrics.counts import ServeCounts
-from edge_serve.model.engine import Engine
 from edge_serve.model.holder import ModelHolder
 from edge_serve.model.loading import Loaded
 from edge_serve.model.workers import Workers
 from edge_serve.protocols import v2
 from edge_serve.protocols.handlers import Handler, Handlers
 from edge_serve.settings import Settings
-from edge_serve.together import HERE_S, Together, Waiting
+from edge_serve.together import HERE_S, Together
 
 HERE_BYTES: Final = 256 * 1024
 """Of a body that the event loop reads; a longer one is read by a thread."""
@@ -75,8 +74,8 @@ class App:
             **{route.encode(): ("health", self._ready) for route in settings.routes.health},
         }
 
-    def __call__(self, request: Request) -> "Response | asyncio.Future[Response]":
-        """The answer, now or later; never an error."""
+    def __call__(self, request: Request, later: Callable[[Response], None]) -> Response | None:
+        """The answer, or None where `later` is called with it after this returned; never an error."""
         began = time.perf_counter()
         name = "other"
         try:
@@ -93,53 +92,44 @@ class App:
                 else:
                     name = self._infer.name
                     _refuse_other(request.method, (b"POST",))
-                    return self._compute(self._infer, request, self._named(asked), began)
+                    return self._compute(self._infer, request, self._named(asked), began, later)
             else:
                 name = post.name
                 _refuse_other(request.method, (b"POST",))
-                return self._compute(post, request, self._loaded(), began)
+                return self._compute(post, request, self._loaded(), began, later)
         except RefusedError as error:
             response = refusal(error)
         self._counts.request(name, response.status)
         return response
 
     def _compute(
-        self, post: Post, request: Request, loaded: Loaded, began: float
-    ) -> "Response | asyncio.Future[Response]":
+        self, post: Post, request: Request, loaded: Loaded, began: float, later: Callable[[Response], None]
+    ) -> Response | None:
         if request.headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a compressed body is not read", remedy="send it without compression"
             )
-        later: asyncio.Future[Response] = self._loop.create_future()
 
-        def end(answered_: Answered) -> None:
-            later.set_result(self._done(post, loaded, began, answered_))
+        def end(outcome: Answered | Exception) -> None:
+            ended = failed(outcome) if isinstance(outcome, Exception) else outcome
+            later(self._done(post, loaded, began, ended))
 
         if len(request.body) > HERE_BYTES:
-            self._elsewhere(
-                lambda engine: answered(post.handler(request, loaded.manifest), engine), request, loaded, end
+            self._workers.submit(
+                lambda thread: answered(post.handler(request, loaded.manifest), loaded.engine(thread)),
+                len(request.body),
+                end,
             )
-            return later
+            return None
         try:
             asked = post.handler(request, loaded.manifest)
         except Exception as error:  # noqa: BLE001  # one request's end is not the server's
             return self._done(post, loaded, began, failed(error))
         if asked.photographs or loaded.seconds * len(asked.tensors) > HERE_S:
-            self._elsewhere(lambda engine: answered(asked, engine), request, loaded, end)
+            self._workers.submit(lambda thread: answered(asked, loaded.engine(thread)), len(request.body), end)
         else:
-            self._together.add(Waiting(loaded, asked, end))
-        return later
-
-    def _elsewhere(
-        self, run: Callable[[Engine], Answered], request: Request, loaded: Loaded, end: Callable[[Answered], None]
-    ) -> None:
-        """Have it answered by a thread.
-
-        Raises:
-            RefusedError: 503, there is no room.
-        """
-        given = self._workers.submit(lambda thread: run(loaded.threads[thread]), len(request.body))
-        given.add_done_callback(lambda done: end(failed(error) if (error := done.exception()) else done.result()))
+            self._together.add(lambda thread: answered(asked, loaded.engine(thread)), end)
+        return None
 
     def _done(self, post: Post, loaded: Loaded, began: float, end: Answered) -> Response:
         counts = self._counts

@@ -1,34 +1,21 @@
-"""Small requests that are there at the same time are answered at the same time, on the event loop and the idle threads.
+"""Small requests that are there at the same time are answered at the same time, by the event loop and the threads.
 
-Nobody waits for others to come: what the loop has read when it has looked at every socket is shared. So more than one
-core works for them, and one handing-over serves several; a request that is alone is answered by the loop itself, for
+Nobody waits for others to come: when the loop has read what is at its sockets, it answers one, idle threads are woken
+for the rest, and each takes the next when it has ended one. A request that is alone is answered by the loop, for
 handing it to a thread costs more than it gains. All methods are the loop's.
 """
 
 import asyncio
-import collections
 from collections.abc import Callable
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, TypeVar
 
-from edge_serve.answering import Answered, answered, answered_together, failed
-from edge_serve.http.message import RefusedError
-from edge_serve.model.loading import Loaded
 from edge_serve.model.workers import Workers
-from edge_serve.protocols.asked import Asked
+
+T = TypeVar("T")
 
 HERE_S: Final = 0.004
 """Seconds of the processor by which the loop may be held up at once; what takes longer is a thread's."""
-_TOGETHER: Final = 2  # requests that a thread is given in one go: with more, their clients wait longer for the last
 _MOST_WAITING: Final = 256  # requests; then the loop answers one for each that it reads
-
-
-class Waiting(NamedTuple):
-    """One request."""
-
-    loaded: Loaded
-    asked: Asked
-    end: Callable[[Answered], None]
 
 
 class Together:
@@ -36,60 +23,35 @@ class Together:
 
     def __init__(self, workers: Workers, loop: asyncio.AbstractEventLoop) -> None:
         self._workers, self._loop = workers, loop
-        self._waiting: collections.deque[Waiting] = collections.deque()
-        self._due = False
+        self._due = self._answering = False
+        self._finished = 0
 
-    def add(self, one: Waiting) -> None:
-        """Have it answered when the loop has read what is there."""
-        self._waiting.append(one)
-        if len(self._waiting) >= _MOST_WAITING:
+    def add(self, run: Callable[[int | None], T], done: Callable[[T | Exception], None]) -> None:
+        """Have it run when the loop has read what is there; as `Job` has it, and `run` never raises."""
+        self._workers.offer(run, done)
+        if self._workers.offered > _MOST_WAITING and not self._answering:
             self._here()
         self._again()
 
     def _again(self) -> None:
-        if self._waiting and not self._due:
+        if not self._due and self._workers.offered:
             self._due = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Share what waits among the idle threads and the loop, the threads first."""
         self._due = False
-        for idle in range(self._workers.idle, 0, -1):
-            share = min(len(self._waiting) // (idle + 1), _TOGETHER)
-            if share == 0:
-                break
-            taken = self._taken(share)
-            size = sum(one.asked.tensors.nbytes for one in taken)
-            several, loaded = [one.asked for one in taken], taken[0].loaded
-            try:
-                given = self._workers.submit(partial(_answered, several, loaded), size)
-            except RefusedError:  # no room in the threads' queue: they wait here, and the loop answers them
-                self._waiting.extendleft(reversed(taken))
-                break
-            given.add_done_callback(partial(_told, taken))
-        self._here()
+        if self._finished == self._workers.finished:
+            self._workers.wake(self._workers.offered - 1)
+            self._here()
+        else:  # answers of threads were written: the loop sends them when this returns, not after another request
+            self._finished = self._workers.finished
         self._again()
 
     def _here(self) -> None:
         """One; then the loop looks at its sockets again."""
-        if self._waiting:
-            one = self._waiting.popleft()
-            one.end(answered(one.asked, one.loaded.here))
-
-    def _taken(self, most: int) -> list[Waiting]:
-        """The first, and those behind it of the same model, up to so many."""
-        taken = [self._waiting.popleft()]
-        while self._waiting and len(taken) < most and self._waiting[0].loaded is taken[0].loaded:
-            taken.append(self._waiting.popleft())
-        return taken
-
-
-def _answered(several: list[Asked], loaded: Loaded, thread: int) -> list[Answered]:
-    return answered_together(several, loaded.threads[thread])
-
-
-def _told(taken: list[Waiting], given: "asyncio.Future[list[Answered]]") -> None:
-    error = given.exception()
-    ends = [failed(error) for _ in taken] if error is not None else given.result()
-    for one, end in zip(taken, ends, strict=True):
-        one.end(end)
+        if (job := self._workers.take()) is not None:
+            self._answering = True  # a client's next request, sent ahead, is read while this one's answer is written
+            try:
+                job.done(job.run(None))
+            finally:
+                self._answering = False

@@ -1,8 +1,8 @@
 """One client's connection: bytes in, whole requests to the application, answers out in the order of the requests.
 
 llhttp parses (`httptools`). Every size and wait has a limit, held as bytes come: a head or body that is too large, a
-client that is too slow and what is no HTTP are each answered with their status, and the connection ends. While one
-request of a connection is worked on elsewhere, nothing more is read from it.
+client that is too slow and what is no HTTP are each answered with their status, and the connection ends. What a client
+sends while its request is worked on is read once, and nothing more until the answer is written.
 
 Not here: what is answered (`edge_serve.app`), and how many connections there may be (`listener`).
 """
@@ -10,6 +10,7 @@ Not here: what is answered (`edge_serve.app`), and how many connections there ma
 import asyncio
 import collections
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -17,7 +18,8 @@ import httptools
 
 from edge_serve.http.message import RefusedError, Request, Response, busy, refusal
 
-Answering = Callable[[Request], Response | asyncio.Future[Response]]
+Answering = Callable[[Request, Callable[[Response], None]], Response | None]
+"""The answer, or None where the function is called with it later."""
 
 HEAD_BYTES: Final = 64 * 1024
 _PIPELINED: Final = 64  # requests of one connection that wait for one before them; more than any client sends ahead
@@ -60,8 +62,9 @@ class Connection(asyncio.Protocol):
     """See the module. All methods run on the event loop's thread."""
 
     __slots__ = (
-        "_answering", "_body", "_body_bytes", "_head_bytes", "_headers", "_in_head", "_keep", "_listener", "_loop",
-        "_method", "_parser", "_receiving", "_refused", "_target", "_transport", "_waiting", "_working", "deadline",
+        "_ahead", "_answering", "_body", "_body_bytes", "_deaf", "_ended", "_head_bytes", "_headers", "_in_head",
+        "_keep", "_listener", "_loop", "_method", "_owed", "_parser", "_receiving", "_stalled", "_target", "_transport",
+        "_waiting", "_working", "deadline",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, answering: Answering, loop: asyncio.AbstractEventLoop) -> None:
@@ -69,7 +72,10 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self._waiting: collections.deque[tuple[Request, bool]] = collections.deque()
-        self._working = self._refused = False
+        self._working = False
+        self._deaf = False  # what comes is thrown away
+        self._owed: RefusedError | None = None
+        self._ahead = self._stalled = self._ended = False
         self._receiving = self._in_head = False
         self._head_bytes = 0
         self.deadline = loop.time() + listener.waits.idle_s
@@ -94,19 +100,22 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's name
         self._listener.connections.discard(self)
         self._waiting.clear()
-        self._refused = True
+        self._deaf = True
         self._parser = None
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._deaf:
             return  # thrown away until the client has read why
-        if not self._receiving and not self._working:
+        if self._working:  # nothing further until it is answered
+            self._ahead = True
+            self._transport.pause_reading()
+        elif not self._receiving:
             self.deadline = self._loop.time() + self._listener.waits.request_s
         before = self._head_bytes
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            if not self._refused:
+            if not self._deaf:
                 self._refuse(RefusedError(HTTPStatus.BAD_REQUEST, "what came is no HTTP request."))
         if self._in_head:  # a line that is not whole yet is only in the parser
             self._head_bytes = max(self._head_bytes, before + len(data))
@@ -128,7 +137,7 @@ class Connection(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as offered:
-                if self._refused or self._parser is None:
+                if self._deaf or self._parser is None:
                     return
                 if self._method == b"CONNECT":
                     self._refuse(RefusedError(HTTPStatus.NOT_IMPLEMENTED, "this server is no proxy."))
@@ -146,15 +155,28 @@ class Connection(asyncio.Protocol):
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, self._target, lines)
 
     def eof_received(self) -> bool:
+        self._ended = True
         return self._working or bool(self._waiting)  # a client may close its half and wait for the answer
 
     def pause_writing(self) -> None:
-        self._transport.pause_reading()
-        self.deadline = self._loop.time() + self._listener.waits.request_s
+        self._stalled = True
+        self._go_on()
 
     def resume_writing(self) -> None:
-        self._transport.resume_reading()
-        self.deadline = self._loop.time() + self._listener.waits.idle_s
+        self._stalled = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read or not, and wait for what comes next."""
+        now, waits = self._loop.time(), self._listener.waits
+        if self._ahead or self._stalled:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+        if self._stalled or (self._receiving and not self._working):
+            self.deadline = now + waits.request_s
+        else:
+            self.deadline = float("inf") if self._working else now + waits.idle_s
 
     # What the parser calls. An exception would be the parser's: none is raised here.
 
@@ -180,11 +202,11 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._listener.waits.body_bytes:
             self._refuse_body()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._refused or self._working):
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._deaf or self._working):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        if self._refused:
+        if self._deaf:
             return
         self._body_bytes += len(body)
         if self._body_bytes > self._listener.waits.body_bytes:
@@ -197,7 +219,7 @@ class Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return  # it is read again
         self._receiving = False
-        if self._refused or self._head_bytes > HEAD_BYTES:
+        if self._deaf or self._head_bytes > HEAD_BYTES:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body, self._body_bytes = [], 0
@@ -213,7 +235,7 @@ class Connection(asyncio.Protocol):
 
     def overdue(self) -> None:
         """The deadline passed: say so where a request is half received, and close."""
-        if not self._refused and self._receiving:
+        if not self._deaf and self._receiving:
             seconds = self._listener.waits.request_s
             self._refuse(
                 RefusedError(
@@ -240,23 +262,28 @@ class Connection(asyncio.Protocol):
         return self._working or self._receiving
 
     def _answer(self, request: Request, keep: bool) -> None:
-        made = self._answering(request)
-        if isinstance(made, Response):
+        made = self._answering(request, partial(self._worked, request.method, keep))
+        if made is not None:
             self._write(made, request.method, keep=keep)
             return
         self._working, self.deadline = True, float("inf")
-        self._transport.pause_reading()
-        made.add_done_callback(lambda done: self._worked(done.result(), request.method, keep))
 
-    def _worked(self, response: Response, method: bytes, keep: bool) -> None:
+    def _worked(self, method: bytes, keep: bool, response: Response) -> None:
         self._working = False
-        if self._transport.is_closing() or self._refused:
+        if self._transport.is_closing() or self._parser is None:
             return
         self._write(response, method, keep=keep)
-        while self._waiting and not self._working and not self._refused:
+        while self._waiting and not self._working and not self._transport.is_closing():
             self._answer(*self._waiting.popleft())
-        if not self._working and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._working or self._transport.is_closing():
+            return
+        if self._owed is not None:
+            self._write_refusal(self._owed)
+        elif self._ended:
+            self._transport.close()
+        elif self._ahead or self._receiving:
+            self._ahead = False
+            self._go_on()
 
     def _write(self, response: Response, method: bytes, *, keep: bool) -> None:
         keep = keep and not self._listener.draining
@@ -272,7 +299,7 @@ class Connection(asyncio.Protocol):
         if keep:
             self.deadline = self._loop.time() + self._listener.waits.idle_s
         else:
-            self._refused = True  # nothing that follows is answered
+            self._deaf = True  # nothing that follows is answered
             self._transport.close()
 
     def _refuse_body(self) -> None:
@@ -286,11 +313,18 @@ class Connection(asyncio.Protocol):
         )
 
     def _refuse(self, error: RefusedError) -> None:
-        """Answer; what the client sends further is thrown away for a while, then the connection ends."""
-        if self._refused or self._transport.is_closing():
+        """Answer, behind what is worked on; what the client sends further is thrown away."""
+        if self._deaf or self._transport.is_closing():
             return
-        self._refused = True
+        self._deaf = True
         self._listener.refused(error.status)
+        if self._working:
+            self._owed = error
+        else:
+            self._write_refusal(error)
+
+    def _write_refusal(self, error: RefusedError) -> None:
+        """The last answer: the connection ends when the client has read it, or after a while."""
         response = refusal(error)
         head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b" % (
             response.status, _REASONS[response.status], response.kind, len(response.body), self._listener.date
@@ -298,5 +332,6 @@ class Connection(asyncio.Protocol):
         more = b"".join(b"%b: %b\r\n" % header for header in response.headers)
         self._transport.write(head + more + b"Connection: close\r\n\r\n" + response.body)
         self._transport.write_eof()
+        self._transport.resume_reading()  # what comes is thrown away: closed with it unread, the answer would be lost
         self.deadline = self._loop.time() + _LINGER_S
         self._listener.connections.add(self)

@@ -36,6 +36,10 @@ class Loaded(NamedTuple):
     seconds: float
     """Of the processor, for one tensor, as measured here when it was loaded."""
 
+    def engine(self, thread: int | None) -> Engine:
+        """A thread's by its number, or the event loop's."""
+        return self.here if thread is None else self.threads[thread]
+
 
 def load(package: ModelPackage, detectors: Sequence[FaceDetector]) -> Loaded:
     """Check and load; `detectors`: one for each thread.

@@ -1,7 +1,8 @@
-"""Threads beside the event loop, for photographs, large batches and what comes at once: a bounded queue before them.
+"""Threads beside the event loop: large jobs from a bounded queue, and small ones that the loop would do as well.
 
-A job that waited too long is refused without being begun; one that is worked on for too long is answered for, and its
-thread is free again when it ends. All methods are the event loop's; the threads call back into it.
+A large job that waited too long is refused without being begun; one that is worked on for too long is answered for, and
+its thread is free again when it ends. Small jobs are offered to whoever is free first, the loop or a thread. All public
+methods are the event loop's, and it is told there what came of a job.
 """
 
 import asyncio
@@ -22,12 +23,14 @@ T = TypeVar("T")
 class Job(Generic[T]):
     """One request's work."""
 
-    run: Callable[[int], T]
-    """Given the number of the thread."""
-    size: int
+    run: Callable[[int | None], T]
+    """Given the number of the thread, or None where the event loop does it."""
+    done: Callable[[T | Exception], None]
+    """Told what `run` returned or raised, once; never within the call that submits or offers the job."""
+    size: int = 0
     """Bytes that it keeps while it waits."""
-    done: "asyncio.Future[T]"
     begun: bool = False
+    told: bool = False
     timer: asyncio.TimerHandle | None = field(default=None)
 
 
@@ -37,12 +40,16 @@ class Workers:
     def __init__(
         self, threads: int, *, queue: int, queue_bytes: int, answer_s: float, loop: asyncio.AbstractEventLoop
     ) -> None:
+        """`queue` and `queue_bytes` limit the large jobs that wait, `answer_s` the seconds of one."""
         self._queue, self._queue_bytes, self._answer_s, self._loop = queue, queue_bytes, answer_s, loop
         self._waiting: collections.deque[Job[Any]] = collections.deque()
+        self._offered: collections.deque[Job[Any]] = collections.deque()
         self._bytes = 0
         self._idle = threads
         self._some = threading.Condition()
         self._ended = False
+        self.finished = 0
+        """Jobs that a thread ended and whose answer was told."""
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"worker-{number}", daemon=True)
             for number in range(threads)
@@ -52,30 +59,46 @@ class Workers:
 
     @property
     def waiting(self) -> int:
-        """Jobs that no thread has begun."""
+        """Large jobs that no thread has begun."""
         return len(self._waiting)
 
     @property
-    def idle(self) -> int:
-        """Threads that would begin another job at once."""
-        return max(0, self._idle - len(self._waiting))
+    def offered(self) -> int:
+        """Small jobs that nobody has begun."""
+        return len(self._offered)
 
-    def submit(self, run: Callable[[int], T], size: int) -> "asyncio.Future[T]":
-        """Have it run on a thread; the future gets its result or error.
+    def submit(self, run: Callable[[int | None], T], size: int, done: Callable[[T | Exception], None]) -> None:
+        """Have a large job run on a thread.
 
         Raises:
             RefusedError: 503, there is no room.
         """
+        job = Job(run, done, size)
         with self._some:
             heavy = self._waiting and self._bytes + size > self._queue_bytes
             if heavy or len(self._waiting) - self._idle >= self._queue:
                 raise busy(f"{len(self._waiting)} requests wait already")
-            job: Job[T] = Job(run, size, self._loop.create_future())
             self._waiting.append(job)
             self._bytes += size
             self._some.notify()
         job.timer = self._loop.call_later(self._answer_s, self._late, job)
-        return job.done
+
+    def offer(self, run: Callable[[int | None], T], done: Callable[[T | Exception], None]) -> None:
+        """A small job: a thread that ends another one takes it, or an idle one after `wake`, or the loop by `take`."""
+        self._offered.append(Job(run, done))
+
+    def wake(self, most: int) -> None:
+        """Have up to so many idle threads take what is offered."""
+        if self._idle and most > 0:
+            with self._some:
+                self._some.notify(most)
+
+    def take(self) -> Job[Any] | None:
+        """The small job that has waited longest, for the loop to run and to tell of."""
+        try:
+            return self._offered.popleft()
+        except IndexError:
+            return None
 
     def end(self) -> None:
         """The threads end after what they are at."""
@@ -89,45 +112,50 @@ class Workers:
             if not begun:
                 self._waiting.remove(job)
                 self._bytes -= job.size
-        if job.done.done():
+        if job.told:
             return
+        job.told = True
         if begun:
-            error = RefusedError(
-                HTTPStatus.GATEWAY_TIMEOUT, f"no answer within {self._answer_s:g} s", remedy="ask for less at once"
-            )
+            why = f"no answer within {self._answer_s:g} s"
+            job.done(RefusedError(HTTPStatus.GATEWAY_TIMEOUT, why, remedy="ask for less at once"))
         else:
-            error = busy(f"it waited for {self._answer_s:g} s behind other requests")
-        job.done.set_exception(error)
+            job.done(busy(f"it waited for {self._answer_s:g} s behind other requests"))
 
     def _work(self, number: int) -> None:
-        while True:
-            with self._some:
-                while not self._waiting and not self._ended:
-                    self._some.wait()
-                if not self._waiting:
-                    return
-                job = self._waiting.popleft()
-                job.begun = True
-                self._idle -= 1
-                self._bytes -= job.size
-            result, error = None, None
+        while (job := self._next()) is not None:
+            outcome: object
             try:
-                result = job.run(number)
-            except Exception as failed:  # noqa: BLE001  # told to whoever asked for it
-                error = failed
+                outcome = job.run(number)
+            except Exception as error:  # noqa: BLE001  # told to whoever asked for it
+                outcome = error
             with self._some:
                 self._idle += 1
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-                self._loop.call_soon_threadsafe(_finish, job, result, error)
-            del job, result, error
+                self._loop.call_soon_threadsafe(self._finish, job, outcome)
+            del job, outcome
 
+    def _next(self) -> Job[Any] | None:
+        """What a thread does next, the large first, for they are nobody else's; none at the end."""
+        with self._some:
+            while True:
+                if self._waiting:
+                    job = self._waiting.popleft()
+                    self._bytes -= job.size
+                    break
+                if (offered := self.take()) is not None:
+                    job = offered
+                    break
+                if self._ended:
+                    return None
+                self._some.wait()
+            job.begun = True
+            self._idle -= 1
+            return job
 
-def _finish(job: Job[Any], result: object, error: Exception | None) -> None:
-    if job.timer is not None:
-        job.timer.cancel()
-    if job.done.done():
-        return
-    if error is not None:
-        job.done.set_exception(error)
-    else:
-        job.done.set_result(result)
+    def _finish(self, job: Job[Any], outcome: object) -> None:
+        self.finished += 1
+        if job.timer is not None:
+            job.timer.cancel()
+        if not job.told:
+            job.told = True
+            job.done(outcome)
