@@ -7,6 +7,7 @@ tensors that would hold up the others, go to the threads (docs/adr/0023).
 import asyncio
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -191,6 +192,7 @@ class _ModelPath(NamedTuple):
     """`infer`, `ready`, or empty for the metadata."""
 
 
+@lru_cache(maxsize=64)
 def _model_path(path: bytes) -> _ModelPath:
     """`/v2/models/M[/versions/V][/ready|/infer]`.
 

@@ -23,13 +23,13 @@ class Together:
 
     def __init__(self, workers: Workers, loop: asyncio.AbstractEventLoop) -> None:
         self._workers, self._loop = workers, loop
-        self._due = self._answering = False
-        self._finished = 0
+        self._due = self._working = False
+        self._told = 0
 
     def add(self, run: Callable[[int | None], T], done: Callable[[T | Exception], None]) -> None:
-        """Have it run when the loop has read what is there; as `Job` has it, and `run` never raises."""
+        """Have it run when the loop has read what is there; `run` and `done` as of `Job`."""
         self._workers.offer(run, done)
-        if self._workers.offered > _MOST_WAITING and not self._answering:
+        if self._workers.offered > _MOST_WAITING and not self._working:
             self._here()
         self._again()
 
@@ -40,18 +40,17 @@ class Together:
 
     def _turn(self) -> None:
         self._due = False
-        if self._finished == self._workers.finished:
+        if self._told == self._workers.told:
             self._workers.wake(self._workers.offered - 1)
             self._here()
         else:  # answers of threads were written: the loop sends them when this returns, not after another request
-            self._finished = self._workers.finished
+            self._told = self._workers.told
         self._again()
 
     def _here(self) -> None:
         """One; then the loop looks at its sockets again."""
-        if (job := self._workers.take()) is not None:
-            self._answering = True  # a client's next request, sent ahead, is read while this one's answer is written
-            try:
-                job.done(job.run(None))
-            finally:
-                self._answering = False
+        self._working = True  # a client's next request, sent ahead, is read while this one's answer is written
+        try:
+            self._workers.work_here()
+        finally:
+            self._working = False

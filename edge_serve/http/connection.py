@@ -10,7 +10,7 @@ Not here: what is answered (`edge_serve.app`), and how many connections there ma
 import asyncio
 import collections
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -287,10 +287,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, response: Response, method: bytes, *, keep: bool) -> None:
         keep = keep and not self._listener.draining
-        lines = [
-            b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b"
-            % (response.status, _REASONS[response.status], response.kind, len(response.body), self._listener.date)
-        ]
+        lines = [_head(response.status, response.kind, len(response.body)), self._listener.date]
         lines += [b"%b: %b\r\n" % header for header in response.headers]
         lines.append(b"Connection: keep-alive\r\n\r\n" if keep else b"Connection: close\r\n\r\n")
         if method != b"HEAD":
@@ -326,12 +323,17 @@ class Connection(asyncio.Protocol):
     def _write_refusal(self, error: RefusedError) -> None:
         """The last answer: the connection ends when the client has read it, or after a while."""
         response = refusal(error)
-        head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b" % (
-            response.status, _REASONS[response.status], response.kind, len(response.body), self._listener.date
-        )  # fmt: skip
-        more = b"".join(b"%b: %b\r\n" % header for header in response.headers)
-        self._transport.write(head + more + b"Connection: close\r\n\r\n" + response.body)
+        lines = [_head(response.status, response.kind, len(response.body)), self._listener.date]
+        lines += [b"%b: %b\r\n" % header for header in response.headers]
+        self._transport.write(b"".join([*lines, b"Connection: close\r\n\r\n", response.body]))
         self._transport.write_eof()
         self._transport.resume_reading()  # what comes is thrown away: closed with it unread, the answer would be lost
         self.deadline = self._loop.time() + _LINGER_S
         self._listener.connections.add(self)
+
+
+@lru_cache(maxsize=64)
+def _head(status: int, kind: bytes, length: int) -> bytes:
+    """An answer's first lines."""
+    reason = _REASONS[status]
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n" % (status, reason, kind, length)

@@ -26,7 +26,7 @@ class Job(Generic[T]):
     run: Callable[[int | None], T]
     """Given the number of the thread, or None where the event loop does it."""
     done: Callable[[T | Exception], None]
-    """Told what `run` returned or raised, once; never within the call that submits or offers the job."""
+    """Told what `run` returned or raised, once and on the event loop; never within the call that submits or offers."""
     size: int = 0
     """Bytes that it keeps while it waits."""
     begun: bool = False
@@ -45,11 +45,13 @@ class Workers:
         self._waiting: collections.deque[Job[Any]] = collections.deque()
         self._offered: collections.deque[Job[Any]] = collections.deque()
         self._bytes = 0
-        self._idle = threads
+        self._idle = 0
+        self._ended_jobs: collections.deque[tuple[Job[Any], object]] = collections.deque()
+        self._loop_works = False
         self._some = threading.Condition()
         self._ended = False
-        self.finished = 0
-        """Jobs that a thread ended and whose answer was told."""
+        self.told = 0
+        """Jobs of threads that were told of by themselves, and not by `work_here`."""
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"worker-{number}", daemon=True)
             for number in range(threads)
@@ -84,7 +86,7 @@ class Workers:
         job.timer = self._loop.call_later(self._answer_s, self._late, job)
 
     def offer(self, run: Callable[[int | None], T], done: Callable[[T | Exception], None]) -> None:
-        """A small job: a thread that ends another one takes it, or an idle one after `wake`, or the loop by `take`."""
+        """A small job: a thread that ends another one takes it, or an idle one after `wake`, or the loop."""
         self._offered.append(Job(run, done))
 
     def wake(self, most: int) -> None:
@@ -93,12 +95,15 @@ class Workers:
             with self._some:
                 self._some.notify(most)
 
-    def take(self) -> Job[Any] | None:
-        """The small job that has waited longest, for the loop to run and to tell of."""
-        try:
-            return self._offered.popleft()
-        except IndexError:
-            return None
+    def work_here(self) -> None:
+        """The event loop does the small job that has waited longest, then tells of it and of what threads ended."""
+        if (job := self._take()) is None:
+            return
+        self._loop_works = True
+        outcome = _outcome(job, None)
+        self._loop_works = False  # a thread that sees it ends its job before the next line, or else calls the loop
+        job.done(outcome)
+        self._tell()
 
     def end(self) -> None:
         """The threads end after what they are at."""
@@ -123,26 +128,22 @@ class Workers:
 
     def _work(self, number: int) -> None:
         while (job := self._next()) is not None:
-            outcome: object
-            try:
-                outcome = job.run(number)
-            except Exception as error:  # noqa: BLE001  # told to whoever asked for it
-                outcome = error
-            with self._some:
-                self._idle += 1
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-                self._loop.call_soon_threadsafe(self._finish, job, outcome)
-            del job, outcome
+            self._ended_jobs.append((job, _outcome(job, number)))
+            del job
+            if not self._loop_works:
+                with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+                    self._loop.call_soon_threadsafe(self._called)
 
     def _next(self) -> Job[Any] | None:
         """What a thread does next, the large first, for they are nobody else's; none at the end."""
         with self._some:
+            self._idle += 1
             while True:
                 if self._waiting:
                     job = self._waiting.popleft()
                     self._bytes -= job.size
                     break
-                if (offered := self.take()) is not None:
+                if (offered := self._take()) is not None:
                     job = offered
                     break
                 if self._ended:
@@ -152,10 +153,31 @@ class Workers:
             self._idle -= 1
             return job
 
-    def _finish(self, job: Job[Any], outcome: object) -> None:
-        self.finished += 1
-        if job.timer is not None:
-            job.timer.cancel()
-        if not job.told:
-            job.told = True
-            job.done(outcome)
+    def _take(self) -> Job[Any] | None:
+        try:
+            return self._offered.popleft()
+        except IndexError:
+            return None
+
+    def _called(self) -> None:
+        self.told += self._tell()
+
+    def _tell(self) -> int:
+        """Of what threads ended; how many."""
+        count = 0
+        while self._ended_jobs:
+            job, outcome = self._ended_jobs.popleft()
+            count += 1
+            if job.timer is not None:
+                job.timer.cancel()
+            if not job.told:
+                job.told = True
+                job.done(outcome)
+        return count
+
+
+def _outcome(job: Job[Any], thread: int | None) -> object:
+    try:
+        return job.run(thread)
+    except Exception as error:  # noqa: BLE001  # told to whoever asked for it
+        return error

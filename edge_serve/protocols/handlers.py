@@ -16,7 +16,7 @@ Handler = Callable[[Request, ModelManifest], Asked]
 
 TRITON: Final = b"application/vnd.sagemaker-triton.binary+json"
 """How SageMaker's clients of Triton send the binary tensor extension: the JSON's length is a parameter of the type."""
-_LENGTH: Final = "json-header-size="
+_LENGTH: Final = b"json-header-size="
 
 
 class Handlers:
@@ -51,8 +51,8 @@ class Handlers:
             given = npy.read(request.body, manifest, self._limits.tensors)
             return Asked(given, {}, lambda answered, _: answer({"predictions": answered.tolist()}))
         if kind == TRITON:
-            length = request.header(b"content-type").partition(_LENGTH)[2]
-            asked = v2.read(request, manifest, self._limits.tensors, length.strip() or "missing")
+            length = request.headers[b"content-type"].partition(_LENGTH)[2].strip()
+            asked = v2.read(request, manifest, self._limits.tensors, length or b"missing")
             return self._inference(asked, manifest)
         if kind == JSON:
             return self._instances(request, manifest)

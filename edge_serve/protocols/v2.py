@@ -90,18 +90,19 @@ def is_one(body: bytes) -> bool:
         return False
 
 
-def read(request: Request, manifest: ModelManifest, limit: int, json_bytes: str | None = None) -> Inference:
+def read(request: Request, manifest: ModelManifest, limit: int, json_bytes: bytes | None = None) -> Inference:
     """What is asked; `limit` of tensors. `json_bytes`: where the JSON ends, if another header says it.
 
     Raises:
         RefusedError: 400 or 413, it is not what the protocol or the model takes.
     """
     body, tail = request.body, b""
-    length = json_bytes if json_bytes is not None else request.header(HEADER_LENGTH)
+    length = request.headers.get(HEADER_LENGTH, b"").strip() if json_bytes is None else json_bytes
     if length:
-        if not length.isascii() or not length.isdecimal() or int(length[:20]) > len(body):
+        if not length.isdigit() or int(length[:20]) > len(body):
             raise bad(f"Inference-Header-Content-Length is {shown(length)}, the body has {len(body)} bytes.")
-        body, tail = body[: int(length)], body[int(length) :]
+        end = int(length)
+        body, tail = body[:end], body[end:]
     checked = (_checked_before if tail and len(body) <= _REPEATED_BYTES else _checked)(
         body, len(tail), manifest.input.shape, limit
     )
