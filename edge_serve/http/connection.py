@@ -62,9 +62,9 @@ class Connection(asyncio.Protocol):
     """See the module. All methods run on the event loop's thread."""
 
     __slots__ = (
-        "_ahead", "_answering", "_body", "_body_bytes", "_deaf", "_ended", "_head_bytes", "_headers", "_in_head",
-        "_keep", "_listener", "_loop", "_method", "_owed", "_parser", "_receiving", "_stalled", "_target", "_transport",
-        "_waiting", "_working", "deadline",
+        "_ahead", "_answering", "_body", "_body_bytes", "_deaf", "_ended", "_head_bytes", "_headers", "_heads_begun",
+        "_in_head", "_keep", "_listener", "_loop", "_method", "_owed", "_parser", "_receiving", "_stalled", "_target",
+        "_transport", "_waiting", "_working", "deadline",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, answering: Answering, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._owed: RefusedError | None = None
         self._ahead = self._stalled = self._ended = False
         self._receiving = self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._heads_begun = 0
         self.deadline = loop.time() + listener.waits.idle_s
         """When `overdue` is to be called, by the loop's clock; infinite while the client waits for us."""
         self._begin()
@@ -111,14 +111,17 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         elif not self._receiving:
             self.deadline = self._loop.time() + self._listener.waits.request_s
-        before = self._head_bytes
+        before, idle = self._head_bytes, not self._receiving
+        self._heads_begun = 0
         try:
             self._feed(data)
         except httptools.HttpParserError:
             if not self._deaf:
                 self._refuse(RefusedError(HTTPStatus.BAD_REQUEST, "what came is no HTTP request."))
-        if self._in_head:  # a line that is not whole yet is only in the parser
+        if self._in_head and self._heads_begun == 0:  # a line that is not whole yet is only in the parser
             self._head_bytes = max(self._head_bytes, before + len(data))
+        elif self._in_head and self._heads_begun == 1 and idle:
+            self._head_bytes = max(self._head_bytes, len(data))
         if self._head_bytes > HEAD_BYTES:
             self._refuse(
                 RefusedError(
@@ -183,6 +186,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._begin()
         self._receiving = self._in_head = True
+        self._heads_begun += 1
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:

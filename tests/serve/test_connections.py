@@ -1,9 +1,14 @@
 """One client cannot hold up or bring down the others: slow, huge, half and wrong requests each have their status."""
 
 import socket
+import struct
 import threading
+import time
 
+import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.serve.process import ServeProcess
 
@@ -96,6 +101,75 @@ def test_requests_sent_ahead_are_answered_in_their_order_whatever_they_take(serv
     found = said(server, photograph + ping + last)
     assert [int(part.split(b" ", 1)[0]) for part in found.split(b"HTTP/1.1 ")[1:]] == [415, 200, 200]
     assert found.endswith(b'{"live":true}')
+
+
+@pytest.fixture
+def working(portrait: NDArray[np.uint8]) -> bytes:
+    """A request that a thread works on for a tenth of a second."""
+    body = cv2.imencode(".png", np.tile(portrait, (3, 3)))[1].tobytes()
+    return b"POST /v1/photographs HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def talk(server: ServeProcess, *parts: bytes, finish: bool = False) -> list[int]:
+    """The status of each answer on one connection, to parts that are sent apart, until the server closes it."""
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            client.sendall(part)
+            time.sleep(0.02)
+        if finish:
+            client.shutdown(socket.SHUT_WR)
+        found = b""
+        while part := client.recv(65536):
+            found += part
+    return [int(each.split(b" ", 1)[0]) for each in found.split(b"HTTP/1.1 ")[1:]]
+
+
+PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST = b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def test_what_is_sent_while_a_request_is_worked_on_is_answered_behind_it(server: ServeProcess, working: bytes) -> None:
+    assert talk(server, working, PING, LAST[:9], LAST[9:]) == [200, 200, 200]
+    assert talk(server, working, PING + working + PING, LAST) == [200, 200, 200, 200, 200]
+    assert talk(server, working, b"hello\r\n\r\n", PING) == [200, 400]
+    assert talk(server, working + PING + b"hello\r\n\r\n") == [200, 200, 400]
+    assert talk(server, working, b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 30_000, finish=True) == [200, 431]
+
+
+def test_a_client_that_closes_its_half_gets_its_answer_and_the_connection_ends(
+    server: ServeProcess, working: bytes
+) -> None:
+    began = time.monotonic()
+    assert talk(server, working, finish=True) == [200]
+    assert talk(server, working, PING, finish=True) == [200, 200]
+    assert talk(server, working + PING[:9], finish=True) == [200]
+    assert time.monotonic() - began < PATIENCE_S / 2  # and not when it has been idle for long
+
+
+def test_a_request_that_begins_while_another_is_worked_on_has_its_time_to_come(
+    server: ServeProcess, working: bytes
+) -> None:
+    assert talk(server, working, PING[:9]) == [200, 408]
+    assert talk(server, working + PING[:9]) == [200, 408]
+
+
+def test_the_head_of_a_request_is_not_measured_by_the_body_before_it(server: ServeProcess, working: bytes) -> None:
+    body = b" " * 300_000
+    first = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    assert talk(server, first + LAST[:9], LAST[9:]) == [400, 200]
+    assert talk(server, first + b"GET / HTTP/1.1\r\nA: ", b"a" * 70_000, finish=True) == [400, 431]
+
+
+def test_a_client_that_goes_away_while_its_request_is_worked_on_harms_nobody(
+    server: ServeProcess, working: bytes
+) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(working + PING)
+            time.sleep(0.01)
+    assert answers(server)
 
 
 def test_an_offer_to_speak_http_2_is_passed_over_and_the_connection_goes_on(server: ServeProcess) -> None:

@@ -10,14 +10,13 @@ import pytest
 
 from edge_contract.manifest import ModelManifest
 from edge_contract.package import ModelPackage, read_file
-from edge_serve.answering import answered_together
+from edge_serve.answering import answered
 from edge_serve.http.message import Request
 from edge_serve.model.engine import Engine
 from edge_serve.protocols.asked import Asked
 from edge_serve.protocols.handlers import Handlers
 from edge_serve.settings import LimitSettings
 from edge_vision.classifier import Classifier
-from tests.serve.conftest import FIXTURES
 from tests.serve.process import REPOSITORY, ServeProcess
 
 SHIPPED = REPOSITORY / "models" / "emotion-5.ewm"
@@ -39,26 +38,15 @@ def asked(tensor: np.ndarray, manifest: ModelManifest) -> Asked:
     return Handlers(LimitSettings()).infer(Request(b"POST", b"/", {}, body), manifest)
 
 
-def test_one_that_the_model_fails_on_does_not_cost_the_others_their_answers() -> None:
-    package = read_file(FIXTURES / "nan-1.ewm")
-    manifest = package.manifest
-    engine = Engine(Classifier(package.model, manifest), None)
-    several = [asked(np.full(manifest.input.shape, level, np.uint8), manifest) for level in (60, 255, 90)]
-    ends = answered_together(several, engine)
-    assert [end.response.status for end in ends] == [200, 500, 200]
-    assert [end.failed for end in ends] == ["", "model", ""]
-    assert ends[0].response == answered_together(several[:1], engine)[0].response
-
-
-def test_requests_of_several_tensors_get_their_own_rows(tiny: ModelPackage) -> None:
+def test_a_request_of_several_tensors_is_answered_as_each_alone(tiny: ModelPackage) -> None:
     engine = Engine(Classifier(tiny.model, tiny.manifest), None)
     given = pictures(6, tiny.manifest)
-    parts = [given[:1], given[1:4], given[4:]]
-    ends = answered_together([asked(part, tiny.manifest) for part in parts], engine)
-    for part, end in zip(parts, ends, strict=True):
+    for part in (given[:1], given[1:4], given[4:]):
+        end = answered(asked(part, tiny.manifest), engine)
         (output,) = json.loads(end.response.body)["outputs"]
         assert output["shape"] == [len(part), len(tiny.manifest.labels)]
-        assert np.float32(output["data"]).tolist() == engine.classify(part)[0].reshape(-1).tolist()
+        alone = [engine.classify(part[at : at + 1])[0][0].tolist() for at in range(len(part))]
+        assert np.float32(output["data"]).reshape(len(part), -1).tolist() == alone
         assert end.observed is not None
         assert (end.observed.frames, len(end.observed.answers)) == (len(part), len(part))
 
