@@ -32,11 +32,12 @@ from benchmarks.model_report import Row, draw, layer_table, table
 from convert.tflite import conversion, flatbuffer
 from convert.tflite.candidate import output_of
 from convert.tflite.runtimes import MATRIX, Runtime, ask
+from deploy.arm64.processors import CORTEX_A72, CORTEX_A76
 from edge_contract import package as packages
 from edge_contract.errors import EdgewiseError
 from edge_contract.manifest import Score, digest_of
 from edge_contract.package import ModelPackage
-from tests.arm64.emulated import BUILD, CORTEX_A72, CORTEX_A76, REPOSITORY, EmulatedDevice
+from tests.arm64.emulated import BUILD, REPOSITORY, EmulatedDevice
 from train.network import build
 
 HERE: Final = Path(__file__).resolve().parent

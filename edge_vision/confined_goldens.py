@@ -20,6 +20,8 @@ CPU_SECONDS: Final = 60
 WALL_SECONDS: Final = 180.0
 """When the child is given up, asleep or swapped out."""
 _REMEDY: Final = "do not run it here"
+_KEPT: Final = frozenset({"PATH", "PYTHONPATH", "LANG", "QEMU_CPU"})
+"""Variables that the child gets. The last chooses an emulated processor: QEMU's own choice answers wrongly."""
 
 
 class Checked(NamedTuple):
@@ -41,7 +43,7 @@ def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS) -> Checked:
         EdgewiseError: no interpreter is here, or the child had no answer.
         TrustError: the model did not come back, or the runtime refuses it.
     """
-    kept = {key: value for key, value in os.environ.items() if key in {"PATH", "PYTHONPATH", "LANG"}}
+    kept = {key: value for key, value in os.environ.items() if key in _KEPT}
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-B", "-m", "edge_vision.confined_goldens", str(cpu_seconds)],

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -27,6 +28,7 @@ import numpy as np
 import psutil
 from skimage.data import astronaut  # a public-domain portrait
 
+from deploy.arm64.processors import CORTEX_A72
 from edge_contract.package import read_file
 from edge_simulator.broker import free_port
 
@@ -37,11 +39,18 @@ PATIENCE_S: Final = 180.0  # an emulated processor takes one of them to import N
 END_S: Final = 30.0  # what SageMaker gives
 _MOUNTS: Final = """
 set -e
-root=$1 model=$2; shift 2
+root=$1 model=$2 board=$3; shift 3
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
+# LiteRT reads there which kernels the processor can run; an emulated one is another than this machine's.
+if [ -e "$board/cpuinfo" ]; then
+  mount --bind "$board/cpuinfo" "$root/proc/cpuinfo"
+  mount --bind "$board/sys" "$root/sys"
+else
+  mount --rbind /sys "$root/sys"
+fi
 mount --bind "$model" "$root/opt/ml/model"
 mount -o remount,bind,ro "$root/opt/ml/model"
 mount -o remount,bind,ro "$root"
@@ -99,23 +108,27 @@ class Docker:
 class Chroot:
     """By hand, where there is no docker: the same root, user, variables, and namespaces for mounts and processes."""
 
-    def __init__(self, container: str, model: Path) -> None:
-        """Started."""
+    def __init__(self, container: str, model: Path, board: Path) -> None:
+        """Started; `board` is an empty folder, for what an emulated processor says of itself."""
         self._tool = shlex.split(os.environ.get("BUILDAH", "buildah"))
-        config: dict[str, Any] = json.loads(_said(*self._tool, "inspect", container))["Docker"]["config"]
+        image: dict[str, Any] = json.loads(_said(*self._tool, "inspect", container))["Docker"]
+        config = image["config"]
+        if image["architecture"] == "arm64" and platform.machine() != "aarch64":
+            (board / "cpuinfo").write_text(CORTEX_A72.cpuinfo())
+            CORTEX_A72.write_cores(board / "sys")
         root = _said(*self._tool, "mount", container)
         self._user, _, self._group = config["User"].partition(":")
         self._check: list[str] = config["Healthcheck"]["Test"][1:]
         port = free_port()
         variables = dict(each.split("=", 1) for each in config["Env"])
-        self._environment = {**variables, "SAGEMAKER_BIND_TO_PORT": str(port), "QEMU_CPU": "cortex-a72"}
+        self._environment = {**variables, "SAGEMAKER_BIND_TO_PORT": str(port), "QEMU_CPU": CORTEX_A72.name}
         self._log = Path(tempfile.mkstemp(prefix="edgewise-image-")[1])
         self.address = f"http://127.0.0.1:{port}"
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", _MOUNTS, "bash"]
         inside = ["env", "-C", config["WorkingDir"], *config["Entrypoint"], *config["Cmd"]]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*namespaces, root, str(model), f"--userspec={config['User']}", root, *inside],
+                [*namespaces, root, str(model), str(board), f"--userspec={config['User']}", root, *inside],
                 env={"PATH": os.environ["PATH"], **self._environment},
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
@@ -162,11 +175,14 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgewise-image-") as name:
         folder = Path(name)
-        folder.chmod(0o755)
-        shutil.copy(PACKAGE, folder / "model.ewm")
-        (folder / "model.ewm").chmod(0o644)
+        model, board = folder / "model", folder / "board"
+        for each in (folder, model, board):
+            each.mkdir(exist_ok=True)
+            each.chmod(0o755)
+        shutil.copy(PACKAGE, model / "model.ewm")
+        (model / "model.ewm").chmod(0o644)
         try:
-            with contextlib.closing((Docker if given.tool == "docker" else Chroot)(given.image, folder)) as started:
+            with contextlib.closing(_start(given.tool, given.image, model, board)) as started:
                 seconds = _until_healthy(started)
                 _ask(started.address)
                 if (status := started.stop()) != 0:
@@ -178,6 +194,10 @@ def main() -> int:
         f"· healthy after {seconds:.0f} s on a read-only root as its own user; two requests answered; ended with 0"
     )
     return 0
+
+
+def _start(tool: str, image: str, model: Path, board: Path) -> "Docker | Chroot":
+    return Docker(image, model) if tool == "docker" else Chroot(image, model, board)
 
 
 def _until_healthy(started: Started) -> float:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.arm64.emulated import BUILD, CORTEX_A72, CORTEX_A76, RUNTIMES, EmulatedDevice
+from deploy.arm64.processors import CORTEX_A72, CORTEX_A76
+from tests.arm64.emulated import BUILD, RUNTIMES, EmulatedDevice
 
 Counts = dict[tuple[str, str], dict[str, Any]]
 

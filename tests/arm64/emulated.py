@@ -4,9 +4,10 @@ import os
 import shutil
 import struct
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from deploy.arm64.processors import Processor
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 BUILD: Final = REPOSITORY / "build" / "arm64"
@@ -16,7 +17,6 @@ SHIPPED: Final = sorted((REPOSITORY / "models").glob("*.ewm")) or sorted(
 """The models to try, oldest first."""
 RUNTIMES: Final = ("litert", "tflite")
 _PACKAGES: Final = ("edge_agent", "edge_contract", "edge_mqtt", "edge_vision")
-_CORES: Final = 4
 _COUNTERS: Final = 511  # words of the counts file that are threads (instructions.c)
 
 
@@ -26,44 +26,10 @@ mount -t proc proc "$0/proc" && mount --bind "$0/etc/cpuinfo" "$0/proc/cpuinfo" 
 """In a mount namespace of its own, so nothing stays mounted. With the host's cpuinfo or /sys LiteRT crashes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Processor:
-    """What the kernel of a board says of its cores; XNNPACK chooses its kernels by it."""
-
-    name: str
-    """QEMU's name. Always pinned: QEMU's default, all features at once, answers wrongly with LiteRT's int8."""
-    board: str
-    features: str
-    part: int
-    variant: int
-    revision: int
-
-    def cpuinfo(self) -> str:
-        """/proc/cpuinfo of the board."""
-        core = (
-            f"BogoMIPS\t: 108.00\nFeatures\t: {self.features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
-            f"CPU variant\t: {self.variant:#x}\nCPU part\t: {self.part:#x}\nCPU revision\t: {self.revision}\n\n"
-        )
-        return "".join(f"processor\t: {number}\n{core}" for number in range(_CORES))
-
-
-CORTEX_A72: Final = Processor("cortex-a72", "Raspberry Pi 4", "fp asimd evtstrm crc32 cpuid", 0xD08, 0x0, 3)
-CORTEX_A76: Final = Processor(
-    "cortex-a76",
-    "Raspberry Pi 5",
-    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
-    0xD0B,
-    0x4,
-    1,
-)
-
-
 class EmulatedDevice:
     """One board with one runtime; its /tmp is empty at first."""
 
     COUNTS: Final = "/tmp/counts"  # noqa: S108  # inside the device
-    PINNED: Final = "/usr/local/bin/pinned-python"
-    """The device's Python as `processor`, whatever the environment says."""
 
     def __init__(self, runtime: str, processor: Processor) -> None:
         self.runtime = runtime
@@ -72,16 +38,7 @@ class EmulatedDevice:
         shutil.rmtree(self.root / "tmp", ignore_errors=True)
         (self.root / "tmp").mkdir(mode=0o1777)
         (self.root / "etc" / "cpuinfo").write_text(processor.cpuinfo())
-        cores = self.root / "sys" / "devices" / "system" / "cpu"
-        cores.mkdir(parents=True, exist_ok=True)
-        for which in ("possible", "present"):
-            (cores / which).write_text(f"0-{_CORES - 1}\n")
-
-        # A child that the agent starts with an environment of its own would be emulated with QEMU's default features.
-        pinned = self.root / self.PINNED.lstrip("/")
-        pinned.parent.mkdir(exist_ok=True)
-        pinned.write_text(f'#!/bin/sh\nQEMU_CPU={processor.name} exec /usr/bin/python3.11 "$@"\n')
-        pinned.chmod(0o755)
+        processor.write_cores(self.root / "sys")
 
     @staticmethod
     def missing(runtime: str) -> str:

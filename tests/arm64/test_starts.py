@@ -10,8 +10,9 @@ from typing import Final
 
 import pytest
 
+from deploy.arm64.processors import CORTEX_A72, CORTEX_A76
 from edge_vision import goldens
-from tests.arm64.emulated import CORTEX_A72, CORTEX_A76, RUNTIMES, SHIPPED, EmulatedDevice
+from tests.arm64.emulated import RUNTIMES, SHIPPED, EmulatedDevice
 
 pytestmark = pytest.mark.timeout(900)
 
