@@ -176,7 +176,9 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-        if self._stalled or (self._receiving and not self._working):
+        if self._deaf and not self._working:
+            self.deadline = now + _LINGER_S
+        elif self._stalled or (self._receiving and not self._working):
             self.deadline = now + waits.request_s
         else:
             self.deadline = float("inf") if self._working else now + waits.idle_s

@@ -24,6 +24,7 @@ HEADER_LENGTH: Final = HEADER_LENGTH_NAME.lower()
 BINARY: Final = b"application/octet-stream"
 EXTENSIONS: Final = ("binary_tensor_data",)
 _REPEATED_BYTES: Final = 1024  # of a document that is kept with what it says
+_LENGTH_DIGITS: Final = 20  # of more, Python would not make a number
 _Side = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
@@ -99,9 +100,9 @@ def read(request: Request, manifest: ModelManifest, limit: int, json_bytes: byte
     body, tail = request.body, b""
     length = request.headers.get(HEADER_LENGTH, b"").strip() if json_bytes is None else json_bytes
     if length:
-        if not length.isdigit() or int(length[:20]) > len(body):
+        end = int(length) if length.isdigit() and len(length) <= _LENGTH_DIGITS else -1
+        if not 0 <= end <= len(body):
             raise bad(f"Inference-Header-Content-Length is {shown(length)}, the body has {len(body)} bytes.")
-        end = int(length)
         body, tail = body[:end], body[end:]
     checked = (_checked_before if tail and len(body) <= _REPEATED_BYTES else _checked)(
         body, len(tail), manifest.input.shape, limit

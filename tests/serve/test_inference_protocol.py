@@ -108,6 +108,7 @@ def test_a_wrong_tensor_is_refused_by_name_and_the_next_request_is_answered(
         (b"{}", "7", "the body has 2 bytes"),
         (b"{}", "-1", "Inference-Header-Content-Length is -1"),
         (b"{}", "9" * 30, "the body has 2 bytes"),
+        (b"{}", "0" * 5000, "the body has 2 bytes"),
         ('{"inputs": "\ud800"}'.encode("utf-8", "surrogatepass"), "", "no inference request"),
     ],
 )
