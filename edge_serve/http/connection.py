@@ -62,9 +62,9 @@ class Connection(asyncio.Protocol):
     """See the module. All methods run on the event loop's thread."""
 
     __slots__ = (
-        "_ahead", "_answering", "_body", "_body_bytes", "_deaf", "_ended", "_head_bytes", "_headers", "_heads_begun",
-        "_in_head", "_keep", "_listener", "_loop", "_method", "_owed", "_parser", "_receiving", "_stalled", "_target",
-        "_transport", "_waiting", "_working", "deadline",
+        "_ahead", "_answering", "_body", "_body_bytes", "_eof", "_head_bytes", "_headers", "_heads_begun", "_ignoring",
+        "_in_head", "_keep", "_listener", "_loop", "_method", "_parser", "_receiving", "_refusal", "_stalled",
+        "_target", "_transport", "_waiting", "_working", "deadline",
     )  # fmt: skip
 
     def __init__(self, listener: Listener, answering: Answering, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,9 +73,9 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._waiting: collections.deque[tuple[Request, bool]] = collections.deque()
         self._working = False
-        self._deaf = False  # what comes is thrown away
-        self._owed: RefusedError | None = None
-        self._ahead = self._stalled = self._ended = False
+        self._ignoring = False  # what comes is thrown away
+        self._refusal: RefusedError | None = None  # to be written behind what is worked on
+        self._ahead = self._stalled = self._eof = False
         self._receiving = self._in_head = False
         self._head_bytes = self._heads_begun = 0
         self.deadline = loop.time() + listener.waits.idle_s
@@ -100,11 +100,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's name
         self._listener.connections.discard(self)
         self._waiting.clear()
-        self._deaf = True
+        self._ignoring = True
         self._parser = None
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._ignoring:
             return  # thrown away until the client has read why
         if self._working:  # nothing further until it is answered
             self._ahead = True
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            if not self._deaf:
+            if not self._ignoring:
                 self._refuse(RefusedError(HTTPStatus.BAD_REQUEST, "what came is no HTTP request."))
         if self._in_head and self._heads_begun == 0:  # a line that is not whole yet is only in the parser
             self._head_bytes = max(self._head_bytes, before + len(data))
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as offered:
-                if self._deaf or self._parser is None:
+                if self._ignoring or self._parser is None:
                     return
                 if self._method == b"CONNECT":
                     self._refuse(RefusedError(HTTPStatus.NOT_IMPLEMENTED, "this server is no proxy."))
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._method, self._target, lines)
 
     def eof_received(self) -> bool:
-        self._ended = True
+        self._eof = True
         return self._working or bool(self._waiting)  # a client may close its half and wait for the answer
 
     def pause_writing(self) -> None:
@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-        if self._deaf and not self._working:
+        if self._ignoring and not self._working:
             self.deadline = now + _LINGER_S
         elif self._stalled or (self._receiving and not self._working):
             self.deadline = now + waits.request_s
@@ -208,11 +208,11 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._listener.waits.body_bytes:
             self._refuse_body()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._deaf or self._working):
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._ignoring or self._working):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        if self._deaf:
+        if self._ignoring:
             return
         self._body_bytes += len(body)
         if self._body_bytes > self._listener.waits.body_bytes:
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             return  # it is read again
         self._receiving = False
-        if self._deaf or self._head_bytes > HEAD_BYTES:
+        if self._ignoring or self._head_bytes > HEAD_BYTES:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body, self._body_bytes = [], 0
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
 
     def overdue(self) -> None:
         """The deadline passed: say so where a request is half received, and close."""
-        if not self._deaf and self._receiving:
+        if not self._ignoring and self._receiving:
             seconds = self._listener.waits.request_s
             self._refuse(
                 RefusedError(
@@ -283,9 +283,9 @@ class Connection(asyncio.Protocol):
             self._answer(*self._waiting.popleft())
         if self._working or self._transport.is_closing():
             return
-        if self._owed is not None:
-            self._write_refusal(self._owed)
-        elif self._ended:
+        if self._refusal is not None:
+            self._write_refusal(self._refusal)
+        elif self._eof:
             self._transport.close()
         elif self._ahead or self._receiving:
             self._ahead = False
@@ -302,7 +302,7 @@ class Connection(asyncio.Protocol):
         if keep:
             self.deadline = self._loop.time() + self._listener.waits.idle_s
         else:
-            self._deaf = True  # nothing that follows is answered
+            self._ignoring = True  # nothing that follows is answered
             self._transport.close()
 
     def _refuse_body(self) -> None:
@@ -317,12 +317,12 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: RefusedError) -> None:
         """Answer, behind what is worked on; what the client sends further is thrown away."""
-        if self._deaf or self._transport.is_closing():
+        if self._ignoring or self._transport.is_closing():
             return
-        self._deaf = True
+        self._ignoring = True
         self._listener.refused(error.status)
         if self._working:
-            self._owed = error
+            self._refusal = error
         else:
             self._write_refusal(error)
 
