@@ -1,8 +1,8 @@
 """Small requests that are there at the same time are answered at the same time, by the event loop and the threads.
 
-Nobody waits for others to come: when the loop has read what is at its sockets, it answers one, idle threads are woken
-for the rest, and each takes the next when it has ended one. A request that is alone is answered by the loop, for
-handing it to a thread costs more than it gains. All methods are the loop's.
+No request waits for others to arrive: when the loop has read what is at its sockets, it answers one, idle threads are
+woken for the rest, and each takes the next when it has ended one. A single request is answered by the loop, for handing
+it to a thread costs more than it gains. All methods are the loop's.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Together:
     def __init__(self, workers: Workers, loop: asyncio.AbstractEventLoop) -> None:
         self._workers, self._loop = workers, loop
         self._due = self._working = False
-        self._told = 0
+        self._delivered = 0
 
     def add(self, run: Callable[[int | None], T], done: Callable[[T | Exception], None]) -> None:
         """Have it run when the loop has read what is there; `run` and `done` as of `Job`."""
@@ -40,11 +40,11 @@ class Together:
 
     def _turn(self) -> None:
         self._due = False
-        if self._told == self._workers.told:
+        if self._delivered == self._workers.delivered:
             self._workers.wake(self._workers.offered - 1)
             self._here()
         else:  # answers of threads were written: the loop sends them when this returns, not after another request
-            self._told = self._workers.told
+            self._delivered = self._workers.delivered
         self._again()
 
     def _here(self) -> None:

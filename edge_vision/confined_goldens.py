@@ -4,7 +4,6 @@
 crashes the interpreter, eats the memory or never returns ends the child, and its end is one sentence here.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,8 +19,6 @@ CPU_SECONDS: Final = 60
 WALL_SECONDS: Final = 180.0
 """When the child is given up, asleep or swapped out."""
 _REMEDY: Final = "do not run it here"
-_KEPT: Final = frozenset({"PATH", "PYTHONPATH", "LANG", "QEMU_CPU"})
-"""Variables that the child gets. The last chooses an emulated processor: QEMU's own choice answers wrongly."""
 
 
 class Checked(NamedTuple):
@@ -43,14 +40,13 @@ def check(data: bytes, name: str, *, cpu_seconds: int = CPU_SECONDS) -> Checked:
         EdgewiseError: no interpreter is here, or the child had no answer.
         TrustError: the model did not come back, or the runtime refuses it.
     """
-    kept = {key: value for key, value in os.environ.items() if key in _KEPT}
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-B", "-m", "edge_vision.confined_goldens", str(cpu_seconds)],
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=kept | process_limits.ENVIRONMENT,
+            env=process_limits.environment(),
             timeout=WALL_SECONDS,
             check=False,
         )

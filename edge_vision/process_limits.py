@@ -13,9 +13,16 @@ from typing import Final
 SLACK: Final = 96 * 1024 * 1024
 """Bytes beside a model's own budget before an allocation fails: arenas and packed weights."""
 
-ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_INHERITED: Final = frozenset({"PATH", "PYTHONPATH", "LANG", "QEMU_CPU"})
+"""The last chooses the processor where a board is emulated: QEMU's own choice computes int8 models wrongly."""
+_ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """numpy's worker threads, which nothing here uses, allocate when they first run: on a busy board that was after the
 memory limit, and they crashed (1 self-test in 140)."""
+
+
+def environment() -> dict[str, str]:
+    """The environment variables of such a process."""
+    return {key: value for key, value in os.environ.items() if key in _INHERITED} | _ONE_THREAD
 
 
 def limit_process(cpu_seconds: int) -> None:

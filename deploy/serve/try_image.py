@@ -3,8 +3,9 @@
     try_image.py docker IMAGE
     try_image.py buildah CONTAINER    (with $BUILDAH, the command that reaches its store; as root)
 
-What starts it, and what its health check is, is read from the image. It has to become healthy by that check, answer a
-picture by its label and a photograph with a face, and end with 0 when told to. Exit status 1 and a sentence otherwise.
+What starts it, and what its health check is, is read from the image. It has to become healthy by that check, answer
+a known input as its package says and a photograph with a face, and end with 0 at SIGTERM. Exit status 1 and a sentence
+otherwise.
 """
 
 import argparse
@@ -186,8 +187,8 @@ def main() -> int:
                 seconds = _until_healthy(started)
                 _ask(started.address)
                 if (status := started.stop()) != 0:
-                    raise WrongError(f"it ended with {status} when it was told to")
-        except (WrongError, subprocess.SubprocessError, httpx.HTTPError) as error:
+                    raise WrongError(f"it ended with {status} at SIGTERM")
+        except (WrongError, subprocess.SubprocessError, psutil.Error, httpx.HTTPError) as error:
             print(f"{given.image}: {error}", file=sys.stderr)  # noqa: T201  # a command
             return 1
     print(  # noqa: T201  # a command

@@ -5,7 +5,6 @@ interpreter, eats the memory or never returns ends a child, not the agent. This 
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -68,13 +67,12 @@ class SelfTest:
         self._thread.join(5)
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH", "LANG"}}
         return subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=inherited | process_limits.ENVIRONMENT,
+            env=process_limits.environment(),
             start_new_session=True,
         )
 

@@ -28,10 +28,6 @@ class Request(NamedTuple):
     """By their names in lower case."""
     body: bytes
 
-    def header(self, name: bytes) -> str:
-        """A header's value, without the space around it; empty where it is absent."""
-        return self.headers.get(name, b"").decode("latin-1").strip()
-
     def kind(self) -> bytes:
         """The media type of the body, in lower case and without parameters; empty where none was named."""
         return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

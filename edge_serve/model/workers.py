@@ -2,12 +2,13 @@
 
 A large job that waited too long is refused without being begun; one that is worked on for too long is answered for, and
 its thread is free again when it ends. Small jobs are offered to whoever is free first, the loop or a thread. All public
-methods are the event loop's, and it is told there what came of a job.
+methods are the event loop's, and outcomes are delivered on it.
 """
 
 import asyncio
 import collections
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from edge_serve.http.message import RefusedError, busy
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True, eq=False)
 class Job(Generic[T]):
@@ -26,11 +29,11 @@ class Job(Generic[T]):
     run: Callable[[int | None], T]
     """Given the number of the thread, or None where the event loop does it."""
     done: Callable[[T | Exception], None]
-    """Told what `run` returned or raised, once and on the event loop; never within the call that submits or offers."""
+    """Called with what `run` returned or raised, once, on the event loop, and never by `submit` or `offer`."""
     size: int = 0
     """Bytes that it keeps while it waits."""
     begun: bool = False
-    told: bool = False
+    delivered: bool = False
     timer: asyncio.TimerHandle | None = field(default=None)
 
 
@@ -46,12 +49,12 @@ class Workers:
         self._offered: collections.deque[Job[Any]] = collections.deque()
         self._bytes = 0
         self._idle = 0
-        self._ended_jobs: collections.deque[tuple[Job[Any], object]] = collections.deque()
-        self._loop_works = False
+        self._outcomes: collections.deque[tuple[Job[Any], object]] = collections.deque()
+        self._loop_busy = False
         self._some = threading.Condition()
         self._ended = False
-        self.told = 0
-        """Jobs of threads that were told of by themselves, and not by `work_here`."""
+        self.delivered = 0
+        """Outcomes of threads that were delivered by a call of the loop's own, not at the end of `work_here`."""
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"worker-{number}", daemon=True)
             for number in range(threads)
@@ -66,7 +69,7 @@ class Workers:
 
     @property
     def offered(self) -> int:
-        """Small jobs that nobody has begun."""
+        """Small jobs that were not begun."""
         return len(self._offered)
 
     def submit(self, run: Callable[[int | None], T], size: int, done: Callable[[T | Exception], None]) -> None:
@@ -96,14 +99,14 @@ class Workers:
                 self._some.notify(most)
 
     def work_here(self) -> None:
-        """The event loop does the small job that has waited longest, then tells of it and of what threads ended."""
+        """Run the small job that has waited longest, then deliver its outcome and those of threads."""
         if (job := self._take()) is None:
             return
-        self._loop_works = True
+        self._loop_busy = True
         outcome = _outcome(job, None)
-        self._loop_works = False  # a thread that sees it ends its job before the next line, or else calls the loop
-        job.done(outcome)
-        self._tell()
+        self._loop_busy = False  # before the queue is emptied: a thread appends first and looks at this afterwards
+        _deliver(job, outcome)
+        self._deliver_all()
 
     def end(self) -> None:
         """The threads end after what they are at."""
@@ -117,25 +120,22 @@ class Workers:
             if not begun:
                 self._waiting.remove(job)
                 self._bytes -= job.size
-        if job.told:
-            return
-        job.told = True
         if begun:
             why = f"no answer within {self._answer_s:g} s"
-            job.done(RefusedError(HTTPStatus.GATEWAY_TIMEOUT, why, remedy="ask for less at once"))
+            _deliver(job, RefusedError(HTTPStatus.GATEWAY_TIMEOUT, why, remedy="ask for less at once"))
         else:
-            job.done(busy(f"it waited for {self._answer_s:g} s behind other requests"))
+            _deliver(job, busy(f"it waited for {self._answer_s:g} s behind other requests"))
 
     def _work(self, number: int) -> None:
         while (job := self._next()) is not None:
-            self._ended_jobs.append((job, _outcome(job, number)))
+            self._outcomes.append((job, _outcome(job, number)))
             del job
-            if not self._loop_works:
-                with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+            if not self._loop_busy:
+                with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
                     self._loop.call_soon_threadsafe(self._called)
 
     def _next(self) -> Job[Any] | None:
-        """What a thread does next, the large first, for they are nobody else's; none at the end."""
+        """What a thread does next, the large first, for the loop does none of them; none at the end."""
         with self._some:
             self._idle += 1
             while True:
@@ -160,24 +160,31 @@ class Workers:
             return None
 
     def _called(self) -> None:
-        self.told += self._tell()
+        self.delivered += self._deliver_all()
 
-    def _tell(self) -> int:
-        """Of what threads ended; how many."""
+    def _deliver_all(self) -> int:
+        """The outcomes of threads; how many."""
         count = 0
-        while self._ended_jobs:
-            job, outcome = self._ended_jobs.popleft()
+        while self._outcomes:
+            _deliver(*self._outcomes.popleft())
             count += 1
-            if job.timer is not None:
-                job.timer.cancel()
-            if not job.told:
-                job.told = True
-                job.done(outcome)
         return count
 
 
 def _outcome(job: Job[Any], thread: int | None) -> object:
     try:
         return job.run(thread)
-    except Exception as error:  # noqa: BLE001  # told to whoever asked for it
+    except Exception as error:  # noqa: BLE001  # delivered as the outcome
         return error
+
+
+def _deliver(job: Job[Any], outcome: object) -> None:
+    if job.timer is not None:
+        job.timer.cancel()
+    if job.delivered:
+        return
+    job.delivered = True
+    try:
+        job.done(outcome)
+    except Exception:  # noqa: BLE001  # one connection's failure must not keep the outcomes behind it
+        _log.exception("an answer could not be written")

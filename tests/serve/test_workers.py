@@ -148,3 +148,21 @@ def test_where_there_is_no_room_a_large_job_is_refused_at_once() -> None:
             go.set()
 
     assert within(1, steps, queue=1) == (503, "refused")
+
+
+def test_an_answer_that_cannot_be_written_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def steps(workers: Workers, together: Together) -> list[Any]:
+        delivered: list[Any] = []
+
+        def broken(_: object) -> None:
+            raise OSError("gone")
+
+        for number in range(6):
+            together.add(lambda _: time.sleep(0.01), broken if number % 2 else delivered.append)
+            workers.submit(lambda _: time.sleep(0.001), 1, broken if number % 2 else delivered.append)
+        while len(delivered) < 6:
+            await asyncio.sleep(0.01)
+        return delivered
+
+    assert within(2, steps) == [None] * 6
+    assert "an answer could not be written" in caplog.text
