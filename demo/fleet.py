@@ -122,9 +122,9 @@ class Fleet:
     def watch(self, seconds: float | None) -> None:
         """Let it run, for so long or until Ctrl-C, and print where the dashboard is."""
         end = time.monotonic() + seconds if seconds is not None else None
-        if end is None:
-            self._steps.say(f"Open {self.dashboard} and press Ctrl-C to end.")
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt):  # from the line on that asks for it
+            if end is None:
+                self._steps.say(f"Open {self.dashboard} and press Ctrl-C to end.")
             while end is None or time.monotonic() < end:
                 self._processes.check()
                 time.sleep(min(1.0, max(0.0, end - time.monotonic())) if end is not None else 1.0)

@@ -35,8 +35,9 @@ def main() -> int:
             if "alerts" in chosen:
                 stack.enter_context(AlertReceiver(chosen["alerts"], watching.token(), _Printer(steps).take))
             watching.start()
-            _say_where(watching, steps)
-            _wait(watching, given.seconds)
+            with contextlib.suppress(KeyboardInterrupt):  # from the line on that asks for it
+                _say_where(watching, steps)
+                _wait(watching, given.seconds)
     return int(ExitCode.OK)
 
 
@@ -74,12 +75,9 @@ def _say_where(watching: Watching, steps: Steps) -> None:
 
 def _wait(watching: Watching, seconds: float | None) -> None:
     end = None if seconds is None else time.monotonic() + seconds
-    try:
-        while end is None or time.monotonic() < end:
-            watching.processes.check()
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        pass
+    while end is None or time.monotonic() < end:
+        watching.processes.check()
+        time.sleep(0.5)
 
 
 def _ports(given: Sequence[str]) -> dict[str, int]:

@@ -230,8 +230,8 @@ def run(settings: BridgeSettings) -> None:
         ) from error
     server = uvicorn.Server(config)
     for number in (signal.SIGINT, signal.SIGTERM):
-        # The server catches both while it serves and raises them again afterwards: by then they are dealt with.
-        signal.signal(number, lambda *_: None)
+        # Before the server catches them itself; it raises them again after it has served, which then changes nothing.
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     process_memory.forget_start_up()
     gc.freeze()  # what starting made stays: looking through it for garbage would hold up every thread
     with _running(bridge):

@@ -1,6 +1,7 @@
 """The bridge as a process, beside a real mosquitto: what it stores, acknowledges, refuses and survives."""
 
 import http.client
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_bridge.storage.store import Store
 from edge_contract import limits, messages, topics
 from edge_contract.messages import Key
-from edge_simulator.broker import Broker
+from edge_simulator.broker import Broker, free_port
 from tests.bridge.conftest import Standing
-from tests.bridge.process import BridgeProcess
+from tests.bridge.process import REPOSITORY, BridgeProcess
 from tests.bridge.publisher import Publisher, prediction, telemetry
 from tests.eventually import eventually
 
@@ -261,6 +262,23 @@ def test_the_fleet_is_limited_and_a_device_past_it_keeps_its_messages(broker: Br
         bridge.wait_for("/metrics", 'edgewise_bridge_messages_refused_total{reason="device-limit"} 1.0')
         assert second.acks == []
         assert "cam-2" not in bridge.metrics()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_before_the_first_request_could_is_not_lost(
+    broker: Broker, tmp_path: Path, number: signal.Signals
+) -> None:
+    where = ("--broker", f"mqtt://127.0.0.1:{broker.port}", "--listen", f"127.0.0.1:{free_port()}")
+    command = [sys.executable, "-m", "edge_bridge.cli", "run", *where, "--database", f"sqlite:///{tmp_path / 'p.db'}"]
+    running = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stderr is not None
+        assert any("dashboard http" in line for line in running.stderr)
+        running.send_signal(number)
+        assert running.wait(20) == 0
+    finally:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.parametrize(
