@@ -97,6 +97,7 @@ check: setup-dev  ## Format, lint, types, walls between roles
 
 test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm too where QEMU is installed
 	@$(if $(TESTS),,deploy/arm64/devices.sh $(PYTHON) build/arm64)
+	@$(PYTHON) -m compileall -q edge_* train convert demo   # else a thousand children would each do it again
 	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-4}" --dist loadgroup $$TESTS
 
 test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
