@@ -88,9 +88,15 @@ def rows_of(state: DriftState) -> dict[str, list[float]]:
 
 
 def device_drift(
-    state: DriftState, site: str, settings: DriftSettings, reference: Reference | None, alarms: tuple[Alarm, ...]
+    state: DriftState,
+    site: str,
+    settings: DriftSettings,
+    reference: Reference | None,
+    alarms: tuple[Alarm, ...],
+    *,
+    comparable: bool,
 ) -> DeviceDrift:
-    """How the device stands; `alarms` as they are shown."""
+    """How the device stands; `alarms` as they are shown, `comparable` as of `DeviceDrift`."""
     mix = unpack(state.baseline.mix)
     counted = {
         label: sum(mix[at * PARTS : (at + 1) * PARTS])
@@ -105,7 +111,7 @@ def device_drift(
         frozen=state.baseline.frozen, mix=_as_shares(counted), recent=_as_shares(lately),
         evidence={kind: found.log10 for kind, found in findings.items()},
         effect={kind: abs(found.effect) for kind, found in findings.items()},
-        estimates=estimates_of(state, reference), alarms=alarms,
+        comparable=comparable, estimates=estimates_of(state, reference), alarms=alarms,
     )  # fmt: skip
 
 

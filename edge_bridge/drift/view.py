@@ -70,6 +70,8 @@ class DeviceDrift(Struct, frozen=True, kw_only=True):
     evidence: dict[ReferenceKind, float]
     """log10 of the e-value by reference; one that is not there yet is left out."""
     effect: dict[ReferenceKind, float]
+    comparable: bool
+    """The release's card brings enough test pictures to compare the answers with theirs."""
     estimates: tuple[Estimate, ...]
     """Empty where the release's card brings no reference."""
     alarms: tuple[Alarm, ...]

@@ -160,7 +160,11 @@ class Drift:
         if state is None:
             return None
         alarms = tuple(each for each in self.alarms() if each.device == device) if state.causes else ()
-        return device_drift(state, self.site(device), self._settings, self.reference(state.model.digest), alarms)
+        digest = state.model.digest
+        return device_drift(
+            state, self.site(device), self._settings, self.reference(digest), alarms,
+            comparable=self._manifest(digest) is not None,
+        )  # fmt: skip
 
     def _group(self, device: str) -> tuple[str, str]:
         """Its group, or the site where it is in none."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from edge_bridge.drift.unsure import ENOUGH
 from edge_bridge.drift.view import DeviceDrift
 from edge_bridge.fleet import record
 from edge_bridge.fleet.conditions import span
@@ -180,6 +181,9 @@ def drift(found: DeviceDrift) -> Facts:
     for reference, evidence in found.evidence.items():
         effect = f"largest change of a share {found.effect.get(reference, 0.0):.0%}"
         facts.append((f"Against {_REFERENCES.get(reference, reference)}", f"evidence 10^{evidence:.1f}, {effect}"))
+    if not found.comparable:
+        without = f"not compared: the release's card does not say how {ENOUGH:.0f} test pictures or more were answered"
+        facts.append((f"Against {_REFERENCES['manifest']}", without))
     for each in found.estimates:
         facts.append(
             (

@@ -7,6 +7,7 @@ import pytest
 from edge_bridge.drift.view import Alarm
 from edge_bridge.drift.watch import COMPARE_S, Drift, Place
 from edge_bridge.settings import DriftSettings
+from edge_bridge.web.dashboard import device_facts
 from edge_contract.manifest import Reference
 from tests.bridge.drift.people import LIGHT, MONDAY, Camera
 from tests.bridge.publisher import MODEL
@@ -172,3 +173,17 @@ def test_alarms_are_listed_oldest_first() -> None:
     found: list[Alarm] = drift.alarms()
     assert [each.since for each in found] == sorted(each.since for each in found)
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(("pictures", "comparable"), [(0, False), (9, False), (10, True)])
+def test_a_release_that_few_test_pictures_speak_for_is_said_to_be_compared_with_none(
+    pictures: int, comparable: bool
+) -> None:
+    by_label = {label: (0, 0, 0, pictures, 0, pictures, 0, pictures, 0, 2 * pictures) for label in ("happy", "sad")}
+    card = Reference(predictions={}, confidence=(), by_label=by_label) if pictures else None
+    drift, _ = learned(drift=Drift(SETTINGS, lambda _: card, at_home))
+    found = drift.of("cam")
+    assert found is not None
+    assert (found.comparable, "manifest" in found.evidence) == (comparable, comparable)
+    said = [text for name, text in device_facts.drift(found) if name == "Against the test pictures"]
+    assert [text.startswith("not compared") for text in said] == [not comparable]
