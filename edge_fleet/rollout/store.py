@@ -1,24 +1,20 @@
-"""`rollouts.db`: every rollout of a repository. SQLite, write-ahead log, every commit on the disk.
+"""`rollouts.db`: every rollout of a repository.
 
 A transition is one transaction: it reads the state, steps, writes it, and appends to the ledger. So it does not matter
-who steps first, the controller or a person's command: each event meets the state that is there, once, in order. The
-ledger only grows; the database itself refuses to change or delete a line. Readers need no lock while others write.
+who steps first, the controller or a person's command: each event meets the state that is there, once, in order.
 
-A row that cannot be read is put aside in the table `damaged` and said; a whole database that cannot, under another
-name. What devices run stands in signed desired states and not here: none of them changes by that.
+What is damaged is put aside (`edge_fleet.database`). What devices run stands in signed desired states and not here:
+none of them changes by that.
 """
 
-import contextlib
-import logging
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from edge_contract.errors import EdgewiseError, MessageError, UsageError
+from edge_contract.errors import UsageError
+from edge_fleet.database import UNREADABLE, Database
 from edge_fleet.rollout import machine
 from edge_fleet.rollout.events import Entry, Event
 from edge_fleet.rollout.machine import State
@@ -31,7 +27,6 @@ Part = Literal["evidence", "sighting"]
 """What is kept of a device: what its telemetry showed, and when it was seen how far."""
 
 _VERSION: Final = 1
-_BUSY_S: Final = 10.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS rollout (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, scope TEXT NOT NULL,
@@ -42,10 +37,6 @@ CREATE TABLE IF NOT EXISTS ledger (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, rollout TEXT NOT NULL, who TEXT NOT NULL,
     action TEXT NOT NULL, text TEXT NOT NULL
 ) STRICT;
-CREATE TRIGGER IF NOT EXISTS ledger_unchanged BEFORE UPDATE ON ledger
-BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
-CREATE TRIGGER IF NOT EXISTS ledger_undeleted BEFORE DELETE ON ledger
-BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
 CREATE TABLE IF NOT EXISTS device (
     rollout TEXT NOT NULL, device TEXT NOT NULL, part TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (rollout, device, part)
@@ -54,12 +45,7 @@ CREATE TABLE IF NOT EXISTS followed (
     model TEXT NOT NULL, scope TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (model, scope)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS damaged (what TEXT PRIMARY KEY, value, reason TEXT NOT NULL);
 """
-
-_UNREADABLE: Final = (MessageError, msgspec.MsgspecError, ValueError, TypeError, RecursionError)
-
-_log = logging.getLogger(__name__)
 
 
 class Line(NamedTuple):
@@ -81,8 +67,8 @@ class Followed(NamedTuple):
     time: float
 
 
-class RolloutStore:
-    """The database; usable from any thread."""
+class RolloutStore(Database):
+    """The database."""
 
     def __init__(self, directory: Path) -> None:
         """Open it in the release side's folder, or begin it.
@@ -90,47 +76,7 @@ class RolloutStore:
         Raises:
             EdgewiseError: a newer version wrote it, or the disk refuses.
         """
-        path = directory / FILE
-        self._lock = threading.RLock()
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self._database = _open(path)
-        except sqlite3.OperationalError as error:
-            raise EdgewiseError(f"{path} cannot be opened ({error})", remedy="check the disk and its owner") from error
-        except sqlite3.DatabaseError as error:
-            aside = path.with_name(f"{path.name}.damaged")
-            _log.warning("%s is damaged (%s): put aside as %s, beginning a new one", path, error, aside.name)
-            path.replace(aside)
-            for leftover in (f"{path.name}-wal", f"{path.name}-shm"):
-                path.with_name(leftover).unlink(missing_ok=True)
-            self._database = _open(path)
-
-    def close(self) -> None:
-        """End it."""
-        with self._lock:
-            self._database.close()
-
-    def __enter__(self) -> "RolloutStore":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of it on the disk when the outermost block ends, or nothing of it."""
-        with self._lock:
-            if self._database.in_transaction:
-                yield
-                return
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        super().__init__(directory / FILE, _SCHEMA, _VERSION)
 
     def begin(self, group: str, make: Callable[[str], State], now: float) -> State:
         """Keep a new rollout; `make` gives its first state for its id.
@@ -145,14 +91,14 @@ class RolloutStore:
                     f"{group} already",
                     remedy=f"wait for it (`edgewise rollout status {running.id}`), abort it, or give --supersede",
                 )
-            row = self._database.execute("SELECT max(sequence) FROM rollout").fetchone()
-            gone = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rollout'").fetchone()
-            sequence = max(row[0] or 0, gone[0] if gone else 0) + 1
+            row = self._row("SELECT max(sequence) FROM rollout")
+            gone = self._row("SELECT seq FROM sqlite_sequence WHERE name = 'rollout'")
+            sequence = max((row and row[0]) or 0, gone[0] if gone else 0) + 1
             state = make(f"{group[:48]}-{sequence}")
-            self._database.execute(
+            self._run(
                 "INSERT INTO rollout (sequence, id, scope, running, open, state) VALUES (?, ?, ?, 1, 1, ?)",
-                (sequence, state.id, group, msgspec.json.encode(state)),
-            )
+                sequence, state.id, group, msgspec.json.encode(state),
+            )  # fmt: skip
             waves = ", ".join(str(stage) for stage in state.stages)
             text = (
                 f"{state.release.name} {state.release.release} in place of {state.rest.name} {state.rest.release} for "
@@ -170,10 +116,10 @@ class RolloutStore:
             after, entries = machine.step(state, event)
             if after != state:
                 running, open_ = after.phase not in machine.ENDED, machine.is_open(after)
-                self._database.execute(
+                self._run(
                     "UPDATE rollout SET running = ?, open = ?, state = ? WHERE id = ?",
-                    (running, open_, msgspec.json.encode(after), rollout),
-                )
+                    running, open_, msgspec.json.encode(after), rollout,
+                )  # fmt: skip
             for entry in entries:
                 self._append(rollout, entry, now)
             return after
@@ -196,12 +142,11 @@ class RolloutStore:
 
     def ledger(self, rollout: str | None = None) -> list[Line]:
         """The ledger of one rollout or of all, oldest first."""
-        with self._lock:
-            found = self._database.execute(
-                "SELECT time, rollout, who, action, text FROM ledger WHERE ? IN (rollout, '') ORDER BY sequence",
-                (rollout or "",),
-            )
-            return [Line(*row) for row in found]
+        found = self._rows(
+            "SELECT time, rollout, who, action, text FROM ledger WHERE ? IN (rollout, '') ORDER BY sequence",
+            rollout or "",
+        )
+        return [Line(*row) for row in found]
 
     def note(self, rollout: str, entry: Entry, now: float) -> None:
         """Append to the ledger what changes no state."""
@@ -210,15 +155,13 @@ class RolloutStore:
 
     def devices(self, rollout: str, part: Part, read: Callable[[bytes], _T]) -> dict[str, _T]:
         """What is kept of the devices of a rollout, by device; a row that `read` refuses is as if it had never been."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT device, value FROM device WHERE rollout = ? AND part = ?", (rollout, part)
-            ).fetchall()
         found = {}
-        for device, value in rows:
+        for device, value in self._rows(
+            "SELECT device, value FROM device WHERE rollout = ? AND part = ?", rollout, part
+        ):
             try:
                 found[device] = read(value)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._put_aside(f"{rollout}/{device}/{part}", value, str(error))
                 self._run("DELETE FROM device WHERE rollout = ? AND device = ? AND part = ?", rollout, device, part)
         return found
@@ -228,78 +171,34 @@ class RolloutStore:
         if not values:
             return
         with self.transaction():
-            self._database.executemany(
-                "INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)",
-                [(rollout, device, part, value) for device, value in values.items()],
-            )
+            for device, value in values.items():
+                self._run("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)", rollout, device, part, value)
 
     def followed(self, model: str, group: str) -> Followed | None:
         """The champion of a model that was last dealt with for a group."""
-        with self._lock:
-            row = self._database.execute(
-                "SELECT version, digest, time FROM followed WHERE model = ? AND scope = ?", (model, group)
-            ).fetchone()
+        row = self._row("SELECT version, digest, time FROM followed WHERE model = ? AND scope = ?", model, group)
         return None if row is None else Followed(*row)
 
     def follow(self, model: str, group: str, followed: Followed) -> None:
         """Keep which champion was dealt with."""
         self._run("INSERT OR REPLACE INTO followed VALUES (?, ?, ?, ?, ?)", model, group, *followed)
 
-    def damaged(self) -> dict[str, str]:
-        """What was put aside, with the reason."""
-        with self._lock:
-            return dict(self._database.execute("SELECT what, reason FROM damaged"))
-
     def _states(self, where: str, *values: object) -> list[State]:
-        with self._lock:
-            rows = self._database.execute(
-                f"SELECT id, state FROM rollout WHERE {where} ORDER BY sequence",  # noqa: S608  # our own words
-                values,
-            ).fetchall()
+        query = f"SELECT id, state FROM rollout WHERE {where} ORDER BY sequence"  # noqa: S608  # our own words
         found = []
-        for rollout, value in rows:
+        for rollout, value in self._rows(query, *values):
             try:
                 state = msgspec.json.decode(value, type=State)
                 if state.id != rollout:
                     raise ValueError(f"it is of {state.id}")
                 found.append(state)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 self._put_aside(rollout, value, str(error))
                 self._run("DELETE FROM rollout WHERE id = ?", rollout)
         return found
 
-    def _put_aside(self, what: str, value: object, reason: str) -> None:
-        _log.warning("%s in %s is damaged (%s): put aside; no desired state changes by that", what, FILE, reason)
-        self._run("INSERT OR REPLACE INTO damaged VALUES (?, ?, ?)", what, value, reason)
-
-    def _run(self, statement: str, *values: object) -> None:
-        with self._lock:
-            self._database.execute(statement, values)
-
     def _append(self, rollout: str, entry: Entry, now: float) -> None:
-        self._database.execute(
+        self._run(
             "INSERT INTO ledger (time, rollout, who, action, text) VALUES (?, ?, ?, ?, ?)",
-            (now, rollout, entry.by, entry.action, entry.text),
-        )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
-    database.text_factory = lambda text: text.decode("utf-8", "replace")  # one damaged text fails no other row
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise EdgewiseError(
-                f"{path} was written by a newer version (its format is {version})", remedy="install that one again"
-            )
-        damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if damage != "ok":
-            raise sqlite3.DatabaseError(damage)
-        database.executescript(_SCHEMA)
-        database.execute(f"PRAGMA user_version = {_VERSION}")
-    except BaseException:
-        database.close()
-        raise
-    return database
+            now, rollout, entry.by, entry.action, entry.text,
+        )  # fmt: skip

@@ -179,7 +179,7 @@ def test_alarms_are_listed_oldest_first() -> None:
 def test_a_release_that_few_test_pictures_speak_for_is_said_to_be_compared_with_none(
     pictures: int, comparable: bool
 ) -> None:
-    by_label = {label: (0, 0, 0, pictures, 0, pictures, 0, pictures, 0, 2 * pictures) for label in ("happy", "sad")}
+    by_label = dict.fromkeys(("happy", "sad"), (0, 0, 0, pictures, 0, pictures, 0, pictures, 0, 2 * pictures))
     card = Reference(predictions={}, confidence=(), by_label=by_label) if pictures else None
     drift, _ = learned(drift=Drift(SETTINGS, lambda _: card, at_home))
     found = drift.of("cam")

@@ -30,7 +30,7 @@ def begin(store: RolloutStore, group: str = "lab") -> State:
 
 
 def damage(store: RolloutStore, statement: str, *values: object) -> None:
-    store._database.execute(statement, values)
+    store._run(statement, *values)
 
 
 def test_a_transition_and_its_lines_are_written_together(store: RolloutStore) -> None:
