@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Connected:
-    number: int
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class CropSender:
     def connected(self) -> None:
         """The broker is back: what of the last connection arrived is not known."""
         with contextlib.suppress(queue.Full):  # full of crops: `_pump` sees the new connection by itself
-            self._events.put_nowait(_Connected(self._link.connects))
+            self._events.put_nowait(_Connected())
 
     def counters(self) -> Mapping[DeviceCounter, int]:
         """Crops kept by stratum, and those that were lost."""
@@ -200,14 +200,12 @@ class CropSender:
 
     def _take(self, event: _Event | None) -> None:
         match event:
-            case None | _Stop():
+            case None | _Stop() | _Connected():
                 pass
             case Pick():
                 self._keep(event)
             case CropAck():
                 self._take_answer(event)
-            case _Connected(number):
-                self._connection, self._window = number, self._window.restarted()
             case _:
                 assert_never(event)
 

@@ -40,7 +40,7 @@ class _Send:
 
 @dataclass(frozen=True, slots=True)
 class _Connected:
-    number: int
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Delivery:
         self._events: queue.Queue[_Event] = queue.Queue(_WAITING)
         self._handed: dict[int, float] = {}  # sequence → when, for messages that were not sent yet
         self._dropped = 0
-        self._connection = 0  # the connection this window belongs to: a new one begins with `connected`
+        self._connection = 0  # the one that this window belongs to
         self._cleaned = clock()
         self._waiting_since: float | None = None
         self._failing = ""
@@ -110,8 +110,9 @@ class Delivery:
             self._dropped += 1
 
     def connected(self) -> None:
-        """The broker is back: send again from the oldest, because what of it arrived is not known."""
-        self._events.put(_Connected(self._link.connects))
+        """The broker is back: send again from the oldest, because what of it arrived is not known. Never blocks."""
+        with contextlib.suppress(queue.Full):  # the disk hangs: `_pump` sees the new connection when it goes on
+            self._events.put_nowait(_Connected())
 
     def counters(self) -> Mapping[DeviceCounter, int]:
         """Messages that were dropped since the start."""
@@ -132,10 +133,12 @@ class Delivery:
 
     def _acknowledged(self, _topic: str, payload: bytes) -> None:
         try:
-            self._events.put(decode(payload, Ack))
+            self._events.put_nowait(decode(payload, Ack))
         except MessageError as error:
             self._meter.count(DeviceCounter.ERRORS_ACK)
             _log.warning("an acknowledgement is ignored: %s", error)
+        except queue.Full:
+            pass  # the disk hangs: the messages are sent again, and acknowledged again; commands are not held up
 
     def _run(self) -> None:
         try:
@@ -177,7 +180,7 @@ class Delivery:
 
     def _take(self, event: _Event | None) -> None:
         match event:
-            case None | _Stop():
+            case None | _Stop() | _Connected():
                 pass
             case _Send(body, handed):
                 sequence = self._stored(body)
@@ -185,8 +188,6 @@ class Delivery:
                     self._handed[sequence] = handed
             case Ack():
                 self._acknowledge(event)
-            case _Connected(number):
-                self._connection, self._window = number, self._window.restarted()
             case _:
                 assert_never(event)
 
@@ -210,9 +211,11 @@ class Delivery:
     def _pump(self) -> None:
         """Send what the window has room for."""
         now = self._clock()
+        if self._link.connects != self._connection:
+            self._connection, self._window = self._link.connects, self._window.restarted()
         if self._window.overdue(now):
             self._window = self._window.missed()
-        if not self._link.connected or self._link.connects != self._connection or not self._window.room:
+        if not self._link.connected or not self._window.room:
             return
         for row in self._spool.after(self._window.sent_to, self._window.room):
             if not self._sent(row):

@@ -16,6 +16,7 @@ import pytest
 from edge_agent.inference import events
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
+from edge_agent.telemetry import delivery
 from edge_agent.telemetry.delivery import Delivery
 from edge_agent.telemetry.meter import Meter
 from edge_agent.telemetry.observer import MetricsObserver
@@ -313,5 +314,30 @@ def test_what_json_cannot_hold_is_dropped_and_counted(broker: Broker, tmp_path: 
     eventually(lambda: len(bridge.kept) == 1)
     assert device.delivery.counters()["spool_dropped"] == 3
     assert device.delivery.trouble == ""
+    device.stop()
+    bridge.link.stop()
+
+
+def test_a_disk_that_hangs_holds_up_no_command_and_what_was_not_heard_meanwhile_is_said_again(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "_WAITING", 2)
+    bridge, device = KeepingBridge(broker.port), Device(tmp_path, broker.port)
+    goes_on, store, commands = threading.Event(), device.spool.put, list[bytes]()
+    monkeypatch.setattr(device.spool, "put", lambda *given: goes_on.wait(PATIENCE_S) and store(*given))
+    device.link.subscribe(topics.device("d", "command"), lambda _, payload: commands.append(payload))
+    device.delivery.send(numbered(0))
+    eventually(lambda: device.delivery._events.qsize() == 0)  # the disk has it
+    for number in (1, 2):
+        device.delivery.send(numbered(number))
+    device.link.start()  # its event finds no room
+    eventually(lambda: device.link.connected and bridge.link.connected)
+    for _ in range(3):
+        assert bridge.link.publish(topics.device("d", "ack"), encode(Ack(session=1, sequence=1)))
+    assert bridge.link.publish(topics.device("d", "command"), b"identify")
+    eventually(lambda: commands == [b"identify"])
+    goes_on.set()
+    eventually(lambda: sorted(message.track for message in bridge.kept.values()) == [0, 1, 2])
+    eventually(lambda: device.spool.rows == 0)
     device.stop()
     bridge.link.stop()
