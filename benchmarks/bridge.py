@@ -37,9 +37,11 @@ from benchmarks import bridge_faults, bridge_fleet, bridge_peer
 from benchmarks.bridge_fleet import DrawnDevice
 from edge_bridge.bridge import Bridge
 from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.metrics import exposition
-from edge_bridge.settings import BridgeSettings, BrokerSettings, LimitSettings, MetricSettings
+from edge_bridge.mqtt.settings import BrokerSettings
+from edge_bridge.settings import BridgeSettings
 from edge_contract import messages, topics
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, STAGES, Availability
 from edge_simulator.broker import Broker

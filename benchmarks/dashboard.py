@@ -27,8 +27,8 @@ from playwright.sync_api import Browser, Page
 from rich.console import Console
 from rich.table import Table
 
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_bridge.storage.store import Batch, Store
 from edge_contract.messages import Availability, ModelRef
 from edge_simulator.broker import Broker

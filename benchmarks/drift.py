@@ -27,11 +27,11 @@ from rich.table import Table
 from benchmarks import drift_estimates
 from benchmarks.drift_pictures import Answers, Model, faces, spoiled
 from benchmarks.drift_rooms import DAY_S, MONDAY, WINDOW_S, Kind, Spoiled, room, windows
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.state import DriftState
 from edge_bridge.drift.step import References, counted
 from edge_bridge.drift.tracks import BUCKETS
 from edge_bridge.drift.unsure import unsure
-from edge_bridge.settings import DriftSettings
 from edge_contract.manifest import Reference
 from edge_contract.messages import ModelRef
 

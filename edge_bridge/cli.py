@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_bridge import settings
+from edge_bridge.web.settings import METRICS_TOKEN
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode, UsageError
 from edge_contract.version import version
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="serve until interrupted",
         epilog=f"Secrets come from the environment: {PASSWORD.variable} for the broker, "
         f"{settings.DATABASE.variable} for a database URL with a password, "
-        f"{settings.METRICS_TOKEN.variable} for who may read /metrics where the dashboard wants a password.",
+        f"{METRICS_TOKEN.variable} for who may read /metrics where the dashboard wants a password.",
     )
     run.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML; options win over it")
     run.add_argument("--broker", metavar="URL", help="mqtt://[user@]host[:port] or mqtts://… (mqtt://127.0.0.1:1883)")

@@ -26,7 +26,7 @@ from edge_bridge.mqtt import written
 from edge_bridge.mqtt.connection import Connection, EndedError
 from edge_bridge.mqtt.keepalive import Keepalive
 from edge_bridge.mqtt.reader import Arrival, Connack, Disconnect, Received, Suback
-from edge_bridge.settings import BrokerSettings
+from edge_bridge.mqtt.settings import BrokerSettings
 from edge_contract import limits
 from edge_mqtt import reasons, takeover
 from edge_mqtt.granted import Granted

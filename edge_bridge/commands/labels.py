@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge_bridge.labels.accuracy import Accuracy
     from edge_bridge.labels.database import LabelDatabase
     from edge_bridge.labels.report import Report
-    from edge_bridge.settings import LabelSettings
+    from edge_bridge.labels.settings import LabelSettings
 
 app = typer.Typer(
     name="labels", help="Labels from the field: counted, compared, exported, imported, erased.", no_args_is_help=True

@@ -9,11 +9,11 @@ from edge_bridge.drift.correlation import Correlation
 from edge_bridge.drift.estimate import estimates
 from edge_bridge.drift.evidence import UNSURE, finding
 from edge_bridge.drift.packed import unpack
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.state import DriftState
 from edge_bridge.drift.tracks import BUCKETS
 from edge_bridge.drift.view import Alarm, Cause, DeviceDrift, Estimate, ReferenceKind
 from edge_bridge.drift.week import PARTS
-from edge_bridge.settings import DriftSettings
 from edge_contract.manifest import Reference
 
 _AGAINST: Final[Mapping[ReferenceKind, str]] = {

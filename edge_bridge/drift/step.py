@@ -23,11 +23,11 @@ from edge_bridge.drift.block import GAUGES, Block
 from edge_bridge.drift.cause import Picture, of_change
 from edge_bridge.drift.evidence import UNSURE, Evidence, Row, finding, with_block
 from edge_bridge.drift.packed import pack, unpack, zeros
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.state import PICTURE, DriftState
 from edge_bridge.drift.tracks import BUCKETS, Cells, gained, judged, known_labels
 from edge_bridge.drift.unsure import Unsure, unsure
 from edge_bridge.drift.view import REFERENCES, Cause, ReferenceKind
-from edge_bridge.settings import DriftSettings
 from edge_contract.messages import Telemetry, TrackCounts
 
 WIDTH: Final = 1.0

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from edge_bridge.drift.peers import LEAST_PEERS, MOST_PEERS, compared
 from edge_bridge.drift.present import alarms_of, device_drift, rows_of, with_cause
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.state import DriftState
 from edge_bridge.drift.step import Peers, References, relearned, step
 from edge_bridge.drift.unsure import Unsure, unsure
 from edge_bridge.drift.view import Alarm, DeviceDrift
 from edge_bridge.fleet.pool import Pool
-from edge_bridge.settings import DriftSettings
 from edge_contract.manifest import Reference
 from edge_contract.messages import Telemetry
 

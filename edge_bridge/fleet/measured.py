@@ -14,9 +14,9 @@ from edge_bridge.fleet import clock_skew, shadow, tracks
 from edge_bridge.fleet.histograms import merged
 from edge_bridge.fleet.label_budget import MODELS, OTHER, LabelBudget, with_models
 from edge_bridge.fleet.record import Device, at, ended, is_over, key_of, received, short
+from edge_bridge.fleet.settings import LimitSettings
 from edge_bridge.fleet.totals import added_by_name
 from edge_bridge.fleet.window import Difference, Window, difference, held, window_of
-from edge_bridge.settings import LimitSettings
 from edge_contract.messages import STAGES, Histogram, ModelRef, Telemetry
 from edge_contract.metrics import DeviceGauge
 

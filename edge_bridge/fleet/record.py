@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from edge_bridge.fleet import clock_skew, window
 from edge_bridge.fleet.label_budget import HOUR_S, OTHER, LabelBudget, spent, with_models
+from edge_bridge.fleet.settings import LimitSettings
 from edge_bridge.fleet.shadow import Pair
 from edge_bridge.fleet.tracks import Tracks
 from edge_bridge.fleet.window import Window
-from edge_bridge.settings import LimitSettings
 from edge_contract import shared_id
 from edge_contract.messages import (
     Availability,

@@ -23,7 +23,7 @@ from edge_bridge.fleet.label_budget import OTHER
 from edge_bridge.fleet.measured import measured
 from edge_bridge.fleet.pool import Pool
 from edge_bridge.fleet.record import Device
-from edge_bridge.settings import LimitSettings, MetricSettings
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_contract.group_status import GroupStatus
 from edge_contract.loop_status import LoopStatus
 from edge_contract.messages import (

@@ -13,8 +13,8 @@ from edge_bridge.fleet import acknowledgement
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.state import Changes, FleetState
 from edge_bridge.ingest.decoding import Place
+from edge_bridge.ingest.settings import LogSettings
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import LogSettings
 from edge_bridge.storage.store import DELETE_ROWS, Batch, LoggedPrediction, Store, StoreError
 from edge_contract import topics
 from edge_contract.messages import Ack, encode

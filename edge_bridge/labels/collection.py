@@ -9,8 +9,9 @@ from edge_bridge.labels.collector import FILTERS, Collector
 from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.labels.desk import Desk
 from edge_bridge.labels.families import writer
+from edge_bridge.labels.settings import LabelSettings
 from edge_bridge.link import Arrival, Link
-from edge_bridge.settings import BrokerSettings, LabelSettings
+from edge_bridge.mqtt.settings import BrokerSettings
 
 
 class Collection:

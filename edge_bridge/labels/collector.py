@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from edge_bridge.labels import crops, door
 from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.labels.door import Checked, Refused
+from edge_bridge.labels.settings import LabelSettings
 from edge_bridge.link import Arrival
-from edge_bridge.settings import LabelSettings
 from edge_bridge.storage.engine import StoreError
 from edge_contract import limits, topics
 from edge_contract.crop import CropAck, CropName

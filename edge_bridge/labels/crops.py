@@ -12,8 +12,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from edge_bridge.labels.door import Checked, Refusal, guess_in, model_of
+from edge_bridge.labels.settings import LabelSettings
 from edge_bridge.labels.tables import annotations, crops, tombstones
-from edge_bridge.settings import LabelSettings
 from edge_contract.crop import CropName, Guess
 
 FORGET_ROWS: Final = 2_000

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
-from edge_bridge.settings import WebSettings
 from edge_bridge.web.access import rules
 from edge_bridge.web.access.proxy import Proxies, Request, without_port
 from edge_bridge.web.access.rules import Answer
 from edge_bridge.web.access.sessions import COOKIE, Sessions
 from edge_bridge.web.headers import with_security_headers
+from edge_bridge.web.settings import WebSettings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -19,14 +19,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge_bridge.fleet.conditions import Rule, conditions
 from edge_bridge.fleet.history import EVERY_S, History
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.commit import RETRY_S, Clock, Commits
 from edge_bridge.ingest.decoding import KINDS
 from edge_bridge.ingest.intake import RECENT, Intake
+from edge_bridge.ingest.settings import LogSettings
 from edge_bridge.link import Arrival
 from edge_bridge.metrics import exposition
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
 from edge_bridge.web.dashboard import charts, device_facts, device_table, listing, problems
 from edge_bridge.web.dashboard.pages.home import prediction_rows

@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_bridge import link as link_module
 from edge_bridge.link import Arrival, Link
-from edge_bridge.settings import BrokerSettings
+from edge_bridge.mqtt.settings import BrokerSettings
 from edge_simulator.broker import Broker
 from tests.eventually import eventually
 from tests.mqtt.scripted_broker import ScriptedBroker

@@ -10,9 +10,9 @@ import pytest
 from edge_agent.mqtt.home_assistant import discovery
 from edge_agent.telemetry.board import Board
 from edge_agent.tools.doctor import board_finding
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.metrics import exposition
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_bridge.web.dashboard import listing
 from edge_contract.messages import Availability, Telemetry, encode
 from edge_contract.metrics import DeviceGauge

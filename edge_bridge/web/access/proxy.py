@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, MutableMapping
 from typing import Any, Final, NamedTuple
 
-from edge_bridge.settings import WebSettings
+from edge_bridge.web.settings import WebSettings
 
 Scope = MutableMapping[str, Any]
 Headers = list[tuple[bytes, bytes]]

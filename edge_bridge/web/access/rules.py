@@ -9,7 +9,7 @@ import hmac
 from typing import Final
 from urllib.parse import quote
 
-from edge_bridge.settings import WebSettings
+from edge_bridge.web.settings import WebSettings
 
 LOGIN: Final = "/login"
 METRICS: Final = "/metrics"

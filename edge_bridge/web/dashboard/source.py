@@ -20,7 +20,6 @@ from edge_bridge.fleet.record import Device
 from edge_bridge.fleet.state import FleetState, Key, Sum
 from edge_bridge.labels.accuracy import Accuracy
 from edge_bridge.labels.desk import Desk
-from edge_bridge.settings import WebSettings
 from edge_bridge.storage.engine import StoreError
 from edge_bridge.storage.event_log import EventLog
 from edge_bridge.storage.prediction_query import PredictionLog
@@ -29,6 +28,7 @@ from edge_bridge.web.alertmanager import Alertmanager
 from edge_bridge.web.dashboard import listing, problems
 from edge_bridge.web.dashboard.listing import Offer, Row
 from edge_bridge.web.dashboard.problems import Section
+from edge_bridge.web.settings import WebSettings
 from edge_contract.group_status import GroupStatus
 from edge_contract.loop_status import LoopStatus
 from edge_contract.metrics import DeviceGauge

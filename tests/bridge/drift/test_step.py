@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from edge_bridge.drift.block import TRACKS
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.state import DriftState, problem
 from edge_bridge.drift.step import References, relearned, step
 from edge_bridge.drift.tracks import BUCKETS, LABELS, MOST
 from edge_bridge.drift.unsure import ENOUGH
 from edge_bridge.drift.week import part_of
-from edge_bridge.settings import DriftSettings
 from edge_contract.messages import Histogram, ModelRef, Telemetry
 from tests.bridge.drift.people import MONDAY, Camera, counts
 from tests.bridge.publisher import MODEL, telemetry

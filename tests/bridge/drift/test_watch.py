@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.view import Alarm
 from edge_bridge.drift.watch import COMPARE_S, Drift, Place
-from edge_bridge.settings import DriftSettings
 from edge_bridge.web.dashboard import device_facts
 from edge_contract.manifest import Reference
 from tests.bridge.drift.people import LIGHT, MONDAY, Camera

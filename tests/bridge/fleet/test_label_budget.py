@@ -13,9 +13,9 @@ from edge_bridge.fleet import label_budget, record
 from edge_bridge.fleet.conditions import Kind, Rule, conditions
 from edge_bridge.fleet.label_budget import LabelBudget, spent, with_models
 from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState, Key
 from edge_bridge.metrics.exposition import write
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import Availability, Info, ModelRef
 from tests.bridge.publisher import MODEL, info, reported, telemetry
 

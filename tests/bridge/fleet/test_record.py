@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from edge_bridge.fleet import record
 from edge_bridge.fleet.conditions import Kind, Rule, conditions
 from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState, Key, Outcome
 from edge_bridge.metrics.exposition import write
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract import shared_id
 from edge_contract.messages import Availability, Histogram, ModelRef
 from tests.bridge.publisher import MODEL, info, prediction, reported, telemetry

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_bridge.fleet.clock_skew import NEEDED, SAMPLES, observed, skew
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.shadow import Pair
 from edge_bridge.fleet.state import FleetState, Key, Outcome
 from edge_bridge.fleet.tracks import Tracks
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import CONFIDENCE_BOUNDS, STAGE_BOUNDS, Histogram, ModelRef, ShadowCounts, TrackCounts
 from tests.bridge.publisher import MODEL, histogram, telemetry
 

@@ -4,13 +4,15 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.watch import Drift, Place
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.commit import RETRY_S, Clock, Commits
 from edge_bridge.ingest.intake import Intake
+from edge_bridge.ingest.settings import LogSettings
 from edge_bridge.link import Arrival
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import DriftSettings, LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
 from edge_contract import topics
 from edge_contract.messages import Telemetry, encode

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest import commit
 from edge_bridge.ingest.commit import Clock, Commits
 from edge_bridge.ingest.decoding import KINDS
 from edge_bridge.ingest.intake import Intake
+from edge_bridge.ingest.settings import LogSettings
 from edge_bridge.link import Arrival
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
 from edge_contract import messages, topics
 from edge_contract.messages import Ack, Message

@@ -4,12 +4,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from edge_bridge.fleet import announced
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.commit import Clock, Commits
 from edge_bridge.ingest.intake import Intake
+from edge_bridge.ingest.settings import LogSettings
 from edge_bridge.link import Arrival
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.store import Store
 from edge_contract import limits, messages, topics
 from edge_contract.loop_status import LoopStatus

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from edge_bridge.labels import crops, door, key
 from edge_bridge.labels.database import LabelDatabase
-from edge_bridge.settings import LabelSettings
+from edge_bridge.labels.settings import LabelSettings
 from edge_contract.crop import Consent, Crop, CropHeader, Guess, seal
 from edge_contract.messages import ModelRef
 

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from edge_bridge.labels import reading
 from edge_bridge.labels.collection import Collection, session
 from edge_bridge.labels.database import LabelDatabase
-from edge_bridge.settings import BrokerSettings, LabelSettings
+from edge_bridge.labels.settings import LabelSettings
+from edge_bridge.mqtt.settings import BrokerSettings
 from edge_contract.crop import seal
 from edge_contract.errors import UsageError
 from edge_simulator.broker import Broker

@@ -13,10 +13,10 @@ from edge_bridge.labels.answers import Answer
 from edge_bridge.labels.collector import Collector
 from edge_bridge.labels.database import LabelDatabase
 from edge_bridge.labels.desk import Desk
+from edge_bridge.labels.settings import LabelSettings
 from edge_bridge.labels.tables import annotations as annotation_table
 from edge_bridge.labels.tables import crops as crop_table
 from edge_bridge.link import Arrival
-from edge_bridge.settings import LabelSettings
 from edge_bridge.storage.engine import StoreError
 from tests.bridge.labels.faces import KEY, NOW, PIXELS, guess, opened, sealed, store
 

@@ -4,9 +4,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.watch import Drift, Place
 from edge_bridge.metrics.drift import DriftFamilies
-from edge_bridge.settings import DriftSettings
 from edge_contract.manifest import Reference
 from tests.bridge.drift.people import Camera
 

@@ -13,10 +13,10 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.metrics import exposition
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.messages import STAGE_BOUNDS, Availability
 from tests.bridge.publisher import info, reported, telemetry
 

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.metrics.expiry import EVERY_S, Expiring
 from edge_bridge.metrics.own import BridgeMetrics
 from edge_bridge.metrics.page import Page
 from edge_bridge.metrics.text import OPENMETRICS, PLAIN
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_contract.group_status import Behind, GroupStatus, RolloutStatus, StageStatus
 from edge_contract.loop_status import LoopRun, LoopStatus
 from edge_contract.manifest import Accuracy, Lineage, Score

@@ -7,12 +7,13 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from edge_bridge.drift.settings import DriftSettings
 from edge_bridge.drift.state import DriftState
 from edge_bridge.drift.watch import Drift, Place
 from edge_bridge.fleet.acknowledgement import Progress
 from edge_bridge.fleet.record import Device
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState, Key, Sum
-from edge_bridge.settings import DriftSettings, LimitSettings, MetricSettings
 from edge_bridge.storage.store import Batch, LoggedPrediction, Store, StoreError
 from edge_bridge.storage.tables import damaged, devices, marks, predictions, schema, sums
 from edge_bridge.storage.tables import drift as drift_table

@@ -7,11 +7,12 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
 from edge_bridge.ingest.commit import RETRY_S, Clock, Commits
 from edge_bridge.ingest.decoding import Place
+from edge_bridge.ingest.settings import LogSettings
 from edge_bridge.metrics.own import BridgeMetrics
-from edge_bridge.settings import LimitSettings, LogSettings, MetricSettings
 from edge_bridge.storage.prediction_query import PredictionFilter, PredictionLog
 from edge_bridge.storage.store import LoggedPrediction, Store, StoreError
 from edge_simulator.broker import Broker

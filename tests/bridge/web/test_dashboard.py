@@ -9,8 +9,8 @@ import pytest
 
 from edge_bridge.fleet.device_history import KEPT, DeviceHistory
 from edge_bridge.fleet.history import History
+from edge_bridge.fleet.settings import LimitSettings, MetricSettings
 from edge_bridge.fleet.state import FleetState
-from edge_bridge.settings import LimitSettings, MetricSettings
 from edge_bridge.storage.store import LoggedPrediction
 from edge_bridge.web.access import passwords
 from edge_bridge.web.dashboard import charts

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 import pytest
 
 from edge_bridge import settings
-from edge_bridge.settings import WebSettings
 from edge_bridge.web.access import passwords, rules, sessions
 from edge_bridge.web.access.attempts import ALL, EACH, Attempts
 from edge_bridge.web.access.proxy import Proxies
 from edge_bridge.web.access.rules import Answer
 from edge_bridge.web.access.sessions import Sessions
+from edge_bridge.web.settings import WebSettings
 from edge_contract.errors import UsageError
 from edge_simulator.broker import Broker
 from tests.bridge.process import REPOSITORY, BridgeProcess
