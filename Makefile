@@ -97,13 +97,13 @@ check: setup-dev  ## Format, lint, types, walls between roles
 
 test: setup-dev setup-tflite  ## The whole test suite, on emulated 64-bit Arm too where QEMU is installed
 	@$(if $(TESTS),,deploy/arm64/devices.sh $(PYTHON) build/arm64)
-	@$(PYTHON) -m compileall -q edge_* train convert demo   # else a thousand children would each do it again
+	@$(if $(TESTS),,$(PYTHON) -m compileall -q edge_* train convert demo)  # or a thousand children would each do it again
 	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-4}" --dist loadgroup $$TESTS
 
 test-slow: setup-dev setup-tflite  ## Minutes rather than seconds: kills at every step, and what else is marked slow
 	@set -f; $(PYTHON) -m pytest -n "$${WORKERS:-4}" --dist loadgroup -m slow --ignore=tests/arm64 $$TESTS
 
-test-faults: setup-dev  ## What a device survives: kills, power cuts, bad disks, mutants, bad models (FAULTS="--only kills")
+test-faults: setup-dev  ## What a device survives: kills, power cuts, bad disks, mutants, bad models, sampled faces (FAULTS="--only kills")
 	@set -f; $(PYTHON) -m tests.faults $$FAULTS
 
 # --- figures: every one that is claimed is printed by one of these, beside a peer measured in the same run -------------

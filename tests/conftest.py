@@ -1,5 +1,6 @@
 """What tests of every role share: a real broker, and the development data when it is there."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from edge_contract.package import ModelPackage, read_file
 from edge_simulator.broker import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Processes that tests interrupt can be: what a shell starts in the background inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from tests.agent.update.update_bench import quick_waits
-from tests.faults import bad_models, mutants, power_cuts, random_kills, surroundings, transitions
+from tests.faults import bad_models, crops, mutants, power_cuts, random_kills, surroundings, transitions
 from tests.faults.row import Row, print_table
 
 RESULTS: Final = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "faults.json"
@@ -66,6 +66,7 @@ _ROWS: Final[dict[str, Callable[[Path, argparse.Namespace], list[Row]]]] = {
     "mutants": lambda _, options: [mutants.mutants(options.mutants, workers=options.workers)],
     "bad-models": lambda folder, _: [bad_models.bad_models(folder)],
     "surroundings": lambda folder, _: [surroundings.broker_and_clock(folder), surroundings.full_disk(folder)],
+    "crops": lambda folder, options: [crops.faults(folder, stride=options.stride)],
     "frames": lambda folder, _: [surroundings.frames(folder)],
 }
 

@@ -32,8 +32,10 @@ from tests.faults.operations import Fault, Operations
 FACTORY = FIXTURES / "tiny-1.ewm"
 PATIENCE_S = 40.0
 RELEASED = frozenset(tiny(number).manifest.digest for number in (1, 2))
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.faults.device", "edge_vision.classifier", "edge_agent.agent"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["tests.faults.device", "tests.faults.crops", "edge_vision.classifier", "edge_agent.agent"]
+)
 
 
 class Hung(NamedTuple):
@@ -124,11 +126,9 @@ class DeviceProcess:
 
     def __init__(self, directory: Path, port: int, fault: Fault | None = None, *, offset: float = 0.0) -> None:
         """`offset`: seconds that the device's clock is wrong by."""
-        self._said, tell = _PROCESSES.Pipe(duplex=False)
-        listen, self._ask = _PROCESSES.Pipe(duplex=False)
-        self._process = _PROCESSES.Process(
-            target=_run, args=(tell, listen, directory, port, fault, offset), daemon=True
-        )
+        self._said, tell = PROCESSES.Pipe(duplex=False)
+        listen, self._ask = PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=_run, args=(tell, listen, directory, port, fault, offset), daemon=True)
         self._process.start()
         tell.close()
         listen.close()

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.update.machine import Phase
 from tests.agent.update.update_bench import Device, eventually, quick_waits, tiny
-from tests.faults import bad_models, mutants, power_cuts, random_kills, surroundings
+from tests.faults import bad_models, crops, mutants, power_cuts, random_kills, surroundings
 from tests.faults.device import FACTORY, Site, converge, inspect, kept
 from tests.faults.operations import Fault
 from tests.faults.power_cuts import Disk
@@ -158,3 +158,26 @@ def test_around_a_device_that_is_well_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_agent_starts_on_a_full_disk_and_converges_once_there_is_room(tmp_path: Path) -> None:
     assert surroundings.full_disk(tmp_path / "full").found == []
+
+
+@pytest.mark.parametrize(
+    ("way", "fault"),
+    [
+        ("answered", Fault("kill", 1, named="INSERT INTO kept")),
+        ("answered", Fault("error", 2, named="DELETE FROM crop")),
+        ("answered", Fault("hang", 3, named="BEGIN")),
+        ("withdrawn", Fault("kill", 0, named="unlink")),
+        ("withdrawn", Fault("error", 0, 2, errno.EROFS, named="unlink")),
+    ],
+    ids=["stored", "answered", "storing", "deleting", "not let go"],
+)
+def test_sampled_faces_are_sent_once_or_deleted_whatever_the_disk_does(
+    tmp_path: Path, way: crops.Way, fault: Fault
+) -> None:
+    assert crops.wrong_after(tmp_path / "case", way, fault) == ""
+
+
+def test_what_must_not_be_of_sampled_faces_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crops.erasure, "erase", lambda _: False)  # a start that deletes nothing
+    left = crops.wrong_after(tmp_path / "case", "withdrawn", Fault("kill", 0, named="unlink"))
+    assert "is left after the consent's end" in left

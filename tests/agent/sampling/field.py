@@ -3,19 +3,26 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec.structs import replace
 
 from edge_agent.inference.events import ModelAnswer, Shown
 from edge_agent.mqtt.link import Link
 from edge_agent.mqtt.settings import BrokerSettings
+from edge_agent.sampling.box import Box
+from edge_agent.sampling.consent import Permission, mark
 from edge_agent.sampling.sampler import Pick
+from edge_agent.sampling.sealing import Origin
+from edge_agent.sampling.sender import CropSender
 from edge_contract import crop, topics
-from edge_contract.crop import Consent, Crop, CropAck, CropName, Stratum
+from edge_contract.crop import Consent, Crop, CropAck, CropName, Stratum, key_id
 from edge_contract.errors import MessageError
 from edge_contract.messages import encode
+from edge_contract.metrics import DeviceCounter
 from edge_contract.package import read_file
 from tests.agent.agent_process import DEVICE, FIXTURES
 from tests.eventually import eventually
@@ -40,6 +47,45 @@ def pick(number: int, stratum: Stratum = "random", taken: float | None = None) -
     probabilities = np.full(7, 0.1, np.float32)
     shown = Shown(number, pixels, ModelAnswer(MANIFEST, probabilities))
     return Pick(stratum, 0.25, shown, time.time() if taken is None else taken)
+
+
+class SamplingDevice:
+    """Box, link and sender of one device in this process."""
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        session: int = 1,
+        largest: int = 1 << 20,
+        key: X25519PrivateKey = KEY,
+        **consent: Any,
+    ) -> None:
+        self.folder = folder / "state"
+        self.folder.mkdir(exist_ok=True)
+        self.now = time.time
+        self.permission = Permission(replace(CONSENT, **consent), lambda: self.now())  # noqa: PLW0108  # it changes
+        public = key.public_key()
+        box = Box(self.folder, largest, consent=mark(self.permission.consent), key=key_id(public))
+        self.link = Link(
+            BrokerSettings(port=port), DEVICE, clean_start=False, jitter=lambda: 0.0,
+            on_connect=lambda: self.sender.connected(),  # noqa: PLW0108  # it does not exist yet
+        )  # fmt: skip
+        origin = Origin(DEVICE, "shop", session)
+        self.sender = CropSender(box, self.folder, self.link, public, origin, self.permission, time.monotonic)
+        self.sender.start()
+
+    @property
+    def rows(self) -> int:
+        return self.sender._box.rows
+
+    def counted(self, counter: DeviceCounter) -> int:
+        return self.sender.counters()[counter]
+
+    def stop(self) -> None:
+        self.sender.stop(5)
+        self.link.stop()
 
 
 class Labels:

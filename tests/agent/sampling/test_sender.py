@@ -6,26 +6,18 @@ The waits for an answer are shortened; all else is as on a device.
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from msgspec.structs import replace
 
-from edge_agent.mqtt.link import Link
-from edge_agent.mqtt.settings import BrokerSettings
 from edge_agent.sampling import erasure, window
-from edge_agent.sampling.box import Box
-from edge_agent.sampling.consent import Permission, mark
-from edge_agent.sampling.sealing import Origin
-from edge_agent.sampling.sender import CropSender
 from edge_agent.sampling.settings import NO_CONSENT, ConsentSettings
 from edge_contract import topics
-from edge_contract.crop import CropName, key_id
+from edge_contract.crop import CropName
 from edge_contract.metrics import DeviceCounter
 from edge_simulator.broker import Broker
 from tests.agent.agent_process import DEVICE
-from tests.agent.sampling.field import CONSENT, KEY, Labels, nowhere_in, pick
+from tests.agent.sampling.field import CONSENT, KEY, Labels, SamplingDevice, nowhere_in, pick
 from tests.eventually import eventually
 
 
@@ -35,38 +27,8 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window, "LONGEST_RESEND_S", 1.0)
 
 
-class Device:
-    """Box, link and sender of one device in this process."""
-
-    def __init__(self, folder: Path, port: int, *, session: int = 1, largest: int = 1 << 20, **consent: Any) -> None:
-        self.folder = folder / "state"
-        self.folder.mkdir(exist_ok=True)
-        self.now = time.time
-        self.permission = Permission(replace(CONSENT, **consent), lambda: self.now())  # noqa: PLW0108  # it changes
-        public = KEY.public_key()
-        box = Box(self.folder, largest, consent=mark(self.permission.consent), key=key_id(public))
-        self.link = Link(
-            BrokerSettings(port=port), DEVICE, clean_start=False, jitter=lambda: 0.0,
-            on_connect=lambda: self.sender.connected(),  # noqa: PLW0108  # it does not exist yet
-        )  # fmt: skip
-        origin = Origin(DEVICE, "shop", session)
-        self.sender = CropSender(box, self.folder, self.link, public, origin, self.permission, time.monotonic)
-        self.sender.start()
-
-    @property
-    def rows(self) -> int:
-        return self.sender._box.rows
-
-    def counted(self, counter: DeviceCounter) -> int:
-        return self.sender.counters()[counter]
-
-    def stop(self) -> None:
-        self.sender.stop(5)
-        self.link.stop()
-
-
 def test_every_crop_arrives_whole_and_leaves_the_device_when_it_is_answered(broker: Broker, tmp_path: Path) -> None:
-    labels, device = Labels(broker.port), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     sent = [pick(number, stratum) for number in range(15) for stratum in ("random", "uncertain")]
     for each in sent:
@@ -87,7 +49,7 @@ def test_every_crop_arrives_whole_and_leaves_the_device_when_it_is_answered(brok
 
 def test_no_pixel_is_in_a_file_or_a_message(broker: Broker, tmp_path: Path) -> None:
     """Eight pixels of each row of each crop, searched for in every file, the broker's too, and on the wire."""
-    labels, device = Labels(broker.port, answers=False), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port, answers=False), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     sent = [pick(number) for number in range(6)]
     needles = [row.tobytes()[start : start + 8] for each in sent for row in each.shown.pixels[0] for start in (0, 20)]
@@ -104,7 +66,7 @@ def test_no_pixel_is_in_a_file_or_a_message(broker: Broker, tmp_path: Path) -> N
 
 
 def test_what_is_not_answered_is_kept_and_sent_again_and_a_restart_goes_on(broker: Broker, tmp_path: Path) -> None:
-    labels, device = Labels(broker.port, answers=False), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port, answers=False), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     for number in range(5):
         device.sender.send(pick(number))
@@ -112,7 +74,7 @@ def test_what_is_not_answered_is_kept_and_sent_again_and_a_restart_goes_on(broke
     assert device.rows == 5
     device.stop()
     labels.answers = True
-    again = Device(tmp_path, broker.port, session=2)
+    again = SamplingDevice(tmp_path, broker.port, session=2)
     again.link.start()
     again.sender.send(pick(5))
     eventually(lambda: again.rows == 0)
@@ -122,7 +84,7 @@ def test_what_is_not_answered_is_kept_and_sent_again_and_a_restart_goes_on(broke
 
 
 def test_a_broker_that_is_killed_loses_no_crop(broker: Broker, tmp_path: Path) -> None:
-    labels, device = Labels(broker.port), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     for number in range(40):
         device.sender.send(pick(number))
@@ -137,7 +99,7 @@ def test_a_broker_that_is_killed_loses_no_crop(broker: Broker, tmp_path: Path) -
 
 def test_an_answer_for_one_crop_deletes_no_other(broker: Broker, tmp_path: Path) -> None:
     """A broker may lose crop 1 and deliver crop 2; an answer for 2 says nothing of 1."""
-    labels, device = Labels(broker.port, answers=False), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port, answers=False), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     for number in range(3):
         device.sender.send(pick(number))
@@ -157,7 +119,7 @@ def test_crops_that_are_refused_are_dropped_counted_and_said_once(
     how: str, broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     reason, key = ("no room\x1b[2J", KEY) if how == "by a reason" else ("", X25519PrivateKey.generate())
-    labels, device = Labels(broker.port, reason=reason, key=key), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port, reason=reason, key=key), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     for number in range(4):
         device.sender.send(pick(number))
@@ -170,7 +132,7 @@ def test_crops_that_are_refused_are_dropped_counted_and_said_once(
 
 
 def test_a_consent_that_expires_stops_at_once_and_leaves_no_crop(broker: Broker, tmp_path: Path) -> None:
-    device = Device(tmp_path, broker.port)  # its link is never started: all of them wait
+    device = SamplingDevice(tmp_path, broker.port)  # its link is never started: all of them wait
     for number in range(5):
         device.sender.send(pick(number))
     eventually(lambda: device.rows == 5)
@@ -193,7 +155,7 @@ def test_a_consent_that_expires_stops_at_once_and_leaves_no_crop(broker: Broker,
 
 
 def test_a_withdrawal_deletes_what_waits_before_more_is_sent(broker: Broker, tmp_path: Path) -> None:
-    labels, device = Labels(broker.port, answers=False), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port, answers=False), SamplingDevice(tmp_path, broker.port)
     device.link.start()
     for number in range(20):
         device.sender.send(pick(number))
@@ -211,7 +173,7 @@ def test_a_withdrawal_deletes_what_waits_before_more_is_sent(broker: Broker, tmp
 def test_while_the_settings_cannot_be_read_nothing_is_kept_or_sent_and_nothing_is_lost(
     broker: Broker, tmp_path: Path
 ) -> None:
-    labels, device = Labels(broker.port), Device(tmp_path, broker.port)
+    labels, device = Labels(broker.port), SamplingDevice(tmp_path, broker.port)
     device.sender.send(pick(1))
     eventually(lambda: device.rows == 1)
     device.permission.reloaded(None)
@@ -232,7 +194,7 @@ def test_while_the_settings_cannot_be_read_nothing_is_kept_or_sent_and_nothing_i
 def test_a_disk_that_is_full_loses_crops_that_are_counted_and_goes_on_when_there_is_room(
     broker: Broker, tmp_path: Path
 ) -> None:
-    device = Device(tmp_path, broker.port)
+    device = SamplingDevice(tmp_path, broker.port)
     database = device.sender._box._database
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count = {pages + 1}")  # SQLite then says what a full disk makes it say
@@ -252,7 +214,7 @@ def test_a_disk_that_is_full_loses_crops_that_are_counted_and_goes_on_when_there
 def test_a_database_that_breaks_while_it_is_used_is_put_aside_and_a_new_one_begun(
     broker: Broker, tmp_path: Path
 ) -> None:
-    device = Device(tmp_path, broker.port)
+    device = SamplingDevice(tmp_path, broker.port)
     device.sender.send(pick(1))
     eventually(lambda: device.rows == 1)
     device.sender._box._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -270,7 +232,7 @@ def test_a_database_that_breaks_while_it_is_used_is_put_aside_and_a_new_one_begu
 
 
 def test_a_disk_that_does_not_let_go_is_asked_again_until_all_is_deleted(broker: Broker, tmp_path: Path) -> None:
-    device = Device(tmp_path, broker.port)
+    device = SamplingDevice(tmp_path, broker.port)
     device.sender.send(pick(1))
     eventually(lambda: device.rows == 1)
     (device.folder / erasure.DAMAGED / "in the way").mkdir(parents=True)  # a folder of that name cannot be unlinked
