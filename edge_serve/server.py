@@ -9,11 +9,13 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
+from typing import Final
 
 import cv2
 import uvloop
 
 from edge_contract.errors import EdgewiseError, ExitCode
+from edge_serve import cores
 from edge_serve.app import App
 from edge_serve.http.connection import Waits
 from edge_serve.http.listener import Listening
@@ -23,6 +25,9 @@ from edge_serve.model.source import Source
 from edge_serve.model.workers import Workers
 from edge_serve.settings import Settings
 from edge_vision.faces import FaceDetector, open_detector
+
+_MOST_THREADS: Final = 8
+"""Unless the settings say otherwise: each costs memory, and more share Python's lock."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +40,8 @@ def run(settings: Settings, source: Source) -> int:
     """
     cv2.setNumThreads(1)  # as the device: more threads cost more than they save on pictures of this size
     model = settings.model
-    detectors = [open_detector(model.face_detector, model.face_detector_sha256) for _ in range(model.threads)]
+    threads = model.threads or min(cores.usable(), _MOST_THREADS)
+    detectors = [open_detector(model.face_detector, model.face_detector_sha256) for _ in range(threads)]
     return uvloop.run(_serve(settings, source, detectors))
 
 
@@ -48,7 +54,12 @@ async def _serve(settings: Settings, source: Source, detectors: list[FaceDetecto
     counts = ServeCounts()
     holder = ModelHolder(source, detectors, serving=counts.serving, refused=counts.refused)
     workers = Workers(
-        len(detectors), queue=limits.queue, queue_bytes=limits.queue_bytes, answer_s=limits.answer_s, loop=loop
+        len(detectors),
+        beside=max(1, min(len(detectors), cores.usable() - 1)),
+        queue=limits.queue,
+        queue_bytes=limits.queue_bytes,
+        answer_s=limits.answer_s,
+        loop=loop,
     )
     app = App(settings, holder, workers, counts, loop)
     listening = Listening(Waits(limits.body_bytes, limits.request_s, limits.idle_s), limits.connections, app)

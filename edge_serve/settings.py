@@ -67,8 +67,9 @@ class ModelSettings:
     face_detector_sha256: Annotated[
         str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 small hexadecimal digits")
     ] = YUNET_SHA256
-    threads: Annotated[int, Meta(ge=1, le=64)] = 1
-    """For photographs and large batches, beside the event loop; each has a detector and an interpreter of its own."""
+    threads: Annotated[int, Meta(ge=1, le=64)] | None = None
+    """For photographs and large batches, beside the event loop; each has a detector and an interpreter of its own. When
+    absent, one for each core that this process may use, 8 at most."""
     look_every_s: Annotated[float, Meta(ge=0.05, le=86400)] = 2.0
     """How often a new model is looked for where it comes from; SIGHUP looks at once."""
 

@@ -32,6 +32,7 @@ class Job(Generic[T]):
     """Called with what `run` returned or raised, once, on the event loop, and never by `submit` or `offer`."""
     size: int = 0
     """Bytes that it keeps while it waits."""
+    small: bool = False
     begun: bool = False
     delivered: bool = False
     timer: asyncio.TimerHandle | None = field(default=None)
@@ -41,9 +42,20 @@ class Workers:
     """See the module."""
 
     def __init__(
-        self, threads: int, *, queue: int, queue_bytes: int, answer_s: float, loop: asyncio.AbstractEventLoop
+        self,
+        threads: int,
+        *,
+        beside: int,
+        queue: int,
+        queue_bytes: int,
+        answer_s: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`queue` and `queue_bytes` limit the large jobs that wait, `answer_s` the seconds of one."""
+        """`beside`: threads that are at small jobs at a time, for the loop is at them too and needs a core.
+
+        `queue` and `queue_bytes` limit the large jobs that wait, `answer_s` the seconds of one.
+        """
+        self._beside, self._small = beside, 0
         self._queue, self._queue_bytes, self._answer_s, self._loop = queue, queue_bytes, answer_s, loop
         self._waiting: collections.deque[Job[Any]] = collections.deque()
         self._offered: collections.deque[Job[Any]] = collections.deque()
@@ -90,10 +102,11 @@ class Workers:
 
     def offer(self, run: Callable[[int | None], T], done: Callable[[T | Exception], None]) -> None:
         """A small job: a thread that ends another one takes it, or an idle one after `wake`, or the loop."""
-        self._offered.append(Job(run, done))
+        self._offered.append(Job(run, done, small=True))
 
     def wake(self, most: int) -> None:
         """Have up to so many idle threads take what is offered."""
+        most = min(most, self._beside - self._small)
         if self._idle and most > 0:
             with self._some:
                 self._some.notify(most)
@@ -127,24 +140,28 @@ class Workers:
             _deliver(job, busy(f"it waited for {self._answer_s:g} s behind other requests"))
 
     def _work(self, number: int) -> None:
-        while (job := self._next()) is not None:
+        small = False
+        while (job := self._next(ended_small=small)) is not None:
             self._outcomes.append((job, _outcome(job, number)))
+            small = job.small
             del job
             if not self._loop_busy:
                 with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
                     self._loop.call_soon_threadsafe(self._called)
 
-    def _next(self) -> Job[Any] | None:
+    def _next(self, *, ended_small: bool) -> Job[Any] | None:
         """What a thread does next, the large first, for the loop does none of them; none at the end."""
         with self._some:
             self._idle += 1
+            self._small -= ended_small
             while True:
                 if self._waiting:
                     job = self._waiting.popleft()
                     self._bytes -= job.size
                     break
-                if (offered := self._take()) is not None:
+                if self._small < self._beside and (offered := self._take()) is not None:
                     job = offered
+                    self._small += 1
                     break
                 if self._ended:
                     return None

@@ -16,13 +16,18 @@ PATIENCE_S = 30.0
 
 
 def within(
-    threads: int, steps: Callable[[Workers, Together], Any], *, queue: int = 1000, answer_s: float = 30.0
+    threads: int,
+    steps: Callable[[Workers, Together], Any],
+    *,
+    beside: int = 5,
+    queue: int = 1000,
+    answer_s: float = 30.0,
 ) -> Any:
     """Run `steps` on a loop with its workers, which end afterwards."""
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
-        workers = Workers(threads, queue=queue, queue_bytes=1000, answer_s=answer_s, loop=loop)
+        workers = Workers(threads, beside=beside, queue=queue, queue_bytes=1000, answer_s=answer_s, loop=loop)
         try:
             return await asyncio.wait_for(steps(workers, Together(workers, loop)), PATIENCE_S)
         finally:
@@ -31,8 +36,8 @@ def within(
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_every_job_is_run_once_and_told_of_once_on_the_loop(threads: int) -> None:
+@pytest.mark.parametrize(("threads", "beside"), [(1, 1), (2, 1), (5, 5), (5, 2)])
+def test_every_job_is_run_once_and_told_of_once_on_the_loop(threads: int, beside: int) -> None:
     count = 600
 
     async def steps(workers: Workers, together: Together) -> tuple[list[Any], set[int]]:
@@ -66,7 +71,7 @@ def test_every_job_is_run_once_and_told_of_once_on_the_loop(threads: int) -> Non
         await asyncio.sleep(0.05)
         return told, where
 
-    told, where = within(threads, steps)
+    told, where = within(threads, steps, beside=beside)
     assert sorted(each.args[0] if isinstance(each, ValueError) else each for each in told) == list(range(count))
     assert where == {threading.get_ident()}
 
@@ -91,6 +96,30 @@ def test_a_job_that_is_alone_is_the_loops_and_of_several_a_thread_takes_some() -
     alone, several = within(1, steps)
     assert alone == [None]
     assert (None in several, 0 in several) == (True, True)
+
+
+def test_no_more_threads_than_may_are_at_small_jobs_and_all_are_at_large_ones() -> None:
+    async def steps(workers: Workers, together: Together) -> tuple[int, int]:
+        async def most(hand: Callable[..., None]) -> int:
+            at_once, told, lock = [0, 0], list[object](), threading.Lock()
+
+            def run(thread: int | None) -> None:
+                with lock:
+                    at_once[0] += thread is not None
+                    at_once[1] = max(at_once)
+                time.sleep(0.01)
+                with lock:
+                    at_once[0] -= thread is not None
+
+            for _ in range(40):
+                hand(run, told.append)
+            while len(told) < 40:
+                await asyncio.sleep(0.01)
+            return at_once[1]
+
+        return await most(together.add), await most(lambda run, done: workers.submit(run, 1, done))
+
+    assert within(4, steps, beside=2) == (2, 4)
 
 
 def test_small_jobs_do_not_wait_for_a_thread_that_is_at_a_large_one() -> None:
