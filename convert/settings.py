@@ -49,11 +49,13 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
     largest_difference: Share = 0.6
     """Of one probability on one image."""
     ece_rise: Share = 0.02
-    """Calibration error of int8 above float's."""
+    """Calibration error of int8 above float's; refused where the interval of a bootstrap excludes zero."""
     training_gap: Share = 0.12
-    """Accuracy that training reported on its selection split above what the exported file reaches."""
+    """Accuracy that training reported on its selection split above what the exported file reaches, and above what its
+    interval holds."""
     relabelling_gain: Share = 0.01
-    """Accuracy that giving outputs other names would win: the sign of a shuffled label order."""
+    """Accuracy that giving outputs other names would win, the sign of a shuffled label order; refused where the paired
+    interval excludes zero."""
     largest_file: Count = 1_000_000
     """Bytes."""
     required_runtimes: tuple[Text, ...] = ("litert", "tflite-runtime")

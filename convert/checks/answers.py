@@ -52,12 +52,12 @@ def against_float(found: Comparison, limits: GateSettings) -> Iterator[Check]:
             value,
             f"{words}: a probability differs by {value:.3f}; {limit:g} is allowed." if value > limit else None,
         )
-    rise = found.ece - found.reference_ece
+    rise = found.ece_rise or _exactly(found.ece - found.reference_ece)
     yield Check(
         "ece_rise",
-        rise,
-        f"calibration: int8's error is {100 * rise:.1f} points above float's; {100 * limits.ece_rise:.2g} are allowed."
-        if rise > limits.ece_rise
+        rise.value,
+        f"calibration: int8's error is {_points(rise)} above float's; {100 * limits.ece_rise:.2g} are allowed."
+        if rise.value > limits.ece_rise and rise.low > 0
         else None,
     )
 
@@ -92,15 +92,16 @@ def worth(found: Comparison, measured: Measurements, limits: GateSettings) -> It
             gap,
             f"training gap: training reported {measured.trained_accuracy:.1%}, the exported file reaches "
             f"{found.accuracy.value:.1%}: it does not see the pictures that training saw (is the rescaling inside?)."
-            if gap > limits.training_gap
+            if gap > limits.training_gap and measured.trained_accuracy > found.accuracy.high
             else None,
         )
-    shuffled = found.relabelling_gain > limits.relabelling_gain
+    won = found.relabelling_won or _exactly(found.relabelling_gain)
+    shuffled = won.value > limits.relabelling_gain and won.low > 0
     moves = ", ".join(f"{named} answers {better}" for named, better in found.relabelling.items())
     yield Check(
         "relabelling_gain",
-        found.relabelling_gain,
-        f"label order: {moves}: renaming would win {100 * found.relabelling_gain:.1f} points." if shuffled else None,
+        won.value,
+        f"label order: {moves}: renaming would win {_points(won)}." if shuffled else None,
     )
 
 
@@ -177,6 +178,11 @@ def champion(measured: Measurements) -> Iterator[Check]:
     if rival.agreement is not None:
         yield Check(CHAMPION_DIGEST, rival.digest)
         yield Check(CHAMPION_AGREEMENT, rival.agreement)
+
+
+def _exactly(value: float) -> Interval:
+    """What an earlier record holds without its interval."""
+    return Interval(value, value, value)
 
 
 def _points(gap: Interval) -> str:

@@ -79,15 +79,31 @@ def reliability(
     labels: Labels, probabilities: Probabilities, bins: int = CALIBRATION_BINS
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Per confidence bin of equal width: count, mean confidence and accuracy (0 in empty bins), each [bins]."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
-    # A bin is (low, high], as in Guo et al.; a confidence of exactly 0 belongs to the first.
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    index, confidence, right = _binned(labels, probabilities, bins)
     count = np.bincount(index, minlength=bins)
     filled = np.maximum(count, 1)
     mean_confidence = np.bincount(index, weights=confidence, minlength=bins) / filled
     accuracy = np.bincount(index, weights=right, minlength=bins) / filled
     return count, mean_confidence, accuracy
+
+
+def _binned(
+    labels: Labels, probabilities: Probabilities, bins: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each image its bin, its confidence, and 1 where the answer is right, each [N]."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    # A bin is (low, high], as in Guo et al.; a confidence of exactly 0 belongs to the first.
+    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return index, confidence, right
+
+
+def calibration_gaps(
+    labels: Labels, probabilities: Probabilities, bins: int = CALIBRATION_BINS
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of each image its bin and its part in that bin's gap, [N] each: ECE is the mean size of the bins' sums."""
+    index, confidence, right = _binned(labels, probabilities, bins)
+    return index, confidence - right
 
 
 def expected_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = CALIBRATION_BINS) -> float:
