@@ -8,14 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from edge_bridge import settings
 from edge_bridge.web.settings import METRICS_TOKEN
 from edge_contract.command_end import command
 from edge_contract.errors import ExitCode, UsageError
+from edge_contract.log_lines import SERVICE, LogLines
 from edge_contract.version import version
-from edge_contract.visible import visible, visible_lines
 from edge_mqtt.address import PASSWORD
 
 
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "labels":
         return _labels_key(options.file)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogLines(SERVICE))
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.INFO, handlers=[handler])
     for chatty in ("uvicorn.error", "uvicorn", "asyncio", "multipart"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -72,16 +71,6 @@ def _labels_key(file: Path) -> int:
         f"{public} goes to the devices, as key in [sampling] of theirs.\n"
     )
     return ExitCode.OK
-
-
-class _Lines(logging.Formatter):
-    """One line a message, whatever a device or the broker wrote into it; a traceback has lines of its own."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return visible(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
-        return visible_lines(super().formatException(ei))
 
 
 def _parser() -> argparse.ArgumentParser:

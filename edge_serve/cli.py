@@ -9,8 +9,8 @@ from pathlib import Path
 
 from edge_contract.command_end import command
 from edge_contract.errors import UsageError
+from edge_contract.log_lines import SERVICE, LogLines
 from edge_contract.version import version
-from edge_contract.visible import visible
 from edge_serve import settings
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the return value is the exit status."""
     options = _parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogLines(SERVICE))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     if options.command == "serve":
         cloud = settings.cloud(os.environ)
@@ -46,13 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         uri = options.source or os.environ.get("MLFLOW_TRACKING_URI", "")
         return server.run(chosen, Champion(options.model, uri, os.environ))
     return server.run(chosen, PackageFile(places))
-
-
-class _Lines(logging.Formatter):
-    """One line a message, whatever a client wrote into it; a traceback has lines of its own."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return visible(super().formatMessage(record))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from typing import Final
 import cv2
 import uvloop
 
-from edge_contract.errors import EdgewiseError, ExitCode
+from edge_contract.errors import ExitCode
 from edge_serve import cores
 from edge_serve.app import App
 from edge_serve.http.connection import Waits
@@ -98,7 +98,4 @@ async def _follow(
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(again.wait(), every)
         again.clear()
-        try:
-            await holder.look()
-        except EdgewiseError:  # none is raised while a model answers
-            _log.exception("no model answers")
+        await holder.look()  # which raises nothing while a model answers

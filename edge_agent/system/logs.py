@@ -3,13 +3,15 @@
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from edge_agent.system.settings import LogSettings
-from edge_contract.visible import visible, visible_json, visible_lines
+from edge_contract.log_lines import LogLines
+from edge_contract.visible import visible_json
 
 _OURS: Final = "edge_agent"
 """The logger that `log.level` sets; libraries stay at warning."""
+_PLAIN: Final = "%(asctime)s %(levelname)-7s %(message)s"
 
 
 class JsonLines(logging.Formatter):
@@ -28,21 +30,6 @@ class JsonLines(logging.Formatter):
         return visible_json(json.dumps(entry, ensure_ascii=False))
 
 
-class PlainLines(logging.Formatter):
-    """Time of day, level and message."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        """One line, whatever the message holds."""
-        return visible(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
-        """A line a frame."""
-        return visible_lines(super().formatException(ei))
-
-
 def as_json(settings: LogSettings, stream: TextIO) -> bool:
     """Whether a program reads the log, rather than a person."""
     return settings.format == "json" or (settings.format == "auto" and not stream.isatty())
@@ -51,7 +38,7 @@ def as_json(settings: LogSettings, stream: TextIO) -> bool:
 def set_up(settings: LogSettings, stream: TextIO) -> None:
     """Send all logging to `stream`; called again, it replaces what it set up before."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines() if as_json(settings, stream) else PlainLines())
+    handler.setFormatter(JsonLines() if as_json(settings, stream) else LogLines(_PLAIN, "%H:%M:%S"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from edge_contract.errors import EdgewiseError
+from edge_contract.command_end import explained
 from edge_contract.manifest import ModelManifest
 from edge_serve.model.loading import Loaded, load
 from edge_serve.model.source import Source
@@ -38,18 +38,22 @@ class ModelHolder:
     async def look(self) -> None:
         """Serve the newest model from now on, if there is one that is fit; otherwise the one that answers stays.
 
+        Whatever goes wrong with a new one costs only that.
+
         Raises:
             EdgewiseError: there is none that answers yet, and this one cannot.
         """
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
-        except EdgewiseError as error:
+        except Exception as error:
             self._refused()
             if self.current is None:
                 raise
-            if str(error) != self._said:  # once, and not every two seconds
-                _log.error("%s %s goes on answering.", error, _name(self.current.manifest))
-            self._said = str(error)
+            known = explained(error)
+            text = str(known or f"a new model could not be looked at ({error!r}).")
+            if text != self._said:  # once, and not every two seconds
+                _log.error("%s %s goes on answering.", text, _name(self.current.manifest), exc_info=known is None)
+            self._said = text
             return
         self._said = ""
         if loaded is not None:
@@ -58,7 +62,7 @@ class ModelHolder:
             _log.info("%s answers, by %s", _name(loaded.manifest), loaded.runtime)
 
     def end(self) -> None:
-        """Wait for what is being loaded."""
+        """Load nothing further."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _load(self) -> Loaded | None:
