@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,18 @@ _OWN: Final = Path("/proc/self/cgroup")
 
 def usable(affinity: int | None = None, groups: Path = _CONTROL_GROUPS, own: Path = _OWN) -> int:
     """At least 1. A share of one and a half cores is two: the second is used half of the time."""
-    most = float(affinity if affinity is not None else len(os.sched_getaffinity(0)))
+    most = float(affinity or _affinity())
     for quota, period in _quotas(groups, own):
         with contextlib.suppress(ValueError, ZeroDivisionError):  # "max", or -1: no limit
             if (share := int(quota) / int(period)) > 0:
                 most = min(most, share)
     return max(1, math.ceil(most))
+
+
+def _affinity() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _quotas(groups: Path, own: Path) -> Iterator[tuple[str, str]]:
