@@ -57,7 +57,7 @@ class Champion:
             raise UsageError(f"{model!r} names no model", remedy="give NAME@ALIAS such as emotion@champion")
         if not uri.startswith(("http://", "https://")):
             raise UsageError(
-                f"{public_url(uri) or 'nothing'} is no MLflow server",
+                f"{public_url(uri)} is no MLflow server" if uri else "no MLflow server is named",
                 remedy="name one with --from https://… or in MLFLOW_TRACKING_URI",
             )
         self._uri = uri.rstrip("/")

@@ -76,6 +76,8 @@ def test_names_and_addresses_that_are_none_are_refused() -> None:
             Champion(name, "http://127.0.0.1:5000", {})
     with pytest.raises(UsageError, match="is no MLflow server"):
         Champion("tiny@champion", "sqlite:///mlflow.db", {})
+    with pytest.raises(UsageError, match="no MLflow server is named; name one with --from"):
+        Champion("tiny@champion", "", {})
 
 
 class _Elsewhere(http.server.BaseHTTPRequestHandler):
