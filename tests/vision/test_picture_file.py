@@ -15,6 +15,8 @@ SCENE = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".gif", ".tiff", ".webp", ".avif", ".jp2"])
 def test_a_picture_is_one_whatever_its_name_says(tmp_path: Path, ending: str) -> None:
+    if not cv2.haveImageWriter(f"a{ending}"):
+        pytest.skip(f"this OpenCV ({cv2.__version__}) writes no {ending}")
     path = tmp_path / "DSC0001"
     path.write_bytes(cv2.imencode(ending, SCENE)[1].tobytes())
     assert is_picture_file(path)

@@ -168,6 +168,8 @@ def test_a_name_that_means_no_source_is_refused_by_name(url: str, names: str) ->
 @pytest.mark.parametrize("name", ["a.jfif", "a.gif", "a.avif", "a"])
 def test_a_folder_gives_every_picture_that_training_reads(tmp_path: Path, name: str) -> None:
     form = {"a.gif": ".gif", "a.avif": ".avif"}.get(name, ".jpg")
+    if not cv2.haveImageWriter(f"a{form}"):
+        pytest.skip(f"this OpenCV ({cv2.__version__}) writes no {form}")
     (tmp_path / name).write_bytes(cv2.imencode(form, np.full((32, 32, 3), 128, np.uint8))[1].tobytes())
     (tmp_path / "a.txt").write_text("0 1 2")
     (tmp_path / ".hidden.png").write_bytes(b"")

@@ -332,7 +332,8 @@ def _flip(database: sqlite3.Connection, sequence: int, column: str, place: int, 
     if isinstance(value, int):
         changed = f"{value ^ (1 << (place % 63))}"
     elif isinstance(value, float):
-        changed = f"{-value if bit else min(1e308, value * 2.0 ** (place % 900))!r}"
+        flipped = -value if bit else value * 2.0 ** (place % 900)
+        changed = repr(flipped).replace("inf", "9e999")  # as SQL says it
     else:
         data = bytearray(value)
         data[place % len(data)] ^= 1 << bit
