@@ -1,14 +1,12 @@
 """TLS to the broker: one policy for every role. Not here: sockets; each role's link wraps its own."""
 
 import ssl
-from typing import Final
 
 from edge_contract import limits
 from edge_contract.bounded_read import check_file
 from edge_contract.errors import UsageError
+from edge_contract.tls_client import client_context
 from edge_mqtt.address import BrokerAddress
-
-OLDEST: Final = ssl.TLSVersion.TLSv1_2
 
 
 def tls_context(address: BrokerAddress) -> ssl.SSLContext:
@@ -32,8 +30,7 @@ def tls_context(address: BrokerAddress) -> ssl.SSLContext:
                 remedy="name the right file, and let this user read it",
             ) from error
     try:
-        context = ssl.create_default_context(cafile=address.ca)
-        context.minimum_version = OLDEST
+        context = client_context(address.ca)
         if address.certificate is not None:
             context.load_cert_chain(address.certificate, address.key)
     except (ssl.SSLError, OSError) as error:

@@ -5,7 +5,6 @@ to its grey plane. How pictures are cut out of the stream is `multipart`'s to kn
 """
 
 import http.client
-import ssl
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -15,6 +14,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import SourceError, SourceTraits
 from edge_contract.errors import UsageError
 from edge_contract.public_url import public_url, without_secrets
+from edge_contract.tls_client import client_context
 from edge_vision.picture import Pixels, decode
 
 _READ: Final = 64 * 1024
@@ -84,7 +84,7 @@ class MjpegSource:
         if parts.scheme.lower() != "https":
             return http.client.HTTPConnection(host, port, timeout=timeout)
         try:
-            context = ssl.create_default_context(cafile=ca)
+            context = client_context(ca)
         except OSError as error:  # ssl.SSLError is one
             raise SourceError(f"source.ca {ca} cannot be used ({error})", remedy="name a PEM file") from error
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
