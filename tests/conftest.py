@@ -7,12 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from edge_contract.package import ModelPackage, read_file
 from edge_simulator.broker import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+settings.register_profile("no times", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no times")
 
 
 def pytest_configure() -> None:

@@ -88,7 +88,7 @@ ANYTHING = st.one_of(
 
 
 @pytest.mark.parametrize(("role", "key"), EVERY, ids=lambda value: value if isinstance(value, str) else ".".join(value))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(value=ANYTHING)
 @example(value=math.nan)
 @example(value=math.inf)

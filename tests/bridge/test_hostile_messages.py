@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
@@ -260,7 +260,7 @@ def _said(draw: st.DrawFn) -> tuple[str, bytes]:
     return leaf, json.dumps(fields).encode()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(st.lists(_said(), min_size=1, max_size=12))
 def test_after_any_stream_of_messages_the_bridge_starts_and_answers(stream: list[tuple[str, bytes]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

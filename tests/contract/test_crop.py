@@ -56,7 +56,7 @@ def crops(draw: st.DrawFn) -> Crop:
     return Crop(header=header, pixels=draw(st.binary(min_size=size, max_size=size)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(crops())
 def test_what_was_sealed_is_opened_with_every_field_and_pixel(sent: Crop) -> None:
     payload = crop.seal(sent, PUBLIC)

@@ -22,7 +22,6 @@ schema = schemathesis.openapi.from_path(FILE)
 @schema.parametrize()
 @settings(
     max_examples=4,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],

@@ -87,7 +87,7 @@ def test_every_variable_that_the_list_of_targets_offers_is_handed_on_through_the
     assert [name for name in given.split() if f"$({name})" in recipes] == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1))
 def test_any_printable_text_is_one_argument(bench: Path, text: str) -> None:
     assert said(bench, "data", f"SOURCE={text}")[3] == text

@@ -50,7 +50,7 @@ def huge_png() -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(COLOUR), st.integers(1, 90), st.integers(1, 90))
 def test_the_header_tells_the_size_that_a_decoder_finds(suffix: str, width: int, height: int) -> None:
     data = encoded(suffix, width, height)

@@ -226,7 +226,7 @@ def test_a_password_never_reaches_a_log() -> None:
         ["{}://admin:{}@127.0.0.1:9/v", "{}://127.0.0.1:9/v?user=a&pwd={}", "{}://127.0.0.1:9/password={}"]
     ),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_a_cameras_password_holds_neither_name_nor_error_repeats_it(
     before: str, after: str, scheme: str, form: str
 ) -> None:

@@ -453,7 +453,7 @@ FRAMES = st.builds(
 
 @given(frames=st.lists(FRAMES, max_size=8), continuous=st.booleans())
 @example(frames=[np.zeros((1, 10), np.uint8), np.zeros((1, 1, 1), np.uint8)], continuous=True)  # a box larger than this
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_frames_are_each_is_counted_and_a_good_one_after_them_is_answered(
     frames: list[np.ndarray], continuous: bool, classifier: Classifier
 ) -> None:

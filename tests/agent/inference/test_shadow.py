@@ -175,7 +175,7 @@ def test_with_no_spacing_every_answered_face_is_due_and_skipped_at_once(tiny: Mo
     assert len(tally.looks) == 5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     frames=st.lists(
         st.tuples(st.sets(st.integers(1, 4)), st.booleans(), st.floats(0, 3), st.floats(0, 0.3)), max_size=60

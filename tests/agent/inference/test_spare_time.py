@@ -1,7 +1,7 @@
 """When a second model may look: in the time before the next frame, or within a small share of all time."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.inference.spare_time import SHARE, SpareTime
@@ -59,7 +59,6 @@ def test_a_look_that_took_long_makes_the_next_ones_count_as_costly_and_is_forgot
     assert time.allows(captured + 0.002, waiting=False)
 
 
-@settings(deadline=None)
 @given(
     interval=st.floats(0.01, 0.2),
     cost=st.floats(0.001, 0.2),

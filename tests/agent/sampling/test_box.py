@@ -66,7 +66,7 @@ def test_a_full_box_drops_uncertain_faces_first_then_disagreements_and_the_rando
     assert box.dropped == 39 - box.rows
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["random", "uncertain", "disagreement", "remove", "reopen"]), max_size=30), st.data())
 def test_bytes_and_rows_are_those_of_the_file_whatever_happens(
     tmp_path: Path, events: list[str], data: st.DataObject

@@ -197,7 +197,7 @@ def test_a_face_refused_by_a_full_cap_alone_is_counted_as_capped() -> None:
     assert (field.capped, unlucky.capped) == (4, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=st.lists(st.tuples(st.floats(0, 40), st.integers(0, 5), st.floats(0.15, 1)), min_size=1, max_size=150),
     per_minute=st.integers(1, 5),

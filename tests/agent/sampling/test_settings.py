@@ -112,7 +112,7 @@ def test_a_reload_without_the_consent_or_with_another_key_withdraws_it() -> None
     assert narrowed(RUNNING, replace(RUNNING, key=Path("other.pub"))).consent == NO_CONSENT
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_no_sequence_of_reloads_begins_or_prolongs_sampling(data: st.DataObject) -> None:
     ends = st.sampled_from([500.0, 1000.0, 2000.0])

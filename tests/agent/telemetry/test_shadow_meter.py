@@ -117,7 +117,7 @@ def test_the_last_counts_travel_once_after_the_end() -> None:
     assert counts(meter).looks == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=300),
     st.sampled_from(["l", "é" * 60, "\x01" * 60, '"' * 60]),

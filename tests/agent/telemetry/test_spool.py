@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
@@ -290,7 +290,7 @@ def test_an_acknowledgement_of_a_later_session_deletes_nothing_behind_it(tmp_pat
 _COLUMNS = ("session", "kind", "created", "body")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.integers(1, 6), st.sampled_from(_COLUMNS), st.integers(0, 2000), st.integers(0, 7)), max_size=4
@@ -472,9 +472,7 @@ class SpoolAgainstAList(RuleBasedStateMachine):
 
 
 TestSpoolAgainstAList = SpoolAgainstAList.TestCase
-TestSpoolAgainstAList.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestSpoolAgainstAList.settings = settings(max_examples=30, stateful_step_count=25)
 
 
 def test_synchronous_is_normal_and_the_journal_a_write_ahead_log(tmp_path: Path, clock: Clock) -> None:

@@ -123,7 +123,7 @@ def test_silence_asks_the_broker_again_names_what_is_missing_and_waits_longer_ea
     assert (wire.asked, wire.needs[-1]) == ([], b"")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(data=st.data())
 def test_whatever_is_lost_repeated_damaged_or_cut_off_the_file_comes_out_right(tmp_path: Path, data: Any) -> None:
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -394,7 +394,7 @@ _CELLS = (
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(_CELLS), st.integers(0, 400), st.integers(0, 7)), min_size=1, max_size=3))
 def test_after_flipped_bits_the_state_is_what_can_be_read(flips: list[tuple[tuple[str, str, str], int, int]]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -50,7 +50,6 @@ def test_when_a_window_is_open(windows: str, opened: list[datetime], closed: lis
     assert not any(is_open(windows, moment) for moment in closed)
 
 
-@settings(deadline=None)
 @given(st.times(), st.times(), st.times())
 def test_a_window_and_the_one_from_its_end_to_its_begin_share_no_moment_and_leave_none_out(
     one: "datetime", other: "datetime", now: "datetime"
@@ -108,7 +107,6 @@ def test_a_hold_that_cannot_be_meant_is_refused(until: str | None, reason: str, 
     assert refused.value.remedy
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_time_is_understood_or_refused(until: str) -> None:
     with contextlib.suppress(UsageError):

@@ -428,5 +428,5 @@ class UpdateHistories(RuleBasedStateMachine):
         assert self.state.boots <= limits.PROBATION_BOOTS
 
 
-UpdateHistories.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+UpdateHistories.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestUpdateHistories: Any = UpdateHistories.TestCase

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -118,7 +118,6 @@ def test_without_a_wave_the_states_model_is_the_target() -> None:
     assert target_of(replace(STATE, retry=3), "d", None) == REST
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**6).map("cam-{}".format), unique=True, min_size=1), st.floats(0, 1), st.floats(0, 1))
 def test_a_wave_that_grows_keeps_every_device_and_each_agrees_with_the_release_side(
     devices: list[str], one: float, other: float

@@ -218,7 +218,7 @@ def test_listing_the_nouns_of_edgewise_loads_no_database_and_no_cryptography() -
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(noise=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 @example(noise=b"crop,annotator,kind,label,time\n\0,,,,\n")
 @example(noise=b'crop,annotator,kind,label,time,time\n"a","b",label,c,1e999,2,3\n')

@@ -151,7 +151,7 @@ ROWS = st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 3), min_size=1, max_s
 ANSWERS = st.dictionaries(st.text(min_size=1, max_size=3), ROWS, max_size=LABELS + 3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     sent=st.lists(
         st.tuples(ANSWERS, st.integers(0, 2**63 - 1), st.floats(0, 2**37), st.floats(-(2**53), 2**53)), max_size=6

@@ -52,7 +52,7 @@ def test_what_lies_past_a_gap_is_bounded() -> None:
     assert advance(progress, (1, 2), (1, 1)).mark == (1, AHEAD + 2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_device_that_deletes_what_is_acknowledged_loses_nothing(data: st.DataObject) -> None:
     """A device sends, repeats, restarts, is wiped and drops its oldest; messages are lost, acknowledgements late."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_bridge.fleet import record
@@ -232,7 +232,6 @@ def test_a_device_that_was_long_without_its_broker_is_counted_over_all_its_runs(
     assert fleet.devices["cam"].counters["frames"] == 39 * 6
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 50)), min_size=1, max_size=25),
     st.sampled_from([4, 40]),

@@ -98,7 +98,7 @@ def test_shadow_looks_add_up_by_pair_over_sessions() -> None:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 5)), max_size=12))
 def test_what_a_device_counts_is_what_the_bridge_shows_whatever_is_lost_or_repeated(
     windows: list[tuple[int, int, int]],

@@ -141,7 +141,7 @@ def _without_a_store() -> Intake:
 _SHARED = _without_a_store()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(st.text(max_size=40), st.sampled_from([f"edgewise/v1/device/cam/{leaf}" for leaf in KINDS])),
     st.one_of(

@@ -227,7 +227,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(acts=ACTS)
 def test_whatever_people_do_each_ones_last_answer_that_was_not_taken_back_stands(
     acts: list[tuple[str, int, str]], tmp_path_factory: pytest.TempPathFactory

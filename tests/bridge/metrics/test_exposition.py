@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import HistogramMetricFamily
@@ -116,7 +116,6 @@ def test_histograms_of_single_devices_are_shown_only_where_asked_for() -> None:
     assert len(_named(_samples(_text(_fleet("all"))), "edgewise_device_stage_duration_seconds_count")) == 12
 
 
-@settings(deadline=None)
 @given(st.text(max_size=64))
 def test_any_label_value_survives_the_way_to_prometheus(label: str) -> None:
     if "\r" in label or any(ord(each) in {0x85, 0x2028, 0x2029, 0xB, 0xC, 0x1C, 0x1D, 0x1E} for each in label):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -12,7 +12,6 @@ from edge_bridge.mqtt.fields import WHOLE, MalformedError, length, length_of
 from edge_bridge.mqtt.reader import Arrival, Connack, Disconnect, Pingresp, Reader, Received, Suback
 
 MOST = 4096
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CONNACK = b"\x20\x03\x00\x00\x00"
 
 topics = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1, max_size=20)
@@ -56,7 +55,6 @@ def fed(pieces: Sequence[bytes]) -> Received:
     return all_of_it
 
 
-@UNHURRIED
 @given(st.lists(messages, max_size=5), st.lists(st.integers(1, 400), max_size=10))
 def test_messages_come_in_order_and_are_acknowledged_however_the_bytes_are_cut(
     said: list[tuple[str, bytes, int, bool]], cuts: list[int]
@@ -74,14 +72,12 @@ def test_messages_come_in_order_and_are_acknowledged_however_the_bytes_are_cut(
     assert found == Received([Arrival(topic, payload) for topic, payload, _, _ in said], wanted, [], "")
 
 
-@UNHURRIED
 @given(st.lists(st.binary(min_size=1, max_size=200), max_size=10))
 def test_any_bytes_are_packets_or_are_called_malformed(pieces: list[bytes]) -> None:
     found = fed(pieces)
     assert found.malformed or sum(len(each.payload) for each in found.messages) <= sum(map(len, pieces))
 
 
-@UNHURRIED
 @given(st.binary(max_size=60), st.integers(0, 70))
 def test_a_changed_byte_ends_in_nothing_but_a_refusal(body: bytes, at: int) -> None:
     data = bytearray(published(b"t/1", b"x", number=3) + packet(0x90, b"\0\x01\0\x01") + published(b"t/2", body))
@@ -147,7 +143,6 @@ def test_a_topic_that_is_no_text_is_acknowledged_and_left_out() -> None:
     assert (found.messages, found.acknowledgements, found.malformed) == ([], b"\x40\x02\0\x05", "")
 
 
-@UNHURRIED
 @given(st.integers(0, WHOLE))
 def test_lengths_are_read_as_they_are_written(value: int) -> None:
     data = length_of(value)

@@ -5,7 +5,7 @@ import threading
 
 import paho.mqtt.client as mqtt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -14,8 +14,6 @@ from paho.mqtt.properties import Properties
 from edge_bridge.mqtt import written
 from edge_bridge.mqtt.keepalive import Keepalive
 from edge_bridge.mqtt.reader import Arrival, Reader
-
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Recorded:
@@ -65,7 +63,6 @@ def test_a_session_is_written_as_paho_writes_it(account: tuple[str | None, str |
     assert ours == recorded(client, properties, "t/1", b"x" * 200)
 
 
-@UNHURRIED
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1), st.binary())
 def test_a_message_is_read_back(topic: str, payload: bytes) -> None:
     reader = Reader(10**6)

@@ -336,7 +336,7 @@ def possible(run: str, now: float) -> tuple[Event, ...]:
     )  # fmt: skip  # no command lets the last one in
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_whatever_comes_in_whatever_order(data: st.DataObject) -> None:
     terms = Terms(trainings_per_week=data.draw(st.integers(0, 2)), cooldown=data.draw(st.sampled_from((0.0, DAY))))

@@ -376,5 +376,5 @@ class Operated(RuleBasedStateMachine):
             assert len(self.passed) == len(STAGES)
 
 
-Operated.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+Operated.TestCase.settings = settings(max_examples=80, stateful_step_count=40)
 TestOperated = Operated.TestCase

@@ -68,7 +68,7 @@ def test_training_and_the_device_make_the_same_tensor_of_a_file(
     assert np.array_equal(as_trained(tmp_path, file, form, suffix), as_deployed(file, form))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=st.integers(1, 400),
     height=st.integers(1, 400),

@@ -69,7 +69,7 @@ def test_a_hostile_row_is_left_out_by_name_and_the_others_stay(column: str, text
     assert len(found.labels) == 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(field.HEADER), st.text(max_size=40)))
 def test_no_text_in_a_row_ends_the_reading_but_with_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, str]

@@ -10,7 +10,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 25)), min_size=8, ma
 
 
 @given(ROWS, st.floats(0.05, 0.5), st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_pictures_never_straddle_the_split(rows: list[tuple[int, int]], share: float, seed: int) -> None:
     labels = np.array([label for label, _ in rows])
     digests = [bytes([picture]) for _, picture in rows]

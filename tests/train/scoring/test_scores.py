@@ -32,7 +32,7 @@ def test_wilson_of_no_images_says_nothing() -> None:
     assert (interval.low, interval.high) == (0.0, 1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_interval_holds_its_share(pair: tuple[int, int]) -> None:
     interval = scores.wilson(*pair)
@@ -73,7 +73,7 @@ def test_calibration_error_by_hand() -> None:
     assert scores.expected_calibration_error(labels, probabilities) == pytest.approx(0.5 * 0.15)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float64, (12, 4), elements=st.floats(0.01, 1)),
     hnp.arrays(np.int64, 12, elements=st.integers(0, 3)),

@@ -319,4 +319,4 @@ class AnyDevice(RuleBasedStateMachine):
 
 
 TestAnyDevice = AnyDevice.TestCase
-TestAnyDevice.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestAnyDevice.settings = settings(max_examples=30, stateful_step_count=20)
