@@ -10,7 +10,7 @@ from edge_contract.errors import UsageError
 from edge_contract.setting_types import Id
 from edge_contract.settings_file import Secret
 
-PASSWORD: Final = Secret("EDGEWISE_PASSWORD", "labels-password")
+PASSWORD: Final = Secret("EDGEWISE_LABELS_PASSWORD", "labels-password")
 """The broker's password of `labels.username`."""
 _LINE: Final = r"^[^\x00-\x1f\x7f\ud800-\udfff]{1,1024}\Z"
 

@@ -1,10 +1,12 @@
 """Settings and the command line: each mistake gets a sentence that names it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge_bridge import cli, settings
+from edge_bridge.settings import BridgeSettings
 from edge_contract.errors import UsageError
 
 
@@ -29,6 +31,27 @@ def test_options_win_over_the_file_and_leave_its_other_keys(tmp_path: Path) -> N
 def test_files_whose_end_is_watched_lie_beside_the_settings(tmp_path: Path) -> None:
     found = settings.read(_file(tmp_path, '[metrics]\nexpiring = ["server.crt", "/etc/crl.pem"]\n'), {})
     assert found.metrics.expiring == (tmp_path / "server.crt", Path("/etc/crl.pem"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "credential", "kept"),
+    [
+        ("EDGEWISE_BROKER_PASSWORD", "broker-password", lambda found: found.broker.password),
+        ("EDGEWISE_LABELS_PASSWORD", "labels-password", lambda found: found.labels.password),
+        ("EDGEWISE_METRICS_TOKEN", "metrics-token", lambda found: found.web.metrics_token),
+        ("EDGEWISE_DATABASE", "database-url", lambda found: found.database),
+    ],
+)
+def test_each_secret_has_its_own_variable_and_credential(
+    variable: str, credential: str, kept: Callable[[BridgeSettings], str | None], tmp_path: Path
+) -> None:
+    usual = kept(settings.read(None, {}))
+    secret = "postgresql://bridge:secret@db/log"  # a password too, of more than sixteen characters
+    assert kept(settings.read(None, {variable: secret})) == secret != usual
+    (tmp_path / credential).write_text(secret)
+    assert kept(settings.read(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})) == secret
+    for other in ("EDGEWISE_PASSWORD", "EDGEWISE_TOKEN", f"{variable}_X"):
+        assert kept(settings.read(None, {other: secret})) == usual
 
 
 def test_secrets_come_from_the_environment_or_from_credentials(tmp_path: Path) -> None:
