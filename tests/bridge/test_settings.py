@@ -46,12 +46,12 @@ def test_each_secret_has_its_own_variable_and_credential(
     variable: str, credential: str, kept: Callable[[BridgeSettings], str | None], tmp_path: Path
 ) -> None:
     usual = kept(settings.read(None, {}))
-    secret = "postgresql://bridge:secret@db/log"  # a password too, of more than sixteen characters
-    assert kept(settings.read(None, {variable: secret})) == secret != usual
-    (tmp_path / credential).write_text(secret)
-    assert kept(settings.read(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})) == secret
+    given = "postgresql://bridge:secret@db/log"  # a password too, of more than sixteen characters
+    assert kept(settings.read(None, {variable: given})) == given != usual
+    (tmp_path / credential).write_text(given)
+    assert kept(settings.read(None, {"CREDENTIALS_DIRECTORY": str(tmp_path)})) == given
     for other in ("EDGEWISE_PASSWORD", "EDGEWISE_TOKEN", f"{variable}_X"):
-        assert kept(settings.read(None, {other: secret})) == usual
+        assert kept(settings.read(None, {other: given})) == usual
 
 
 def test_secrets_come_from_the_environment_or_from_credentials(tmp_path: Path) -> None:
