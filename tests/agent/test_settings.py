@@ -78,7 +78,9 @@ def test_the_password_comes_from_the_environment_or_a_credential_and_never_shows
     assert "whisper" not in repr(settings)
 
 
-def test_a_camera_address_with_a_password_in_it_may_come_from_a_credential(tmp_path: Path) -> None:
+def test_a_camera_address_with_a_password_in_it_may_come_from_a_variable_or_a_credential(tmp_path: Path) -> None:
+    settings = load(tmp_path, "[source]\nurl = '0'", EDGEWISE_SOURCE_URL="rtsp://user:hush@camera/2")
+    assert settings.source.url == "rtsp://user:hush@camera/2"
     (tmp_path / "source-url").write_text("rtsp://user:hush@camera/1\n")
     settings = load(tmp_path, "[source]\nurl = '0'", CREDENTIALS_DIRECTORY=str(tmp_path))
     assert settings.source.url == "rtsp://user:hush@camera/1"
