@@ -182,6 +182,11 @@ class DeviceProcess:
         self._process.join(20)
         return self.operations
 
+    @property
+    def killed(self) -> bool:
+        """Whether SIGKILL ended it."""
+        return self._process.exitcode == -9
+
     def wait_killed(self) -> bool:
         """Wait for its end; whether SIGKILL ended it."""
         try:
@@ -190,7 +195,7 @@ class DeviceProcess:
         except EOFError:
             pass
         self._process.join(20)
-        return self._process.exitcode == -9
+        return self.killed
 
     def kill(self) -> None:
         """End it as a power cut would."""

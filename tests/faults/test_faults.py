@@ -15,7 +15,7 @@ from tests.faults import bad_models, crops, mutants, power_cuts, random_kills, s
 from tests.faults.device import FACTORY, Site, converge, inspect, kept
 from tests.faults.operations import Fault
 from tests.faults.power_cuts import Disk
-from tests.faults.transitions import Case
+from tests.faults.transitions import NEVER, Case
 
 
 @pytest.fixture
@@ -181,3 +181,11 @@ def test_what_must_not_be_of_sampled_faces_is_found(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(crops.erasure, "erase", lambda _: False)  # a start that deletes nothing
     left = crops.wrong_after(tmp_path / "case", "withdrawn", Fault("kill", 0, named="unlink"))
     assert "is left after the consent's end" in left
+    for kind in ("kill", "error"):
+        never = crops.wrong_after(tmp_path / kind, "answered", Fault(kind, 0, named="no such"))
+        assert never == NEVER
+
+
+def test_a_case_whose_operation_never_comes_is_no_success(site: Site) -> None:
+    assert Case(site, "update").killed(Fault("kill", 0, named="no such")) == NEVER
+    assert Case(site, "update").refused(Fault("error", 0, named="no such")) == NEVER

@@ -23,6 +23,8 @@ from tests.faults.row import Row
 Way = Literal["update", "shadow"]
 """A release that is pushed; one that is in shadow first."""
 WAYS: tuple[Way, ...] = ("update", "shadow")
+NEVER = "there was no such operation"
+"""What a case says whose named operation never came: it would pass and try nothing."""
 _ENOUGH = 6  # operations in a row that fail, then there is room again
 
 
@@ -51,14 +53,18 @@ class Case:
 
     def killed(self, fault: Fault) -> str:
         """A device that kills itself there, or hangs there and is killed; what is wrong after it, or ""."""
+        hung = False
         with DeviceProcess(self.folder, self._site.port, fault) as device:
             try:
-                if not self._to_the_end(device, hangs=fault.kind == "hang"):
+                hung = self._to_the_end(device, hangs=fault.kind == "hang")
+                if not hung:
                     device.stop(hangs=fault.kind == "hang")  # what it does last has faults too
             except EOFError:
                 device.wait_killed()
             if device.wrong:
                 return device.wrong[0]
+            if fault.named and not (hung or device.killed):
+                return NEVER
         return self._afterwards()
 
     def refused(self, fault: Fault) -> str:
@@ -68,9 +74,11 @@ class Case:
                 self._to_the_end(device)
             except (TimeoutError, EOFError) as error:
                 return f"it did not go on by itself: {error or 'the process ended'}"
-            device.stop()
+            names = device.stop()
             if device.wrong:
                 return device.wrong[0]
+            if sum(name.startswith(fault.named) for name in names) <= fault.at and fault.named:
+                return NEVER
         return self._afterwards()
 
     def corrupted(self, fault: Fault, chance: random.Random) -> str:
